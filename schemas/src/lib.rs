@@ -1,1 +1,22 @@
-//! Placeholder.
+//! Every contract that crosses a boundary: identifiers, subjects, limits, commands, facts,
+//! answers, error codes, and the JSON Schemas beside them. No IO, no clock, no cryptography
+//! (record bytes are in `canonry-record`); everything else depends on this crate.
+
+pub mod actor;
+pub mod answer;
+mod catalogue;
+pub mod event;
+pub mod ids;
+pub mod json;
+pub mod key;
+pub mod limits;
+pub mod member;
+pub mod refusal;
+pub mod role;
+pub mod run;
+pub mod subject;
+pub mod tenant;
+pub mod text;
+pub mod ticket;
+pub mod time;
+pub mod validate;

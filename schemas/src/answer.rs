@@ -1,0 +1,51 @@
+//! The answer to a command, and the body of an outcome: the same bytes.
+
+use serde::{Deserialize, Serialize};
+
+/// `{"ok","receipt","position","entity","code"?,"message"?}`; what was never recorded has no
+/// receipt, position or entity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Whether the command became a fact.
+    pub ok: bool,
+    /// `<tenant>/<position>/<record hash>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<String>,
+    /// Where the record stands, a decimal string.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<String>,
+    /// `<aggregate>/<id>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entity: Option<String>,
+    /// The stable code of a refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The intent's id, where the answer is that it was stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<String>,
+}
+
+impl Answer {
+    /// An answer to something that left no record.
+    #[must_use]
+    pub fn unrecorded(code: &str, message: impl Into<String>) -> Self {
+        Self {
+            ok: false,
+            receipt: None,
+            position: None,
+            entity: None,
+            code: Some(code.to_owned()),
+            message: Some(message.into()),
+            intent: None,
+        }
+    }
+
+    /// The bytes on the wire.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}

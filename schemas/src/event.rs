@@ -1,0 +1,288 @@
+//! All aggregates together: one command type, one event type, and the content inside.
+
+use serde_json::Value;
+
+use crate::text::Content;
+use crate::{actor, member, role, run, tenant, ticket};
+
+/// A command of any aggregate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Of a member.
+    Member(member::Command),
+    /// Of a role.
+    Role(role::Command),
+    /// Of a ticket.
+    Ticket(ticket::Command),
+    /// Of a run.
+    Run(run::Command),
+}
+
+/// Why no command came of a subject and a body.
+#[derive(Debug)]
+pub enum NotACommand {
+    /// No such aggregate or verb.
+    Unknown,
+    /// The body does not fit.
+    Body(serde_json::Error),
+}
+
+impl Command {
+    /// Reads a command.
+    ///
+    /// # Errors
+    /// No such aggregate or verb, or a body that does not fit.
+    pub fn parse(aggregate: &str, verb: &str, body: Value) -> Result<Self, NotACommand> {
+        let parsed = match aggregate {
+            "member" => member::Command::parse(verb, body).map(|r| r.map(Self::Member)),
+            "role" => role::Command::parse(verb, body).map(|r| r.map(Self::Role)),
+            "ticket" => ticket::Command::parse(verb, body).map(|r| r.map(Self::Ticket)),
+            "run" => run::Command::parse(verb, body).map(|r| r.map(Self::Run)),
+            _ => None,
+        };
+        parsed.ok_or(NotACommand::Unknown)?.map_err(NotACommand::Body)
+    }
+
+    /// The aggregate and verb.
+    #[must_use]
+    pub const fn name(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Member(c) => ("member", c.verb()),
+            Self::Role(c) => ("role", c.verb()),
+            Self::Ticket(c) => ("ticket", c.verb()),
+            Self::Run(c) => ("run", c.verb()),
+        }
+    }
+
+    /// Every aggregate with its verbs and the schema of each body.
+    #[must_use]
+    pub fn schemas() -> Vec<(&'static str, &'static str, schemars::Schema)> {
+        let all = [
+            ("member", member::Command::schemas()),
+            ("role", role::Command::schemas()),
+            ("ticket", ticket::Command::schemas()),
+            ("run", run::Command::schemas()),
+        ];
+        all.into_iter().flat_map(|(a, v)| v.into_iter().map(move |(verb, s)| (a, verb, s))).collect()
+    }
+
+    /// Whether only a founder may send it.
+    #[must_use]
+    pub const fn founder_only(&self) -> bool {
+        use role::Command as R;
+        matches!(self, Self::Role(R::Hire(_) | R::Amend(_) | R::Resume(_) | R::Retire(_)))
+            || matches!(self, Self::Member(member::Command::Enrol(_) | member::Command::Remove(_)))
+    }
+
+    /// Whether it must come with a request-bound token.
+    #[must_use]
+    pub const fn request_bound(&self) -> bool {
+        use ticket::Command as T;
+        self.founder_only()
+            || matches!(self, Self::Member(_))
+            || matches!(self, Self::Ticket(T::Approve(_) | T::Reject(_)))
+    }
+
+    /// The content fields, with their JSON pointers in the body.
+    pub fn content(&mut self) -> Vec<(&'static str, &mut Content)> {
+        match self {
+            Self::Member(member::Command::Enrol(c)) => content([("/name", c.name.as_mut())]),
+            Self::Member(member::Command::Remove(c)) => content([("/reason", c.reason.as_mut())]),
+            Self::Member(member::Command::RotateKeys(_)) => Vec::new(),
+            Self::Role(c) => match c {
+                role::Command::Hire(_) | role::Command::Amend(_) => Vec::new(),
+                role::Command::Pause(c) | role::Command::Resume(c) | role::Command::Retire(c) => {
+                    content([("/reason", c.reason.as_mut())])
+                }
+            },
+            Self::Ticket(c) => match c {
+                ticket::Command::Open(c) => {
+                    content([("/title", Some(&mut c.title)), ("/note", c.note.as_mut())])
+                }
+                ticket::Command::Amend(c) => {
+                    content([("/title", c.title.as_mut()), ("/note", c.note.as_mut())])
+                }
+                ticket::Command::RequestApproval(c) => content([("/reason", Some(&mut c.reason))]),
+                ticket::Command::Reject(c) => content([("/reason", Some(&mut c.reason))]),
+                ticket::Command::Complete(c) => content([("/result", c.result.as_mut())]),
+                ticket::Command::Reopen(c) | ticket::Command::Cancel(c) => {
+                    content([("/reason", c.reason.as_mut())])
+                }
+                ticket::Command::Assign(_)
+                | ticket::Command::Approve(_)
+                | ticket::Command::Start(_)
+                | ticket::Command::Breach(_) => Vec::new(),
+            },
+            Self::Run(c) => match c {
+                run::Command::Start(_) => Vec::new(),
+                run::Command::RecordStep(c) => content([("/summary", c.summary.as_mut())]),
+                run::Command::Complete(c) | run::Command::Fail(c) | run::Command::Cancel(c) => {
+                    content([("/reason", c.reason.as_mut())])
+                }
+            },
+        }
+    }
+}
+
+fn content<'a, const N: usize>(
+    fields: [(&'static str, Option<&'a mut Content>); N],
+) -> Vec<(&'static str, &'a mut Content)> {
+    fields.into_iter().filter_map(|(p, c)| c.map(|c| (p, c))).collect()
+}
+
+/// An event of any aggregate, refusals included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Of the tenant.
+    Tenant(tenant::Event),
+    /// Of a member.
+    Member(member::Event),
+    /// Of a role.
+    Role(role::Event),
+    /// Of a ticket.
+    Ticket(ticket::Event),
+    /// Of a run.
+    Run(run::Event),
+    /// Of an actor.
+    Actor(actor::Event),
+    /// `<verb>-refused` of a known aggregate and verb.
+    Refused {
+        /// The aggregate.
+        aggregate: &'static str,
+        /// The verb that was refused.
+        verb: &'static str,
+        /// Code and message.
+        data: actor::Refused,
+    },
+}
+
+impl Event {
+    /// The aggregate, as it stands in the subject.
+    #[must_use]
+    pub const fn aggregate(&self) -> &'static str {
+        match self {
+            Self::Tenant(_) => "tenant",
+            Self::Member(_) => "member",
+            Self::Role(_) => "role",
+            Self::Ticket(_) => "ticket",
+            Self::Run(_) => "run",
+            Self::Actor(_) => "actor",
+            Self::Refused { aggregate, .. } => aggregate,
+        }
+    }
+
+    /// The event's name, as it stands in the subject.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Tenant(e) => e.name().to_owned(),
+            Self::Member(e) => e.name().to_owned(),
+            Self::Role(e) => e.name().to_owned(),
+            Self::Ticket(e) => e.name().to_owned(),
+            Self::Run(e) => e.name().to_owned(),
+            Self::Actor(e) => e.name().to_owned(),
+            Self::Refused { verb, .. } => format!("{verb}-refused"),
+        }
+    }
+
+    /// The version of its data.
+    #[must_use]
+    pub const fn version(&self) -> u32 {
+        match self {
+            Self::Tenant(e) => e.version(),
+            Self::Member(e) => e.version(),
+            Self::Role(e) => e.version(),
+            Self::Ticket(e) => e.version(),
+            Self::Run(e) => e.version(),
+            Self::Actor(e) => e.version(),
+            Self::Refused { .. } => 1,
+        }
+    }
+
+    /// The data as JSON text.
+    ///
+    /// # Errors
+    /// Never in practice: the data has string keys only.
+    pub fn data(&self) -> serde_json::Result<String> {
+        match self {
+            Self::Tenant(e) => e.data(),
+            Self::Member(e) => e.data(),
+            Self::Role(e) => e.data(),
+            Self::Ticket(e) => e.data(),
+            Self::Run(e) => e.data(),
+            Self::Actor(e) => e.data(),
+            Self::Refused { data, .. } => serde_json::to_string(data),
+        }
+    }
+
+    /// Whether it is a refusal.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Actor(actor::Event::CommandRefused(_)))
+    }
+
+    /// Reads an event; `None` where aggregate, name or version is unknown: the reader stops.
+    #[must_use]
+    pub fn parse(
+        aggregate: &str,
+        name: &str,
+        version: u32,
+        data: &Value,
+    ) -> Option<serde_json::Result<Self>> {
+        use serde::Deserialize as _;
+        if let Some(verb) = name.strip_suffix("-refused").filter(|_| aggregate != "actor") {
+            let (aggregate, verb) = known(aggregate, verb).filter(|_| version == 1)?;
+            return Some(
+                actor::Refused::deserialize(data).map(|data| Self::Refused { aggregate, verb, data }),
+            );
+        }
+        match aggregate {
+            "tenant" => tenant::Event::parse(name, version, data).map(|r| r.map(Self::Tenant)),
+            "member" => member::Event::parse(name, version, data).map(|r| r.map(Self::Member)),
+            "role" => role::Event::parse(name, version, data).map(|r| r.map(Self::Role)),
+            "ticket" => ticket::Event::parse(name, version, data).map(|r| r.map(Self::Ticket)),
+            "run" => run::Event::parse(name, version, data).map(|r| r.map(Self::Run)),
+            "actor" => actor::Event::parse(name, version, data).map(|r| r.map(Self::Actor)),
+            _ => None,
+        }
+    }
+
+    /// Every event's aggregate, name, version and the schema of its data.
+    #[must_use]
+    pub fn schemas() -> Vec<(&'static str, String, u32, schemars::Schema)> {
+        let named = [
+            ("tenant", tenant::Event::schemas()),
+            ("member", member::Event::schemas()),
+            ("role", role::Event::schemas()),
+            ("ticket", ticket::Event::schemas()),
+            ("run", run::Event::schemas()),
+            ("actor", actor::Event::schemas()),
+        ];
+        let mut all: Vec<_> = named
+            .into_iter()
+            .flat_map(|(a, v)| v.into_iter().map(move |(n, ver, s)| (a, n.to_owned(), ver, s)))
+            .collect();
+        for (aggregate, verb) in verbs() {
+            all.push((aggregate, format!("{verb}-refused"), 1, schemars::schema_for!(actor::Refused)));
+        }
+        all
+    }
+}
+
+/// Every aggregate and verb that can be commanded.
+pub fn verbs() -> impl Iterator<Item = (&'static str, &'static str)> {
+    [
+        ("member", member::Command::VERBS),
+        ("role", role::Command::VERBS),
+        ("ticket", ticket::Command::VERBS),
+        ("run", run::Command::VERBS),
+    ]
+    .into_iter()
+    .flat_map(|(a, verbs)| verbs.iter().map(move |v| (a, *v)))
+}
+
+/// The static names of an aggregate and verb that a client wrote.
+#[must_use]
+pub fn known(aggregate: &str, verb: &str) -> Option<(&'static str, &'static str)> {
+    verbs().find(|(a, v)| *a == aggregate && *v == verb)
+}

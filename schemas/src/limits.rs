@@ -1,0 +1,98 @@
+//! Every bound of Canonry, as a number in one place. Sizes are bytes, times say their unit.
+//! A limit that the server also keeps is asserted against `nats-config` by a test.
+
+use std::time::Duration;
+
+/// Bytes of a command's body.
+pub const COMMAND_BYTES: usize = 64 * 1024;
+/// Bytes of clear text in one `x-content` field.
+pub const CONTENT_BYTES: usize = 500;
+/// Bytes of authored governance text in one field (job description and the like).
+pub const GOVERNANCE_TEXT_BYTES: usize = 8 * 1024;
+/// Characters of a short label (name of a step, a tool, a group).
+pub const LABEL_CHARS: usize = 120;
+/// Items in a list of a command.
+pub const LIST_ITEMS: usize = 64;
+/// Bytes of a signed request, approval or bearer.
+pub const JWT_BYTES: usize = 4 * 1024;
+/// Bytes of a record's body.
+pub const RECORD_BYTES: usize = 128 * 1024;
+/// Depth of nested JSON.
+pub const JSON_DEPTH: usize = 32;
+/// The greatest integer that every JSON reader keeps exact, 2^53 - 1.
+pub const JSON_INTEGER: i64 = 9_007_199_254_740_991;
+
+/// Records in one atomic batch.
+pub const BATCH_RECORDS: usize = 500;
+/// Up to this many waiting commands leave as plain publishes, one after the other.
+pub const PLAIN_PUBLISHES: usize = 8;
+/// Commands that wait for one tenant's holder; more are answered `retry`.
+pub const COMMANDS_WAITING: usize = 8_192;
+/// Decided records that may wait for their commit.
+pub const RECORDS_AHEAD: usize = 2 * BATCH_RECORDS;
+
+/// Commands a second that one actor of a tenant may send for long.
+pub const ACTOR_RATE: u32 = 20_000;
+/// Commands that one actor may send at once.
+pub const ACTOR_BURST: u32 = 40_000;
+/// What a refused command costs in the actor's bucket, where a fact costs 1: a flood of
+/// refusals ends at `ACTOR_RATE / REFUSAL_COST` records a second.
+pub const REFUSAL_COST: u32 = 100;
+/// How often what was throttled is summed into a record.
+pub const THROTTLE_SUMMARY: Duration = Duration::from_secs(60);
+/// Bytes that one tenant's ledger may hold.
+pub const TENANT_BYTES: u64 = 64 * 1024 * 1024 * 1024;
+
+/// Intents kept for idempotency, per tenant.
+pub const INTENTS_KEPT: usize = 1_000_000;
+/// Age of an intent that is still known.
+pub const INTENT_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How far an intent's or token's time may lie ahead of the holder's clock.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
+/// Intents held in memory before they are only in the snapshot store, per tenant.
+pub const INTENTS_HOT: usize = 20_000;
+/// Aggregates held in memory, per tenant.
+pub const AGGREGATES_HOT: usize = 4_096;
+/// Members of a tenant, removed ones included.
+pub const MEMBERS: usize = 10_000;
+/// Runs that one ticket may have.
+pub const RUNS_PER_TICKET: u32 = 1_000;
+/// Steps that one run may record.
+pub const STEPS_PER_RUN: u32 = 10_000;
+
+/// Lifetime of a decider's liveness key.
+pub const LIVENESS_TTL: Duration = Duration::from_secs(10);
+/// How often a decider renews it.
+pub const LIVENESS_EVERY: Duration = Duration::from_secs(3);
+/// How often the holder writes a signed head when the ledger moved.
+pub const HEAD_EVERY: Duration = Duration::from_secs(1);
+/// Difference of clocks between holder and server beyond which the holder does not serve.
+pub const HOLDER_CLOCK: Duration = Duration::from_secs(1);
+/// First time to wait for the answer to a commit, before the same bytes are sent again.
+pub const COMMIT_TRY: Duration = Duration::from_secs(2);
+/// After this time callers of a commit of unknown outcome are answered `retry`.
+pub const COMMIT_CALLERS: Duration = Duration::from_secs(5);
+/// After this time a commit of unknown outcome makes the decider not ready.
+pub const COMMIT_STORE: Duration = Duration::from_secs(30);
+/// How long our own clients repeat a command that was answered `retry`.
+pub const CLIENT_RETRY: Duration = Duration::from_secs(15);
+/// How often a deadline is looked at.
+pub const TIMER_EVERY: Duration = Duration::from_millis(500);
+/// Deliveries of a durable intent before it is a dead letter.
+pub const INTENT_DELIVERIES: i64 = 10;
+
+/// Longest life of a bearer for reads and ordinary writes.
+pub const BEARER_LIFE: Duration = Duration::from_secs(60 * 60);
+/// Longest life of a request-bound token and of an approval.
+pub const REQUEST_LIFE: Duration = Duration::from_secs(10 * 60);
+
+/// Rows of a page when none is asked for.
+pub const PAGE: usize = 50;
+/// Rows of a page at the most.
+pub const PAGE_MAX: usize = 500;
+/// How long a read waits for `min_position`.
+pub const READ_WAIT: Duration = Duration::from_secs(5);
+/// Tenants that one projector reads at once.
+pub const PROJECTOR_CONSUMERS: usize = 64;
+/// Content keys in one stored group.
+pub const CONTENT_KEY_GROUP: usize = 256;
