@@ -63,7 +63,9 @@ impl Command {
             ("ticket", ticket::Command::schemas()),
             ("run", run::Command::schemas()),
         ];
-        all.into_iter().flat_map(|(a, v)| v.into_iter().map(move |(verb, s)| (a, verb, s))).collect()
+        all.into_iter()
+            .flat_map(|(a, v)| v.into_iter().map(move |(verb, s)| (a, verb, s)))
+            .collect()
     }
 
     /// Whether only a founder may send it.
@@ -232,9 +234,11 @@ impl Event {
         use serde::Deserialize as _;
         if let Some(verb) = name.strip_suffix("-refused").filter(|_| aggregate != "actor") {
             let (aggregate, verb) = known(aggregate, verb).filter(|_| version == 1)?;
-            return Some(
-                actor::Refused::deserialize(data).map(|data| Self::Refused { aggregate, verb, data }),
-            );
+            return Some(actor::Refused::deserialize(data).map(|data| Self::Refused {
+                aggregate,
+                verb,
+                data,
+            }));
         }
         match aggregate {
             "tenant" => tenant::Event::parse(name, version, data).map(|r| r.map(Self::Tenant)),
@@ -263,7 +267,12 @@ impl Event {
             .flat_map(|(a, v)| v.into_iter().map(move |(n, ver, s)| (a, n.to_owned(), ver, s)))
             .collect();
         for (aggregate, verb) in verbs() {
-            all.push((aggregate, format!("{verb}-refused"), 1, schemars::schema_for!(actor::Refused)));
+            all.push((
+                aggregate,
+                format!("{verb}-refused"),
+                1,
+                schemars::schema_for!(actor::Refused),
+            ));
         }
         all
     }

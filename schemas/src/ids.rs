@@ -118,7 +118,8 @@ fn is_ulid(s: &str, lower: bool) -> bool {
         && matches!(s.as_bytes()[0], b'0'..=b'7')
         && s.bytes().all(|c| {
             let case = if lower { c.is_ascii_lowercase() } else { c.is_ascii_uppercase() };
-            c.is_ascii_digit() || (case && !matches!(c.to_ascii_lowercase(), b'i' | b'l' | b'o' | b'u'))
+            c.is_ascii_digit()
+                || (case && !matches!(c.to_ascii_lowercase(), b'i' | b'l' | b'o' | b'u'))
         })
 }
 

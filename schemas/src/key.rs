@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ActorId, KeyId};
 
 /// What a key may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Use {
     /// Authorises every change of keys; kept offline.

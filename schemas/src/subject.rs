@@ -74,7 +74,8 @@ pub fn parse_ledger(subject: &str) -> Option<(TenantId, &str, &str)> {
     let tenant = tokens.next()?.parse().ok()?;
     let (aggregate, event) = (tokens.next()?, tokens.next()?);
     let plain = |s: &str| !s.is_empty() && s.bytes().all(|c| c.is_ascii_lowercase() || c == b'-');
-    (tokens.next().is_none() && plain(aggregate) && plain(event)).then_some((tenant, aggregate, event))
+    (tokens.next().is_none() && plain(aggregate) && plain(event))
+        .then_some((tenant, aggregate, event))
 }
 
 /// `outcome.<tenant>.<actor>.<intent id>`: where the answer to a durable intent is sent.

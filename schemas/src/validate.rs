@@ -19,9 +19,8 @@ impl Commands {
         let mut all = BTreeMap::new();
         for (aggregate, verb, schema) in Command::schemas() {
             let schema = Value::from(schema);
-            let validator = jsonschema::options()
-                .with_draft(jsonschema::Draft::Draft202012)
-                .build(&schema)?;
+            let validator =
+                jsonschema::options().with_draft(jsonschema::Draft::Draft202012).build(&schema)?;
             all.insert((aggregate, verb), validator);
         }
         Ok(Self(all))
@@ -46,7 +45,10 @@ mod tests {
         assert_eq!(commands.fits("ticket", "open", &json!({"title": "x"})), Some(true));
         assert_eq!(commands.fits("ticket", "open", &json!({"title": 1})), Some(false));
         assert_eq!(commands.fits("ticket", "open", &json!({"title": "x", "y": 1})), Some(false));
-        assert_eq!(commands.fits("ticket", "open", &json!({"title": "x", "priority": 9})), Some(false));
+        assert_eq!(
+            commands.fits("ticket", "open", &json!({"title": "x", "priority": 9})),
+            Some(false)
+        );
         assert_eq!(commands.fits("ticket", "fly", &json!({})), None);
     }
 }

@@ -1,0 +1,131 @@
+//! The directory of a tenant: its members and their parts. Keys are folded beside it, in the key
+//! ring of `canonry-record`.
+
+use std::collections::BTreeMap;
+
+use canonry_schemas::ids::{ActorId, RoleId};
+use canonry_schemas::limits::MEMBERS;
+use canonry_schemas::member::{Command, Event, Part};
+use canonry_schemas::refusal::Refusal;
+use canonry_schemas::tenant;
+use serde::{Deserialize, Serialize};
+
+use crate::facts::{Applied, Facts};
+
+/// A person or worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// What they may do.
+    pub parts: Vec<Part>,
+    /// The role that a worker works for.
+    pub role: Option<RoleId>,
+    /// Whether they were removed; a removed token is never given again.
+    pub removed: bool,
+}
+
+/// All members.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Directory {
+    members: BTreeMap<ActorId, Member>,
+}
+
+impl Directory {
+    /// A member, removed ones included.
+    #[must_use]
+    pub fn member(&self, actor: &ActorId) -> Option<&Member> {
+        self.members.get(actor)
+    }
+
+    /// All members, removed ones included.
+    pub fn members(&self) -> impl Iterator<Item = (&ActorId, &Member)> {
+        self.members.iter()
+    }
+
+    fn present(&self, actor: &ActorId) -> Result<&Member, Refusal> {
+        match self.members.get(actor) {
+            None => Err(Refusal::MemberUnknown),
+            Some(m) if m.removed => Err(Refusal::MemberRemoved),
+            Some(m) => Ok(m),
+        }
+    }
+
+    fn founders(&self) -> usize {
+        self.members.values().filter(|m| !m.removed && m.parts.contains(&Part::Founder)).count()
+    }
+
+    /// Decides a member command.
+    ///
+    /// # Errors
+    /// The refusal, when a rule forbids the command.
+    pub fn decide(&self, facts: &Facts<'_>, command: Command) -> Result<Event, Refusal> {
+        match command {
+            Command::Enrol(c) => {
+                facts.founder()?;
+                if c.actor.is_service() {
+                    return Err(Refusal::ServiceToken);
+                }
+                if self.members.contains_key(&c.actor) {
+                    return Err(Refusal::AlreadyEnrolled);
+                }
+                if self.members.len() >= MEMBERS {
+                    return Err(Refusal::MembersFull);
+                }
+                match (c.role.is_some(), facts.role) {
+                    (true, None) => return Err(Refusal::RoleUnknown),
+                    (true, Some((_, role))) if role.retired() => return Err(Refusal::RoleRetired),
+                    _ => {}
+                }
+                if c.keys.iter().any(|k| k.actor != c.actor) || !c.revoked.is_empty() {
+                    return Err(Refusal::KeysInvalid);
+                }
+                facts.keys?;
+                Ok(Event::Enrolled(c))
+            }
+            Command::Remove(c) => {
+                facts.founder()?;
+                let member = self.present(&c.actor)?;
+                if member.parts.contains(&Part::Founder) && self.founders() == 1 {
+                    return Err(Refusal::LastFounder);
+                }
+                facts.keys?;
+                Ok(Event::Removed(c))
+            }
+            Command::RotateKeys(c) => {
+                self.present(&c.actor)?;
+                if facts.actor != &c.actor {
+                    facts.founder()?;
+                }
+                if c.keys.iter().any(|k| k.actor != c.actor) {
+                    return Err(Refusal::KeysInvalid);
+                }
+                facts.keys?;
+                Ok(Event::KeysRotated(c))
+            }
+        }
+    }
+
+    /// Folds the founding.
+    pub fn found(&mut self, founded: &tenant::Founded) {
+        for first in &founded.members {
+            let member = Member { parts: first.parts.clone(), role: None, removed: false };
+            self.members.insert(first.actor.clone(), member);
+        }
+    }
+
+    /// Folds a member event.
+    pub fn evolve(&mut self, _: &Applied<'_>, event: &Event) {
+        match event {
+            Event::Enrolled(e) => {
+                let member =
+                    Member { parts: e.parts.clone(), role: e.role.clone(), removed: false };
+                self.members.insert(e.actor.clone(), member);
+            }
+            Event::Removed(e) => {
+                if let Some(member) = self.members.get_mut(&e.actor) {
+                    member.removed = true;
+                }
+            }
+            Event::KeysRotated(_) => {}
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What a decision may know beside its own state, and what a fold knows beside the event.
+
+use canonry_schemas::ids::{ActorId, RoleId};
+use canonry_schemas::member::Part;
+use canonry_schemas::refusal::Refusal;
+use canonry_schemas::time::Time;
+
+use crate::directory::Directory;
+use crate::role::Role;
+use crate::ticket::Ticket;
+
+/// An approval whose signature the shell has already checked against the approver's `member` key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    /// Who signed.
+    pub by: ActorId,
+    /// The ticket's entity, `ticket/<id>`.
+    pub entity: String,
+    /// Yes or no.
+    pub approve: bool,
+    /// The intent it is for.
+    pub intent: String,
+    /// Position of the record that asked.
+    pub position: u64,
+    /// Hash (hex) of the record that asked.
+    pub hash: String,
+}
+
+/// The world as a decision may see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The record's time, if it comes to one.
+    pub now: Time,
+    /// Whose command this is.
+    pub actor: &'a ActorId,
+    /// The command's intent id.
+    pub intent: &'a str,
+    /// What the actor may do; empty for a service's own commands.
+    pub parts: &'a [Part],
+    /// The role that the actor works for.
+    pub works_for: Option<&'a RoleId>,
+    /// Whether this is the decider's own timer.
+    pub timer: bool,
+    /// Members and keys.
+    pub directory: &'a Directory,
+    /// Whether the change of keys in the command is lawful.
+    pub keys: Result<(), Refusal>,
+    /// The verified approval in the command.
+    pub approval: Option<&'a Approval>,
+    /// The role that the command or its ticket names, with its id.
+    pub role: Option<(&'a RoleId, &'a Role)>,
+    /// The ticket that a run's command names.
+    pub ticket: Option<&'a Ticket>,
+}
+
+impl Facts<'_> {
+    /// Whether the actor has one of these parts; a founder may do everything.
+    #[must_use]
+    pub fn may(&self, parts: &[Part]) -> bool {
+        self.parts.contains(&Part::Founder) || self.parts.iter().any(|p| parts.contains(p))
+    }
+
+    /// Refuses an actor who has none of these parts.
+    ///
+    /// # Errors
+    /// `not-allowed`.
+    pub fn allow(&self, parts: &[Part]) -> Result<(), Refusal> {
+        if self.may(parts) { Ok(()) } else { Err(Refusal::NotAllowed) }
+    }
+
+    /// Refuses everybody but a founder.
+    ///
+    /// # Errors
+    /// `founder-only`.
+    pub fn founder(&self) -> Result<(), Refusal> {
+        if self.parts.contains(&Part::Founder) { Ok(()) } else { Err(Refusal::FounderOnly) }
+    }
+}
+
+/// Where and when an event stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Applied<'a> {
+    /// Its position.
+    pub position: u64,
+    /// Its hash, 64 hex digits.
+    pub hash: &'a str,
+    /// Its time.
+    pub time: Time,
+    /// Whose command it was.
+    pub actor: &'a ActorId,
+}

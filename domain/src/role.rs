@@ -1,0 +1,125 @@
+//! Rules of a role: hired, amended, paused, resumed, retired.
+
+use canonry_schemas::ids::ActorId;
+use canonry_schemas::member::Part;
+use canonry_schemas::refusal::Refusal;
+use canonry_schemas::role::{Budget, Command, Event, Tier};
+use serde::{Deserialize, Serialize};
+
+use crate::Decider;
+use crate::facts::{Applied, Facts};
+
+/// Where a role stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stage {
+    /// Runs may start.
+    Active,
+    /// No run may start.
+    Paused,
+    /// Ended for good.
+    Retired,
+}
+
+/// What a decision must know of a role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Role {
+    /// Where it stands.
+    pub stage: Stage,
+    /// How far it is trusted.
+    pub tier: Tier,
+    /// What it may spend.
+    pub budget: Budget,
+}
+
+impl Role {
+    /// Whether it has ended.
+    #[must_use]
+    pub fn retired(&self) -> bool {
+        self.stage == Stage::Retired
+    }
+
+    /// Whether work may begin for it.
+    ///
+    /// # Errors
+    /// `role-paused` or `role-retired`.
+    pub fn workable(&self) -> Result<(), Refusal> {
+        match self.stage {
+            Stage::Active => Ok(()),
+            Stage::Paused => Err(Refusal::RolePaused),
+            Stage::Retired => Err(Refusal::RoleRetired),
+        }
+    }
+}
+
+fn escalation(facts: &Facts<'_>, list: &[ActorId]) -> Result<(), Refusal> {
+    let known = |a| facts.directory.member(a).is_some_and(|m| !m.removed);
+    if list.iter().all(known) { Ok(()) } else { Err(Refusal::EscalationUnknown) }
+}
+
+/// The rules.
+pub struct Roles;
+
+impl Decider for Roles {
+    type State = Role;
+    type Command = Command;
+    type Event = Event;
+
+    fn decide(state: Option<&Role>, facts: &Facts<'_>, command: Command) -> Result<Event, Refusal> {
+        if let Command::Hire(c) = command {
+            facts.founder()?;
+            escalation(facts, &c.escalation)?;
+            return Ok(Event::Hired(c));
+        }
+        if !matches!(command, Command::Pause(_)) {
+            facts.founder()?;
+        }
+        facts.allow(&[Part::Operator])?;
+        let role = state.ok_or(Refusal::RoleUnknown)?;
+        if role.retired() {
+            return Err(Refusal::RoleRetired);
+        }
+        match command {
+            Command::Hire(_) => Err(Refusal::NothingChanged),
+            Command::Amend(c) => {
+                let nothing = c.title.is_none()
+                    && c.job.is_none()
+                    && c.boundaries.is_none()
+                    && c.budget.is_none()
+                    && c.tools.is_none()
+                    && c.escalation.is_none()
+                    && c.tier.is_none();
+                if nothing {
+                    return Err(Refusal::NothingChanged);
+                }
+                escalation(facts, c.escalation.as_deref().unwrap_or_default())?;
+                Ok(Event::Amended(c))
+            }
+            Command::Pause(c) => match role.stage {
+                Stage::Active => Ok(Event::Paused(c)),
+                Stage::Paused | Stage::Retired => Err(Refusal::RolePaused),
+            },
+            Command::Resume(c) => match role.stage {
+                Stage::Paused => Ok(Event::Resumed(c)),
+                Stage::Active | Stage::Retired => Err(Refusal::RoleNotPaused),
+            },
+            Command::Retire(c) => Ok(Event::Retired(c)),
+        }
+    }
+
+    fn evolve(state: Option<Role>, _: &Applied<'_>, event: &Event) -> Option<Role> {
+        let stage = |stage| state.clone().map(|role| Role { stage, ..role });
+        match event {
+            Event::Hired(e) => {
+                Some(Role { stage: Stage::Active, tier: e.tier, budget: e.budget.clone() })
+            }
+            Event::Amended(e) => state.clone().map(|role| Role {
+                tier: e.tier.unwrap_or(role.tier),
+                budget: e.budget.clone().unwrap_or(role.budget),
+                ..role
+            }),
+            Event::Paused(_) => stage(Stage::Paused),
+            Event::Resumed(_) => stage(Stage::Active),
+            Event::Retired(_) => stage(Stage::Retired),
+        }
+    }
+}
