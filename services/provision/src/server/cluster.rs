@@ -1,0 +1,82 @@
+//! Several servers of one cluster on this machine: how leader loss and three replicas are tried.
+
+use std::path::Path;
+
+use super::{Options, PORT_TRIES, Server, Trust, files, find_or_fetch, port_was_taken};
+use crate::error::Error;
+
+/// Servers that know each other.
+#[derive(Debug)]
+pub struct Cluster {
+    servers: Vec<Server>,
+}
+
+impl Cluster {
+    /// Starts `size` servers in `dir/1`, `dir/2`, … and waits until all are healthy.
+    ///
+    /// # Errors
+    /// When there is no nats-server, or one does not start.
+    pub async fn start(
+        dir: &Path,
+        size: u8,
+        trust: &Trust,
+        options: Options,
+    ) -> Result<Self, Error> {
+        let binary = find_or_fetch().await?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let mut servers = Vec::new();
+            for number in 1..=size {
+                let dir = dir.join(number.to_string());
+                let ports = files::remembered_ports(&dir).map_or_else(files::free_ports, Ok)?;
+                let name = format!("canonry-{number}");
+                servers.push(Server::prepare(&binary, &name, &dir, ports, options.clone())?);
+            }
+            let routes: Vec<u16> = servers.iter().map(|s| s.ports.route).collect();
+            for server in &servers {
+                server.configure(trust, &routes)?;
+            }
+            let mut cluster = Self { servers };
+            match cluster.start_again().await {
+                Ok(()) => return Ok(cluster),
+                Err(e) if tries < PORT_TRIES && port_was_taken(&e) => {
+                    cluster.servers.iter().for_each(|s| files::forget_ports(&s.dir));
+                }
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Starts every server that does not run, and waits until all are healthy.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub async fn start_again(&mut self) -> Result<(), Error> {
+        for server in self.servers.iter_mut().filter(|s| s.child.is_none()) {
+            server.spawn()?;
+        }
+        for server in &mut self.servers {
+            server.ready().await?;
+        }
+        Ok(())
+    }
+
+    /// The addresses of all servers.
+    #[must_use]
+    pub fn urls(&self) -> Vec<String> {
+        self.servers.iter().map(Server::url).collect()
+    }
+
+    /// The servers, in the order of their names.
+    #[must_use]
+    pub fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    /// The servers, to kill and start them.
+    #[must_use]
+    pub fn servers_mut(&mut self) -> &mut [Server] {
+        &mut self.servers
+    }
+}

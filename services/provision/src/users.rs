@@ -1,0 +1,258 @@
+//! Who may publish and subscribe to what: one function for each kind of user, as data. No person
+//! or worker may publish to a subject that a stream or bucket captures, and no runtime user may
+//! call what destroys a stream ([`DESTROYING`]).
+//!
+//! A stream's name is one token, so a permission cannot say `LEDGER_*`. Where that matters the
+//! filter of a consumer says it: `CONSUMER.CREATE.*.*.ledger.>` opens nothing but ledgers and
+//! their mirrors, because the server refuses a filter outside a stream's subjects.
+
+use canonry_schemas::ids::{ActorId, TenantId};
+
+use crate::accounts::AUDIT_PREFIX;
+use crate::permission::Permissions;
+
+/// The parts of the API that destroy data or undo WORM. No runtime user may publish to them.
+pub const DESTROYING: [&str; 15] = [
+    "$JS.API.STREAM.CREATE.>",
+    "$JS.API.STREAM.UPDATE.>",
+    "$JS.API.STREAM.DELETE.>",
+    "$JS.API.STREAM.PURGE.>",
+    "$JS.API.STREAM.MSG.DELETE.>",
+    "$JS.API.STREAM.RESTORE.>",
+    "$JS.API.STREAM.SNAPSHOT.>",
+    "$JS.API.STREAM.PEER.>",
+    "$JS.API.STREAM.LEADER.>",
+    "$JS.API.CONSUMER.DELETE.>",
+    "$JS.API.CONSUMER.LEADER.>",
+    "$JS.API.ACCOUNT.>",
+    "$JS.API.META.>",
+    "$JS.API.SERVER.>",
+    "$SYS.>",
+];
+
+/// The durable consumer of every `INTENTS_<tenant>`; only the intake user may pull from it.
+pub const INTAKE_CONSUMER: &str = "intake";
+
+/// A user of the cell itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CellUser {
+    /// Alone may write ledgers and buckets; answers nobody.
+    Committer,
+    /// Hears commands and intents, answers them; writes no stream.
+    Responder,
+    /// Stores and takes up durable intents.
+    Intake,
+    /// Reads ledgers and buckets: projectors, the API.
+    Reader,
+    /// A service that sends commands under its own `svc_` token.
+    Service(ActorId),
+    /// `nats micro` for whoever runs the cell.
+    CellOperator,
+    /// Offline: pushes account claims.
+    ProvisionSys,
+    /// Offline: makes streams and buckets.
+    ProvisionStreams,
+}
+
+impl CellUser {
+    /// The name of its creds file, of its inbox and in the server's log.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Committer => "committer",
+            Self::Responder => "responder",
+            Self::Intake => "intake",
+            Self::Reader => "reader",
+            Self::Service(actor) => actor.as_str(),
+            Self::CellOperator => "cell-operator",
+            Self::ProvisionSys => "provision-sys",
+            Self::ProvisionStreams => "provision-streams",
+        }
+    }
+
+    /// Whether its creds are kept apart, to be taken off the machine.
+    #[must_use]
+    pub const fn is_offline(&self) -> bool {
+        matches!(self, Self::ProvisionSys | Self::ProvisionStreams)
+    }
+
+    /// What it may do.
+    #[must_use]
+    pub fn permissions(&self) -> Permissions {
+        match self {
+            Self::Committer => committer(),
+            Self::Responder => responder(),
+            Self::Intake => intake(),
+            Self::Reader => reader(),
+            Self::Service(actor) => service(actor),
+            Self::CellOperator => cell_operator(),
+            Self::ProvisionSys => provision_sys(),
+            Self::ProvisionStreams => provision_streams(),
+        }
+    }
+}
+
+/// What a person or worker of a tenant is to NATS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TenantUser {
+    /// A founder, approver or operator: sends commands, hears its tenant.
+    Member,
+    /// Works for a role under a lease; the same reach as a member.
+    Worker,
+    /// Reads its tenant's mirror from the account AUDIT; sends nothing.
+    Auditor,
+}
+
+impl TenantUser {
+    /// What it may do.
+    #[must_use]
+    pub fn permissions(self, tenant: &TenantId, actor: &ActorId) -> Permissions {
+        match self {
+            Self::Member | Self::Worker => member(tenant, actor),
+            Self::Auditor => auditor(tenant, actor),
+        }
+    }
+}
+
+/// Reading ledgers, mirrors and buckets, shared by the committer and the readers.
+const READING: [&str; 10] = [
+    "$JS.API.INFO",
+    "$JS.API.STREAM.INFO.*",
+    "$JS.API.STREAM.MSG.GET.*",
+    "$JS.API.DIRECT.GET.*",
+    "$JS.API.DIRECT.GET.*.>",
+    "$JS.API.CONSUMER.CREATE.*.*.ledger.>",
+    "$JS.API.CONSUMER.CREATE.*.*.$KV.>",
+    "$JS.API.CONSUMER.INFO.*.*",
+    "$JS.API.CONSUMER.MSG.NEXT.*.*",
+    "$JS.FC.>",
+];
+
+/// Pulling waiting intents is the intake's alone.
+fn not_the_intake() -> Vec<String> {
+    vec![format!("$JS.API.CONSUMER.MSG.NEXT.*.{INTAKE_CONSUMER}")]
+}
+
+fn committer() -> Permissions {
+    let mut publish = owned(&["ledger.>", "$KV.>"]);
+    publish.extend(owned(&READING));
+    Permissions {
+        publish,
+        deny_publish: not_the_intake(),
+        subscribe: owned(&["_INBOX.committer.>", "live.>"]),
+    }
+}
+
+fn responder() -> Permissions {
+    Permissions {
+        publish: owned(&["_R_.>", "_INBOX.>", "outcome.>"]),
+        deny_publish: Vec::new(),
+        subscribe: owned(&["command.*.>", "intent.*.>", "$SRV.>", "_INBOX.responder.>"]),
+    }
+}
+
+fn intake() -> Permissions {
+    let name = INTAKE_CONSUMER;
+    let mut publish = owned(&["intake.>", "dead.>", "$JS.API.INFO", "$JS.API.STREAM.INFO.*"]);
+    publish.extend([
+        format!("$JS.API.CONSUMER.CREATE.*.{name}"),
+        format!("$JS.API.CONSUMER.CREATE.*.{name}.intake.>"),
+        format!("$JS.API.CONSUMER.INFO.*.{name}"),
+        format!("$JS.API.CONSUMER.MSG.NEXT.*.{name}"),
+        format!("$JS.ACK.*.{name}.>"),
+    ]);
+    Permissions { publish, deny_publish: Vec::new(), subscribe: owned(&["_INBOX.intake.>"]) }
+}
+
+fn reader() -> Permissions {
+    Permissions {
+        publish: owned(&READING),
+        deny_publish: not_the_intake(),
+        subscribe: owned(&["_INBOX.reader.>", "live.>"]),
+    }
+}
+
+fn service(actor: &ActorId) -> Permissions {
+    Permissions {
+        publish: vec![format!("command.*.{actor}.>"), format!("intent.*.{actor}.>")],
+        deny_publish: Vec::new(),
+        subscribe: vec![
+            format!("_INBOX.{actor}.>"),
+            format!("outcome.*.{actor}.>"),
+            "live.>".to_owned(),
+        ],
+    }
+}
+
+fn cell_operator() -> Permissions {
+    Permissions {
+        publish: owned(&["$SRV.>"]),
+        deny_publish: Vec::new(),
+        subscribe: owned(&["_INBOX.cell-operator.>"]),
+    }
+}
+
+fn provision_sys() -> Permissions {
+    Permissions {
+        publish: owned(&[
+            "$SYS.REQ.CLAIMS.UPDATE",
+            "$SYS.REQ.CLAIMS.LIST",
+            "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP",
+        ]),
+        deny_publish: Vec::new(),
+        subscribe: owned(&["_INBOX.provision-sys.>"]),
+    }
+}
+
+fn provision_streams() -> Permissions {
+    Permissions {
+        publish: owned(&[
+            "$JS.API.INFO",
+            "$JS.API.STREAM.CREATE.*",
+            "$JS.API.STREAM.UPDATE.*",
+            "$JS.API.STREAM.INFO.*",
+            "$JS.API.STREAM.NAMES",
+            "$JS.API.STREAM.LIST",
+        ]),
+        deny_publish: Vec::new(),
+        subscribe: owned(&["_INBOX.provision-streams.>"]),
+    }
+}
+
+fn member(tenant: &TenantId, actor: &ActorId) -> Permissions {
+    Permissions {
+        publish: vec![format!("command.{tenant}.{actor}.>"), format!("intent.{tenant}.{actor}.>")],
+        deny_publish: Vec::new(),
+        subscribe: vec![
+            format!("_INBOX.{actor}.>"),
+            format!("outcome.{tenant}.{actor}.>"),
+            format!("live.{tenant}.>"),
+        ],
+    }
+}
+
+fn auditor(tenant: &TenantId, actor: &ActorId) -> Permissions {
+    let stream = format!("AUDIT_{tenant}");
+    Permissions {
+        publish: vec![
+            format!("{AUDIT_PREFIX}.STREAM.INFO.{stream}"),
+            format!("{AUDIT_PREFIX}.STREAM.MSG.GET.{stream}"),
+            format!("{AUDIT_PREFIX}.CONSUMER.CREATE.{stream}"),
+            format!("{AUDIT_PREFIX}.CONSUMER.CREATE.{stream}.>"),
+            format!("{AUDIT_PREFIX}.CONSUMER.MSG.NEXT.{stream}.*"),
+        ],
+        deny_publish: Vec::new(),
+        // Two tenants may have an auditor of the same name: the inbox holds the tenant as well.
+        subscribe: vec![format!("{}.>", auditor_inbox(tenant, actor))],
+    }
+}
+
+/// The inbox prefix of an auditor.
+#[must_use]
+pub fn auditor_inbox(tenant: &TenantId, actor: &ActorId) -> String {
+    format!("_INBOX.{tenant}.{actor}")
+}
+
+fn owned(patterns: &[&str]) -> Vec<String> {
+    patterns.iter().map(|&p| p.to_owned()).collect()
+}

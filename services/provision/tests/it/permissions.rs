@@ -1,0 +1,167 @@
+//! Who may not do what: as a table over the allow-lists, and tried on a live server.
+
+use canonry_provision::users::DESTROYING;
+use canonry_provision::{CellUser, Permissions, TenantUser};
+
+use crate::support::{User, actor, auditor, cell_user, member, start, tenant};
+
+/// Everyone who holds creds while a cell runs.
+fn runtime_users() -> Vec<(String, Permissions)> {
+    let mut users: Vec<(String, Permissions)> =
+        cell_users().into_iter().map(|user| (user.name().to_owned(), user.permissions())).collect();
+    for kind in [TenantUser::Member, TenantUser::Worker, TenantUser::Auditor] {
+        users.push((format!("{kind:?}"), kind.permissions(&tenant("acme"), &actor("founder"))));
+    }
+    users
+}
+
+fn cell_users() -> Vec<CellUser> {
+    vec![
+        CellUser::Committer,
+        CellUser::Responder,
+        CellUser::Intake,
+        CellUser::Reader,
+        CellUser::Service(actor("svc_api")),
+        CellUser::CellOperator,
+    ]
+}
+
+/// A subject below each destroying pattern, in the form that the server listens on.
+fn destroying_subjects() -> Vec<String> {
+    DESTROYING
+        .iter()
+        .flat_map(|pattern| {
+            let stem = pattern.strip_suffix('>').expect("every pattern ends with >");
+            ["LEDGER_acme", "LEDGER_acme.x", "LEDGER_acme.x.ledger.acme.y"]
+                .map(|rest| format!("{stem}{rest}"))
+        })
+        .chain(["audit.api.STREAM.DELETE.AUDIT_acme".to_owned()])
+        .collect()
+}
+
+#[test]
+fn no_runtime_user_may_destroy() {
+    for (name, permissions) in runtime_users() {
+        for subject in destroying_subjects() {
+            assert!(!permissions.may_publish(&subject), "{name} may publish {subject}");
+        }
+        for pattern in &permissions.publish {
+            assert!(!["$JS.>", "$JS.API.>", "$SYS.>", ">"].contains(&pattern.as_str()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn only_the_committer_may_write_ledgers_and_buckets() {
+    for (name, permissions) in runtime_users() {
+        for subject in ["ledger.acme.ticket.opened", "$KV.assign.acme", "$KV.content-keys-acme.k"] {
+            assert_eq!(permissions.may_publish(subject), name == "committer", "{name} {subject}");
+        }
+        for subject in ["intake.acme.founder", "dead.acme.1"] {
+            assert_eq!(permissions.may_publish(subject), name == "intake", "{name} {subject}");
+        }
+        let next = "$JS.API.CONSUMER.MSG.NEXT.INTENTS_acme.intake";
+        assert_eq!(permissions.may_publish(next), name == "intake", "{name}");
+    }
+}
+
+#[test]
+fn nobody_hears_what_is_not_theirs() {
+    for (name, permissions) in runtime_users() {
+        for subject in
+            [">", "ledger.>", "intake.>", "$KV.>", "_INBOX.>", "_R_.>", "$JS.>", "$SYS.>"]
+        {
+            assert!(!permissions.may_subscribe(subject), "{name} may subscribe to {subject}");
+        }
+        assert_eq!(permissions.may_subscribe("command.acme.>"), name == "responder", "{name}");
+        let own = |inbox: &str| permissions.may_subscribe(inbox);
+        assert_eq!(own("_INBOX.committer.x"), name == "committer", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_server_refuses_each_runtime_user_what_destroys() {
+    let (test, acme, _) = start().await;
+    let mut users: Vec<(String, User)> = Vec::new();
+    for user in cell_users() {
+        users.push((user.name().to_owned(), cell_user(&test, user).await));
+    }
+    users.push(("member".to_owned(), member(&test, &acme, "founder").await));
+    users.push(("auditor".to_owned(), auditor(&test, &acme, "auditor").await));
+    for (name, user) in &mut users {
+        for subject in destroying_subjects() {
+            user.client.publish(subject.clone(), "{}".into()).await.unwrap();
+            let violation = user.violation().await;
+            assert!(violation.contains(&subject), "{name}: {subject}: {violation}");
+        }
+    }
+    let reader = cell_user(&test, CellUser::Reader).await;
+    let info = reader.json("$JS.API.STREAM.INFO.LEDGER_acme", "").await;
+    assert!(info.get("error").is_none(), "{info}");
+}
+
+#[tokio::test]
+async fn the_committer_writes_the_ledger_and_the_responder_cannot() {
+    let (test, ..) = start().await;
+    let committer = cell_user(&test, CellUser::Committer).await;
+    assert_eq!(committer.json("ledger.acme.ticket.opened", "{}").await["seq"], 1);
+    for user in cell_users().into_iter().filter(|u| *u != CellUser::Committer) {
+        let name = user.name().to_owned();
+        let mut user = cell_user(&test, user).await;
+        user.client.publish("ledger.acme.ticket.opened", "{}".into()).await.unwrap();
+        assert!(user.violation().await.contains("ledger.acme.ticket.opened"), "{name}");
+    }
+    let info = committer.json("$JS.API.STREAM.INFO.LEDGER_acme", "").await;
+    assert_eq!(info["state"]["messages"], 1);
+}
+
+#[tokio::test]
+async fn readers_open_consumers_on_ledgers_and_not_on_intents() {
+    let (test, ..) = start().await;
+    let committer = cell_user(&test, CellUser::Committer).await;
+    assert_eq!(committer.json("ledger.acme.ticket.opened", "{}").await["seq"], 1);
+    let mut reader = cell_user(&test, CellUser::Reader).await;
+    let consumer = |stream: &str, filter: &str| {
+        format!(
+            r#"{{"stream_name":"{stream}","config":{{"name":"r1","filter_subject":"{filter}",
+               "ack_policy":"none","deliver_policy":"all"}}}}"#
+        )
+    };
+    let create = "$JS.API.CONSUMER.CREATE";
+    let subject = format!("{create}.LEDGER_acme.r1.ledger.acme.>");
+    let made = reader.json(&subject, &consumer("LEDGER_acme", "ledger.acme.>")).await;
+    assert_eq!(made["name"], "r1", "{made}");
+    let next = "$JS.API.CONSUMER.MSG.NEXT.LEDGER_acme.r1";
+    assert_eq!(reader.pull(next, "_INBOX.reader.pull", 1).await[0].payload, "{}");
+    let subject = format!("{create}.INTENTS_acme.r1.ledger.acme.>");
+    let refused = reader.json(&subject, &consumer("INTENTS_acme", "ledger.acme.>")).await;
+    assert!(refused.get("error").is_some(), "{refused}");
+    let subject = format!("{create}.INTENTS_acme.r1.intake.acme.>");
+    reader.client.publish(subject.clone(), "{}".into()).await.unwrap();
+    assert!(reader.violation().await.contains(&subject));
+}
+
+#[tokio::test]
+async fn the_intake_stores_pulls_and_acknowledges() {
+    let (test, ..) = start().await;
+    let intake = cell_user(&test, CellUser::Intake).await;
+    let stored = intake.json("intake.acme.founder", "sealed").await;
+    assert_eq!(stored["stream"], "INTENTS_acme", "{stored}");
+    let made = intake
+        .json(
+            "$JS.API.CONSUMER.CREATE.INTENTS_acme.intake",
+            r#"{"stream_name":"INTENTS_acme","config":{"durable_name":"intake","name":"intake",
+               "ack_policy":"explicit","max_deliver":10}}"#,
+        )
+        .await;
+    assert_eq!(made["name"], "intake", "{made}");
+    let next = "$JS.API.CONSUMER.MSG.NEXT.INTENTS_acme.intake";
+    let message = intake.pull(next, "_INBOX.intake.pull", 1).await.remove(0);
+    assert_eq!(message.payload, "sealed");
+    let acknowledged = message.reply.unwrap();
+    intake.request(acknowledged.as_str(), "+ACK").await;
+    let info = intake.json("$JS.API.STREAM.INFO.INTENTS_acme", "").await;
+    assert_eq!(info["state"]["messages"], 0, "{info}");
+    let dead = intake.json("dead.acme.founder", "sealed").await;
+    assert_eq!(dead["stream"], "DEAD_acme", "{dead}");
+}
