@@ -109,7 +109,7 @@ impl StoredKey {
     }
 
     pub(crate) fn to_json(&self) -> Zeroizing<Vec<u8>> {
-        let seed = Zeroizing::new(URL_SAFE_NO_PAD.encode(&*Zeroizing::new(self.key.to_bytes())));
+        let seed = Zeroizing::new(URL_SAFE_NO_PAD.encode(*Zeroizing::new(self.key.to_bytes())));
         let uses: Vec<String> = self.uses.iter().map(|u| format!("\"{u}\"")).collect();
         // Every part is a token or base64url: nothing needs escaping, and no copy of the seed is
         // left in a serialiser's buffer.

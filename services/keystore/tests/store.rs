@@ -1,5 +1,7 @@
 //! The key store on a real directory: what it writes, what it finds, what it refuses.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it stands")]
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -195,13 +195,15 @@ mod tests {
     fn a_tenant_imports_its_own_subjects_alone() {
         let (op, canonry) = (KeyPair::new_operator(), KeyPair::new_account());
         let account = KeyPair::new_account().public_key();
-        let token = tenant(&op, &canonry, &account, &"acme".parse().unwrap()).unwrap();
-        let claims = jwt::decode(&token).unwrap();
-        let imports = claims["nats"]["imports"].as_array().unwrap();
-        let subjects: Vec<_> = imports.iter().map(|i| i["subject"].as_str().unwrap()).collect();
+        let token =
+            tenant(&op, &canonry, &account, &"acme".parse().expect("valid")).expect("valid");
+        let claims = jwt::decode(&token).expect("valid");
+        let imports = claims["nats"]["imports"].as_array().expect("valid");
+        let subjects: Vec<_> =
+            imports.iter().map(|i| i["subject"].as_str().expect("valid")).collect();
         assert_eq!(subjects, ["command.acme.>", "intent.acme.>", "outcome.acme.>", "live.acme.>"]);
         for import in imports {
-            let activation = jwt::decode(import["token"].as_str().unwrap()).unwrap();
+            let activation = jwt::decode(import["token"].as_str().expect("valid")).expect("valid");
             assert_eq!(activation["sub"], account);
             assert_eq!(activation["iss"], canonry.public_key());
             assert_eq!(activation["nats"]["subject"], import["subject"]);

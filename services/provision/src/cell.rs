@@ -2,7 +2,6 @@
 //! live in the key store of its home. It speaks to NATS through [`Bus`] only, which the caller
 //! implements, and never changes or deletes a stream.
 
-use std::future::Future;
 use std::path::{Path, PathBuf};
 
 use canonry_keystore::{KeyStore, KeyUse, StoredKey};
@@ -12,7 +11,8 @@ use nkeys::KeyPair;
 use serde_json::Value;
 
 use crate::accounts::{self, Accounts};
-use crate::error::{BoxError, Error};
+use crate::bus::{Bus, ask, create_stream, refused};
+use crate::error::Error;
 use crate::jwt::{self, Kind};
 use crate::server::{Cluster, Options, Server, Trust};
 use crate::streams;
@@ -25,19 +25,6 @@ const SERVICE_SUBSCRIPTIONS: i64 = 100_000;
 const MEMBER_SUBSCRIPTIONS: i64 = 1_000;
 /// Largest message of any user, in bytes; the server's `max_payload`.
 const MAX_PAYLOAD_BYTES: i64 = 1_048_576;
-/// The server's code for a stream that exists with another configuration.
-const NAME_IN_USE: u64 = 10_058;
-
-/// Requests and replies over some connection; implemented over canonry-nats.
-pub trait Bus: Sync {
-    /// Sends a request and waits for its one reply.
-    fn request(
-        &self,
-        subject: &str,
-        payload: Vec<u8>,
-    ) -> impl Future<Output = Result<Vec<u8>, BoxError>> + Send;
-}
-
 /// The login of a person, worker or auditor.
 #[derive(Debug, Clone)]
 pub struct Login {
@@ -318,62 +305,6 @@ impl Cell {
             Err(e) => Err(e.into()),
         }
     }
-}
-
-/// Compares the live streams of the cell and of a tenant with nats-config, as a process does
-/// before it serves.
-///
-/// # Errors
-/// [`Error::Differs`] for the first that differs.
-pub async fn check_streams(bus: &impl Bus, tenant: &TenantId, replicas: u8) -> Result<(), Error> {
-    for config in streams::cell(replicas).into_iter().chain(streams::tenant(tenant, replicas)) {
-        check_stream(bus, &config).await?;
-    }
-    Ok(())
-}
-
-async fn check_stream(bus: &impl Bus, config: &Value) -> Result<(), Error> {
-    let name = streams::name(config);
-    let subject = format!("$JS.API.STREAM.INFO.{name}");
-    let answer = ask(bus, &subject, Vec::new()).await?;
-    if answer.get("error").is_some() {
-        return Err(refused(&subject, &answer));
-    }
-    equal(config, &answer["config"])
-}
-
-async fn create_stream(bus: &impl Bus, config: &Value) -> Result<(), Error> {
-    let subject = format!("$JS.API.STREAM.CREATE.{}", streams::name(config));
-    let answer = ask(bus, &subject, config.to_string().into_bytes()).await?;
-    if answer["error"]["err_code"] == NAME_IN_USE {
-        return check_stream(bus, config).await.and_then(|()| Err(refused(&subject, &answer)));
-    }
-    if answer.get("error").is_some() {
-        return Err(refused(&subject, &answer));
-    }
-    // A server that is too old drops fields it does not know.
-    equal(config, &answer["config"])
-}
-
-fn equal(wanted: &Value, live: &Value) -> Result<(), Error> {
-    let differences = streams::differences(wanted, live);
-    if differences.is_empty() {
-        return Ok(());
-    }
-    Err(Error::Differs { stream: streams::name(wanted).to_owned(), differences })
-}
-
-async fn ask(bus: &impl Bus, subject: &str, payload: Vec<u8>) -> Result<Value, Error> {
-    let failed = |source| Error::Request { subject: subject.to_owned(), source };
-    let answer = bus.request(subject, payload).await.map_err(failed)?;
-    serde_json::from_slice(&answer).map_err(|e| failed(e.into()))
-}
-
-fn refused(subject: &str, answer: &Value) -> Error {
-    let error = &answer["error"];
-    let code = error["err_code"].as_u64().or_else(|| error["code"].as_u64()).unwrap_or(0);
-    let message = error["description"].as_str().map_or_else(|| answer.to_string(), str::to_owned);
-    Error::Refused { subject: subject.to_owned(), code, message }
 }
 
 /// A fresh user of an account: its creds and its public key.

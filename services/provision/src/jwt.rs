@@ -97,11 +97,11 @@ mod tests {
     fn a_token_verifies_until_it_is_changed() {
         let operator = KeyPair::new_operator();
         let subject = KeyPair::new_account().public_key();
-        let token = encode(Kind::Account, &operator, &subject, "ACME", Map::new()).unwrap();
-        let claims = decode(&token).unwrap();
+        let token = encode(Kind::Account, &operator, &subject, "ACME", Map::new()).expect("valid");
+        let claims = decode(&token).expect("valid");
         assert_eq!(claims["nats"], json!({"type": "account", "version": 2}));
         assert_eq!(claims["iss"], operator.public_key());
-        assert_eq!(claims["jti"].as_str().unwrap().len(), 52);
+        assert_eq!(claims["jti"].as_str().expect("valid").len(), 52);
         let (head, tail) = token.split_at(token.len() / 2);
         let swapped = if tail.starts_with('A') { "B" } else { "A" };
         assert!(decode(&format!("{head}{swapped}{}", &tail[1..])).is_err());

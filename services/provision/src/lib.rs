@@ -6,6 +6,7 @@
 //! deletes a stream: what differs is reported.
 
 pub mod accounts;
+mod bus;
 pub mod cell;
 pub mod context;
 pub mod creds;
@@ -17,7 +18,8 @@ pub mod streams;
 pub mod testing;
 pub mod users;
 
-pub use cell::{Bus, Cell, Login, check_streams};
+pub use bus::{Bus, check_streams};
+pub use cell::{Cell, Login};
 pub use error::{BoxError, Error};
 pub use permission::Permissions;
 pub use users::{CellUser, TenantUser};

@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     fn acme() -> TenantId {
-        "acme".parse().unwrap()
+        "acme".parse().expect("valid")
     }
 
     #[test]
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn every_field_of_a_template_is_compared() {
         for config in cell(1).into_iter().chain(tenant(&acme(), 1)) {
-            for field in config.as_object().unwrap().keys() {
+            for field in config.as_object().expect("valid").keys() {
                 let known = DEFAULTS.iter().any(|(name, _)| name == field);
                 assert!(known || ["name", "description"].contains(&field.as_str()), "{field}");
             }

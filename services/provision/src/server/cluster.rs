@@ -2,7 +2,13 @@
 
 use std::path::Path;
 
-use super::{Options, PORT_TRIES, Server, Trust, files, find_or_fetch, port_was_taken};
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    Options, POLL, PORT_TRIES, READY_WITHIN, Server, Trust, files, find_or_fetch, monitor,
+    port_was_taken,
+};
 use crate::error::Error;
 
 /// Servers that know each other.
@@ -59,7 +65,25 @@ impl Cluster {
         for server in &mut self.servers {
             server.ready().await?;
         }
-        Ok(())
+        self.led().await
+    }
+
+    /// Waits until one server leads and hears from all the others. A healthy server may not know
+    /// its peers yet, and streams are then refused for want of places.
+    async fn led(&self) -> Result<(), Error> {
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            for server in &self.servers {
+                let page = monitor(&server.http_address(), "/jsz").await;
+                if page.is_ok_and(|jsz| leads_all(&jsz["meta_cluster"], self.servers.len())) {
+                    return Ok(());
+                }
+            }
+            if Instant::now() >= deadline {
+                return Err(self.servers[0].start_error("the cluster has no leader".to_owned()));
+            }
+            sleep(POLL).await;
+        }
     }
 
     /// The addresses of all servers.
@@ -79,4 +103,11 @@ impl Cluster {
     pub fn servers_mut(&mut self) -> &mut [Server] {
         &mut self.servers
     }
+}
+
+/// Only the leader lists its peers.
+fn leads_all(meta: &Value, size: usize) -> bool {
+    let peers = meta["replicas"].as_array().map_or(&[][..], Vec::as_slice);
+    let hears = |peer: &Value| peer["current"] == true && peer["offline"] != true;
+    peers.len() + 1 == size && peers.iter().all(hears)
 }
