@@ -1,0 +1,434 @@
+//! The read side: one read-only connection, one consistent moment at a time. Content comes out
+//! as it went in, encrypted; rows are described in [`crate::rows`].
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use canonry_schemas::time::Time;
+use rusqlite::types::Value as Sql;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction};
+
+use crate::page::{Page, PageRequest};
+use crate::rows::{Event, Key, Member, Role, Run, Step, Ticket};
+use crate::schema::READER;
+use crate::store::{Error, Head, head, integer, natural};
+
+/// A connection that reads.
+#[derive(Debug)]
+pub struct Reader(Connection);
+
+impl Reader {
+    /// Opens a file that a [`crate::Store`] has made.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.execute_batch(READER)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        Ok(Self(connection))
+    }
+
+    /// The read models at one moment: everything that is asked of it belongs to one position.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn snapshot(&mut self) -> Result<Snapshot<'_>, Error> {
+        let tx = self.0.transaction()?;
+        let head = head(&tx)?;
+        Ok(Snapshot { tx, head })
+    }
+}
+
+/// One moment of a tenant.
+#[derive(Debug)]
+pub struct Snapshot<'a> {
+    tx: Transaction<'a>,
+    head: Head,
+}
+
+/// Which tickets; every field that is set narrows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TicketFilter {
+    /// Any of these; empty means all.
+    pub status: Vec<String>,
+    /// The owner.
+    pub role: Option<String>,
+    /// 1 to 4.
+    pub priority: Option<u8>,
+    /// Whether the deadline was reported missed.
+    pub breached: Option<bool>,
+    /// Whether a person's answer is awaited.
+    pub approval_pending: Option<bool>,
+    /// The number in another system.
+    pub external: Option<String>,
+}
+
+/// In which order tickets come; ties by the place where they were opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TicketSort {
+    /// Oldest first.
+    #[default]
+    Opened,
+    /// Newest first.
+    Newest,
+    /// Most urgent first.
+    Priority,
+    /// Nearest deadline first, those without last.
+    Due,
+}
+
+impl TicketSort {
+    /// All, with their names: a leading `-` turns the order round.
+    pub const ALL: &'static [(&'static str, Self)] = &[
+        ("opened", Self::Opened),
+        ("-opened", Self::Newest),
+        ("priority", Self::Priority),
+        ("due", Self::Due),
+    ];
+
+    /// The name that requests and cursors use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Newest => "-opened",
+            Self::Priority => "priority",
+            Self::Due => "due",
+        }
+    }
+
+    fn key(self, ticket: &Ticket) -> String {
+        match self {
+            Self::Opened | Self::Newest => String::new(),
+            Self::Priority => ticket.priority.to_string(),
+            Self::Due => ticket.due.clone().unwrap_or_else(|| "9".to_owned()),
+        }
+    }
+}
+
+/// Which runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    /// Of one ticket.
+    pub ticket: Option<String>,
+    /// Of one worker.
+    pub worker: Option<String>,
+    /// `started`, `completed`, `failed` or `cancelled`.
+    pub status: Option<String>,
+}
+
+/// Which records.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// A whole type, or its beginning without `canonry.`: `ticket`, `ticket.opened`.
+    pub kind: Option<String>,
+    /// Whose.
+    pub actor: Option<String>,
+    /// Of an entity, or touching it.
+    pub entity: Option<String>,
+    /// Of an intent.
+    pub intent: Option<String>,
+    /// Only refusals, or none.
+    pub refusal: Option<bool>,
+    /// Not before.
+    pub from_time: Option<Time>,
+    /// Not after.
+    pub to_time: Option<Time>,
+    /// Not below.
+    pub from_position: Option<u64>,
+    /// Not above.
+    pub to_position: Option<u64>,
+    /// Newest first.
+    pub newest_first: bool,
+}
+
+/// Conditions and their values, in order.
+#[derive(Default)]
+struct Where {
+    sql: String,
+    values: Vec<Sql>,
+}
+
+impl Where {
+    fn and(&mut self, condition: &str, value: impl Into<Sql>) {
+        self.sql.push_str(if self.sql.is_empty() { " WHERE " } else { " AND " });
+        self.sql.push_str(condition);
+        self.values.push(value.into());
+    }
+
+    fn and_some(&mut self, condition: &str, value: Option<&String>) {
+        if let Some(value) = value {
+            self.and(condition, value.clone());
+        }
+    }
+}
+
+impl Snapshot<'_> {
+    /// The moment.
+    #[must_use]
+    pub const fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Tickets, filtered, sorted, paged.
+    ///
+    /// # Errors
+    /// A foreign cursor, or SQLite.
+    pub fn tickets(
+        &self,
+        filter: &TicketFilter,
+        sort: TicketSort,
+        page: &PageRequest,
+    ) -> Result<Page<Ticket>, Error> {
+        let mut w = Where::default();
+        if !filter.status.is_empty() {
+            let names = serde_json::to_string(&filter.status)?;
+            w.and("status IN (SELECT value FROM json_each(?))", names);
+        }
+        w.and_some("role = ?", filter.role.as_ref());
+        w.and_some("external = ?", filter.external.as_ref());
+        if let Some(priority) = filter.priority {
+            w.and("priority = ?", i64::from(priority));
+        }
+        if let Some(breached) = filter.breached {
+            w.and("breached = ?", i64::from(breached));
+        }
+        match filter.approval_pending {
+            Some(true) => w.and("approval = ?", "asked".to_owned()),
+            Some(false) => w.and("approval <> ?", "asked".to_owned()),
+            None => {}
+        }
+        if let Some((key, position)) = page.after(sort.name())? {
+            match sort {
+                TicketSort::Opened => w.and("position > ?", position),
+                TicketSort::Newest => w.and("position < ?", position),
+                TicketSort::Priority => {
+                    let key: i64 = key.parse().map_err(|_| Error::Cursor)?;
+                    w.and("(priority, position) > (?, ?)", key);
+                    w.values.push(position.into());
+                }
+                TicketSort::Due => {
+                    w.and("(coalesce(due, '9'), position) > (?, ?)", key);
+                    w.values.push(position.into());
+                }
+            }
+        }
+        let order = match sort {
+            TicketSort::Opened => "position",
+            TicketSort::Newest => "position DESC",
+            TicketSort::Priority => "priority, position",
+            TicketSort::Due => "coalesce(due, '9'), position",
+        };
+        let items = self.list("tickets", w, order, page.rows(), Ticket::read)?;
+        Ok(Page::cut(items, page.rows(), sort.name(), |t| (sort.key(t), t.position)))
+    }
+
+    /// How many tickets there are in each status.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn ticket_counts(&self) -> Result<Vec<(String, u64)>, Error> {
+        let sql = "SELECT status, count(*) FROM tickets GROUP BY status ORDER BY status";
+        let mut query = self.tx.prepare_cached(sql)?;
+        let rows = query.query_map([], |r| Ok((r.get(0)?, natural(r.get(1)?))))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// One ticket.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn ticket(&self, id: &str) -> Result<Option<Ticket>, Error> {
+        self.one("SELECT * FROM tickets WHERE id = ?", id, Ticket::read)
+    }
+
+    /// One role.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn role(&self, id: &str) -> Result<Option<Role>, Error> {
+        self.one("SELECT * FROM roles WHERE id = ?", id, Role::read)
+    }
+
+    /// Roles in the order of hiring.
+    ///
+    /// # Errors
+    /// A foreign cursor, or SQLite.
+    pub fn roles(&self, status: Option<&str>, page: &PageRequest) -> Result<Page<Role>, Error> {
+        let mut w = Where::default();
+        w.and_some("status = ?", status.map(str::to_owned).as_ref());
+        self.by_position("roles", w, page, Role::read, |r| r.position)
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn run(&self, id: &str) -> Result<Option<Run>, Error> {
+        self.one("SELECT * FROM runs WHERE id = ?", id, Run::read)
+    }
+
+    /// Runs in the order of their start.
+    ///
+    /// # Errors
+    /// A foreign cursor, or SQLite.
+    pub fn runs(&self, filter: &RunFilter, page: &PageRequest) -> Result<Page<Run>, Error> {
+        let mut w = Where::default();
+        w.and_some("ticket = ?", filter.ticket.as_ref());
+        w.and_some("worker = ?", filter.worker.as_ref());
+        w.and_some("status = ?", filter.status.as_ref());
+        self.by_position("runs", w, page, Run::read, |r| r.position)
+    }
+
+    /// The steps of a run, in order.
+    ///
+    /// # Errors
+    /// A foreign cursor, or SQLite.
+    pub fn steps(&self, run: &str, page: &PageRequest) -> Result<Page<Step>, Error> {
+        let mut w = Where::default();
+        w.and("run = ?", run.to_owned());
+        self.by_position("steps", w, page, Step::read, |s| s.position)
+    }
+
+    /// Records.
+    ///
+    /// # Errors
+    /// A foreign cursor, or SQLite.
+    pub fn events(&self, filter: &EventFilter, page: &PageRequest) -> Result<Page<Event>, Error> {
+        let mut w = Where::default();
+        if let Some(kind) = &filter.kind {
+            if kind.starts_with("canonry.") {
+                w.and("kind = ?", kind.clone());
+            } else {
+                w.and("kind >= ?", format!("canonry.{kind}."));
+                w.and("kind < ?", format!("canonry.{kind}/"));
+            }
+        }
+        w.and_some("actor = ?", filter.actor.as_ref());
+        w.and_some("intentid = ?", filter.intent.as_ref());
+        if let Some(entity) = &filter.entity {
+            let folded = "position IN (SELECT position FROM folded WHERE entity = ?)";
+            w.and(folded, entity.clone());
+        }
+        if let Some(refusal) = filter.refusal {
+            w.and("refusal = ?", i64::from(refusal));
+        }
+        let mut from = filter.from_position.unwrap_or(1);
+        let mut to = filter.to_position.unwrap_or(u64::MAX);
+        if let Some(time) = filter.from_time {
+            from = from.max(self.first_where(|t| t >= time.to_string().as_str())?);
+        }
+        if let Some(time) = filter.to_time {
+            let behind = self.first_where(|t| t > time.to_string().as_str())?;
+            to = to.min(behind.saturating_sub(1));
+        }
+        let (name, order) = match filter.newest_first {
+            true => ("-position", "position DESC"),
+            false => ("position", "position"),
+        };
+        if let Some((_, last)) = page.after(name)? {
+            match filter.newest_first {
+                true => to = to.min(natural(last).saturating_sub(1)),
+                false => from = from.max(natural(last).saturating_add(1)),
+            }
+        }
+        w.and("position >= ?", integer(from));
+        w.and("position <= ?", integer(to));
+        let items = self.list("events", w, order, page.rows(), Event::read)?;
+        Ok(Page::cut(items, page.rows(), name, |e| (String::new(), e.position)))
+    }
+
+    /// The first position whose time fits; times never fall along the chain, so halving finds it
+    /// without an index.
+    fn first_where(&self, fits: impl Fn(&str) -> bool) -> Result<u64, Error> {
+        let mut query = self.tx.prepare_cached(
+            "SELECT position, time FROM events WHERE position >= ? ORDER BY position LIMIT 1",
+        )?;
+        let (mut low, mut high) = (1, self.head.position + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let time: Option<String> =
+                query.query_row([integer(middle)], |r| r.get(1)).optional()?;
+            if time.is_none_or(|t| fits(&t)) { high = middle } else { low = middle + 1 }
+        }
+        Ok(low)
+    }
+
+    /// All members, removed ones included, with their keys.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn members(&self, page: &PageRequest) -> Result<Page<Member>, Error> {
+        let mut w = Where::default();
+        if let Some((actor, _)) = page.after("actor")? {
+            w.and("actor > ?", actor);
+        }
+        let mut items = self.list("members", w, "actor", page.rows(), Member::read)?;
+        for member in &mut items {
+            let mut query = self
+                .tx
+                .prepare_cached("SELECT * FROM keys WHERE actor = ? ORDER BY position, id")?;
+            let keys = query.query_map([&member.actor], Key::read)?;
+            member.keys = keys.collect::<Result<_, _>>()?;
+        }
+        Ok(Page::cut(items, page.rows(), "actor", |m| (m.actor.clone(), m.position)))
+    }
+
+    /// One key.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn key(&self, id: &str) -> Result<Option<Key>, Error> {
+        self.one("SELECT * FROM keys WHERE id = ?", id, Key::read)
+    }
+
+    /// Whether a member is enrolled and was not removed.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn is_member(&self, actor: &str) -> Result<bool, Error> {
+        let sql = "SELECT removed_at IS NULL FROM members WHERE actor = ?";
+        Ok(self.one(sql, actor, |r| r.get(0))?.unwrap_or(false))
+    }
+
+    fn one<T>(
+        &self,
+        sql: &str,
+        id: &str,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, Error> {
+        Ok(self.tx.prepare_cached(sql)?.query_row([id], |r| read(r)).optional()?)
+    }
+
+    fn by_position<T>(
+        &self,
+        table: &str,
+        mut w: Where,
+        page: &PageRequest,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+        position: impl Fn(&T) -> u64,
+    ) -> Result<Page<T>, Error> {
+        if let Some((_, last)) = page.after("position")? {
+            w.and("position > ?", last);
+        }
+        let items = self.list(table, w, "position", page.rows(), read)?;
+        Ok(Page::cut(items, page.rows(), "position", |t| (String::new(), position(t))))
+    }
+
+    /// One row more than wanted, which says whether there is a next page.
+    fn list<T>(
+        &self,
+        table: &str,
+        w: Where,
+        order: &str,
+        rows: usize,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, Error> {
+        let mut sql = format!("SELECT * FROM {table}{} ORDER BY {order}", w.sql);
+        let _ = write!(sql, " LIMIT {}", rows + 1);
+        let mut query = self.tx.prepare_cached(&sql)?;
+        let rows = query.query_map(rusqlite::params_from_iter(w.values), |r| read(r))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}

@@ -1,0 +1,117 @@
+//! The tables, and the views under the names that Canonry's sources use.
+
+/// Grows with every change of the tables or of the fold; a file of another version is rebuilt.
+pub const VERSION: i32 = 1;
+
+/// What is laid out in a new file. Positions serve as row ids wherever a row begins with a
+/// record, so that the order of the ledger costs no index of its own.
+pub const TABLES: &str = "
+CREATE TABLE head (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  position INTEGER NOT NULL, hash TEXT NOT NULL, time TEXT NOT NULL, verifier TEXT
+) STRICT;
+INSERT INTO head VALUES (1, 0, '0000000000000000000000000000000000000000000000000000000000000000', '', NULL);
+
+CREATE TABLE events (
+  position INTEGER PRIMARY KEY,
+  hash TEXT NOT NULL, id TEXT NOT NULL, time TEXT NOT NULL, kind TEXT NOT NULL,
+  actor TEXT NOT NULL, via TEXT, intentid TEXT, entity TEXT NOT NULL, touches TEXT,
+  refusal INTEGER NOT NULL, code TEXT, tier TEXT, data TEXT NOT NULL
+) STRICT;
+CREATE INDEX events_actor ON events(actor);
+CREATE INDEX events_kind ON events(kind);
+CREATE INDEX events_intent ON events(intentid) WHERE intentid IS NOT NULL;
+CREATE TABLE folded (
+  entity TEXT NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (entity, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE roles (
+  position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+  title TEXT NOT NULL, job TEXT NOT NULL, boundaries TEXT NOT NULL,
+  per_ticket_micros INTEGER NOT NULL, per_day_micros INTEGER NOT NULL,
+  tools TEXT NOT NULL, escalation TEXT NOT NULL, tier TEXT NOT NULL,
+  status TEXT NOT NULL, reason TEXT, hired_by TEXT NOT NULL, hired_at TEXT NOT NULL,
+  updated_at TEXT NOT NULL, updated_position INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE tickets (
+  position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+  title TEXT NOT NULL, note TEXT, priority INTEGER NOT NULL, due TEXT, role TEXT,
+  approval_required INTEGER NOT NULL, external TEXT, status TEXT NOT NULL,
+  approval TEXT NOT NULL, asked_by TEXT, asked_at TEXT, asked_position INTEGER, asked_hash TEXT,
+  asked_reason TEXT, answered_by TEXT, answered_at TEXT, answered_position INTEGER,
+  answered_reason TEXT, breached INTEGER NOT NULL, run TEXT, runs INTEGER NOT NULL,
+  evidence TEXT, result TEXT, reason TEXT, opened_by TEXT NOT NULL, opened_at TEXT NOT NULL,
+  updated_at TEXT NOT NULL, updated_position INTEGER NOT NULL
+) STRICT;
+CREATE INDEX tickets_status ON tickets(status);
+CREATE INDEX tickets_role ON tickets(role);
+CREATE INDEX tickets_priority ON tickets(priority);
+CREATE INDEX tickets_due ON tickets(coalesce(due, '9'));
+CREATE INDEX tickets_asked ON tickets(approval) WHERE approval = 'asked';
+CREATE INDEX tickets_external ON tickets(external) WHERE external IS NOT NULL;
+
+CREATE TABLE runs (
+  position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+  ticket TEXT NOT NULL, role TEXT NOT NULL, worker TEXT NOT NULL, status TEXT NOT NULL,
+  steps INTEGER NOT NULL, started_at TEXT NOT NULL, ended_at TEXT, ended_position INTEGER,
+  reason TEXT, updated_position INTEGER NOT NULL
+) STRICT;
+CREATE INDEX runs_ticket ON runs(ticket);
+CREATE INDEX runs_worker ON runs(worker);
+
+CREATE TABLE steps (
+  position INTEGER PRIMARY KEY, run TEXT NOT NULL, name TEXT NOT NULL, outcome TEXT NOT NULL,
+  summary TEXT, confidence INTEGER, time TEXT NOT NULL
+) STRICT;
+CREATE INDEX steps_run ON steps(run);
+
+CREATE TABLE members (
+  actor TEXT PRIMARY KEY, position INTEGER NOT NULL, parts TEXT NOT NULL, role TEXT, name TEXT,
+  enrolled_at TEXT NOT NULL, removed_at TEXT
+) STRICT, WITHOUT ROWID;
+CREATE TABLE keys (
+  id TEXT PRIMARY KEY, actor TEXT NOT NULL, public TEXT NOT NULL, uses TEXT NOT NULL,
+  position INTEGER NOT NULL, revoked INTEGER NOT NULL, revoked_at TEXT, revoked_position INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX keys_actor ON keys(actor);
+
+CREATE VIEW ai_roles AS SELECT
+  id, title, job AS job_description, boundaries, per_ticket_micros, per_day_micros, tools,
+  escalation, tier, status, hired_by, hired_at, updated_at FROM roles;
+CREATE VIEW work_tickets AS SELECT
+  id, title, role AS owner, due AS deadline, breached AS deadline_breached, priority,
+  approval_required, approval, status, evidence, external, run, runs, opened_by, opened_at,
+  updated_at FROM tickets;
+CREATE VIEW governance_events AS SELECT
+  position, id, time, kind AS type, actor, via, entity, touches, intentid, refusal, code, data,
+  hash FROM events;
+CREATE VIEW agent_actions AS SELECT
+  e.time, e.actor AS agent, NULL AS agent_version, e.tier, e.kind AS action, e.entity,
+  CASE e.refusal WHEN 1 THEN 'refused' ELSE 'allowed' END AS decision, s.confidence,
+  e.refusal = 0 AND coalesce(s.outcome, '') <> 'failed' AND e.kind NOT LIKE 'canonry.run.failed.%'
+    AS success,
+  e.code AS error_type,
+  CASE e.refusal WHEN 1 THEN json_extract(e.data, '$.message') END AS error_message, e.position
+  FROM events e LEFT JOIN steps s ON s.position = e.position WHERE e.tier IS NOT NULL;
+CREATE VIEW agent_metrics AS SELECT
+  m.actor AS agent, r.tier AS current_tier,
+  (SELECT count(*) FROM runs WHERE worker = m.actor) AS total_runs,
+  (SELECT count(*) FROM runs WHERE worker = m.actor AND status = 'completed') AS compliant_runs,
+  (SELECT count(*) FROM runs WHERE worker = m.actor AND status = 'completed' AND ended_position >
+    coalesce((SELECT max(ended_position) FROM runs
+      WHERE worker = m.actor AND status = 'failed'), 0)) AS consecutive_compliant,
+  (SELECT time FROM events WHERE actor = m.actor ORDER BY position DESC LIMIT 1) AS last_active
+  FROM members m LEFT JOIN roles r ON r.id = m.role
+  WHERE EXISTS (SELECT 1 FROM json_each(m.parts) WHERE value = 'worker');
+";
+
+/// For the connection that writes.
+pub const WRITER: &str = "
+PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY;
+PRAGMA cache_size = -8192; PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = OFF;";
+
+/// For a connection that reads.
+pub const READER: &str = "
+PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -2048;
+PRAGMA busy_timeout = 5000;";
