@@ -1,0 +1,97 @@
+//! Who serves a tenant: one KV key a tenant, changed by compare-and-set, and one liveness key a
+//! decider. Assignment is for speed; the guard of each commit is the safety.
+
+use std::time::Duration;
+
+use canonry_nats::{Bytes, Cas, Connection, Error, Kv};
+use canonry_schemas::ids::{ActorId, TenantId};
+use canonry_schemas::limits::LIVENESS_TTL;
+use canonry_schemas::subject::{BUCKET_ASSIGN, BUCKET_LIVENESS};
+use canonry_schemas::tenant::Reason;
+use serde::{Deserialize, Serialize};
+
+/// What the assignment key holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// The holder.
+    pub decider: ActorId,
+    /// Grows by one at each hand-over.
+    pub epoch: u64,
+}
+
+/// The two buckets.
+pub struct Assignments {
+    assign: Kv,
+    liveness: Kv,
+    me: ActorId,
+}
+
+impl Assignments {
+    /// Opens the buckets.
+    ///
+    /// # Errors
+    /// A bucket is missing or not readable.
+    pub fn open(connection: &Connection, me: ActorId) -> Result<Self, Error> {
+        Ok(Self {
+            assign: Kv::open(connection.clone(), BUCKET_ASSIGN)?,
+            liveness: Kv::open(connection.clone(), BUCKET_LIVENESS)?,
+            me,
+        })
+    }
+
+    /// Renews this decider's liveness.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn renew(&self) -> Result<(), Error> {
+        let key = self.me.as_str();
+        self.liveness.put_with_ttl(key, Bytes::from_static(b"1"), LIVENESS_TTL, None).await?;
+        Ok(())
+    }
+
+    /// Who holds a tenant, and at which revision.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn read(&self, tenant: &TenantId) -> Result<Option<(Assignment, u64)>, Error> {
+        let entry = self.assign.get(tenant.as_str()).await?;
+        Ok(entry
+            .filter(|e| !e.deleted)
+            .and_then(|e| Some((serde_json::from_slice(&e.value).ok()?, e.revision))))
+    }
+
+    /// Takes a tenant over if nobody alive holds it: the new epoch, or `None`.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn take(&self, tenant: &TenantId) -> Result<Option<(u64, Reason)>, Error> {
+        let held = self.read(tenant).await?;
+        let (reason, epoch, revision) = match held {
+            None => (Reason::Unheld, 1, None),
+            Some((a, revision)) => {
+                let alive = a.decider != self.me
+                    && self.liveness.get(a.decider.as_str()).await?.is_some_and(|e| !e.deleted);
+                if alive {
+                    return Ok(None);
+                }
+                let reason =
+                    if a.decider == self.me { Reason::Restarted } else { Reason::HolderGone };
+                (reason, a.epoch + 1, Some(revision))
+            }
+        };
+        let value = serde_json::to_vec(&Assignment { decider: self.me.clone(), epoch });
+        let value = Bytes::from(value.unwrap_or_default());
+        let won = match revision {
+            None => self.assign.create(tenant.as_str(), value).await?,
+            Some(revision) => self.assign.update(tenant.as_str(), value, revision).await?,
+        };
+        Ok(matches!(won, Cas::Won(_)).then_some((epoch, reason)))
+    }
+
+    /// Gives up this decider's liveness, so that another need not wait for it to end.
+    pub async fn leave(&self) {
+        let gone =
+            tokio::time::timeout(Duration::from_secs(1), self.liveness.delete(self.me.as_str()));
+        drop(gone.await);
+    }
+}

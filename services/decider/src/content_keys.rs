@@ -1,0 +1,51 @@
+//! Content keys in memory: groups of them, made ahead and stored wrapped, so that no commit waits
+//! for a key. An entity takes the next unused key; which ones are used is read from the ledger.
+
+use std::collections::BTreeMap;
+
+use canonry_schemas::limits::CONTENT_KEY_GROUP;
+use zeroize::Zeroizing;
+
+use crate::world::ContentKey;
+
+/// The loaded groups of one tenant.
+#[derive(Default)]
+pub struct ContentKeys(BTreeMap<u32, Zeroizing<Vec<u8>>>);
+
+impl ContentKeys {
+    /// The key to use after the last one in use.
+    #[must_use]
+    pub fn after(last: Option<ContentKey>) -> ContentKey {
+        match last {
+            None => ContentKey { group: 1, index: 0 },
+            Some(k) if usize::from(k.index) + 1 < CONTENT_KEY_GROUP => {
+                ContentKey { group: k.group, index: k.index + 1 }
+            }
+            Some(k) => ContentKey { group: k.group + 1, index: 0 },
+        }
+    }
+
+    /// A key, if its group is loaded.
+    #[must_use]
+    pub fn get(&self, key: ContentKey) -> Option<&[u8; 32]> {
+        let from = usize::from(key.index) * 32;
+        self.0.get(&key.group)?.get(from..from + 32)?.try_into().ok()
+    }
+
+    /// Keeps a loaded group.
+    pub fn insert(&mut self, group: u32, keys: Zeroizing<Vec<u8>>) {
+        self.0.insert(group, keys);
+    }
+
+    /// Whether a group is loaded.
+    #[must_use]
+    pub fn has(&self, group: u32) -> bool {
+        self.0.contains_key(&group)
+    }
+}
+
+impl std::fmt::Debug for ContentKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ContentKeys({} groups)", self.0.len())
+    }
+}

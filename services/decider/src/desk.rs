@@ -1,0 +1,502 @@
+//! The desk: what was asked becomes one decision. Order of the checks: who asks, which intent,
+//! which command, what it says, whether the rules allow it. Nothing here waits or stores.
+
+use bytes::Bytes;
+use canonry_domain::role::Roles;
+use canonry_domain::run::Runs;
+use canonry_domain::ticket::Tickets;
+use canonry_domain::{Approval, Decider as _, Facts};
+use canonry_record::ring::KeyRing;
+use canonry_record::{Hash, content};
+use canonry_schemas::actor::Refused;
+use canonry_schemas::event::{Command, Event, NotACommand, known};
+use canonry_schemas::ids::{ActorId, IntentId, RoleId, TenantId, generated};
+use canonry_schemas::limits::{CLOCK_SKEW, COMMAND_BYTES};
+use canonry_schemas::member::Part;
+use canonry_schemas::refusal::Refusal;
+use canonry_schemas::text::Label;
+use canonry_schemas::time::Time;
+use canonry_schemas::validate::Commands;
+use canonry_schemas::{actor, json, member, role, run, ticket};
+
+use crate::content_keys::ContentKeys;
+use crate::tokens;
+use crate::world::{ContentKey, World};
+
+/// Header: the command's idempotency id.
+pub const INTENT_ID: &str = "Canonry-Intent-Id";
+/// Header: the person that a service acts for.
+pub const ON_BEHALF_OF: &str = "Canonry-On-Behalf-Of";
+/// Header: a member's request-bound token.
+pub const REQUEST_TOKEN: &str = "Canonry-Request-Token";
+
+/// A message as it came in.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// The actor's token in the subject.
+    pub actor: ActorId,
+    /// What the client wrote as aggregate.
+    pub aggregate: String,
+    /// What the client wrote as verb.
+    pub verb: String,
+    /// All headers.
+    pub headers: Vec<(String, String)>,
+    /// The body as sent.
+    pub body: Bytes,
+    /// Whether the decider's own timer asks.
+    pub timer: bool,
+}
+
+/// A decision, not yet chained.
+#[derive(Debug)]
+pub struct Decided {
+    /// Whose.
+    pub actor: ActorId,
+    /// The service that handed it in.
+    pub via: Option<ActorId>,
+    /// SHA-256 of the token that showed who asks.
+    pub authdigest: Option<Hash>,
+    /// Which intent, and the keyed digest of its body; none for the decider's own records.
+    pub intent: Option<(IntentId, Hash)>,
+    /// The commanded entity.
+    pub entity: String,
+    /// Further entities that fold the record, sorted.
+    pub touches: Vec<String>,
+    /// What happened.
+    pub event: Event,
+    /// The content key in use.
+    pub content_key: Option<ContentKey>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// What the desk says.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It cannot be attributed: answered and counted only.
+    Unattributed(Refusal),
+    /// This intent was decided before, at this position.
+    Repeat(u64),
+    /// A group of content keys must be loaded first.
+    Load(u32),
+    /// A record.
+    Decided(Box<Decided>),
+}
+
+/// What a decision is taken with.
+pub struct Desk<'a> {
+    /// Compiled schemas.
+    pub commands: &'a Commands,
+    /// The tenant.
+    pub tenant: &'a TenantId,
+    /// Everything so far.
+    pub world: &'a World,
+    /// The tenant's keys.
+    pub ring: &'a KeyRing,
+    /// Content keys in memory.
+    pub keys: &'a ContentKeys,
+    /// Under which bodies are digested.
+    pub digest_key: &'a [u8; 32],
+    /// The record's time.
+    pub now: Time,
+}
+
+/// Who asks, once that is known.
+struct Who {
+    actor: ActorId,
+    via: Option<ActorId>,
+    authdigest: Option<Hash>,
+    parts: Vec<Part>,
+    works_for: Option<RoleId>,
+    /// Whether the token was bound to this request.
+    bound: bool,
+}
+
+fn one<'h>(headers: &'h [(String, String)], name: &str) -> Result<Option<&'h str>, Refusal> {
+    let mut found = headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+    let first = found.next().map(|(_, v)| v.as_str());
+    if found.next().is_some() { Err(Refusal::BadHeader) } else { Ok(first) }
+}
+
+impl Desk<'_> {
+    /// Decides. `random` yields eighty or more random bits at each call.
+    pub fn decide(&self, asked: &Asked, random: &mut impl FnMut() -> u128) -> Verdict {
+        let digest = content::intent_digest(self.digest_key, &asked.body);
+        let given = one(&asked.headers, INTENT_ID);
+        let (intent, intent_error) = self.intent(given, random);
+        let who = match self.who(asked, &intent) {
+            Ok(who) => who,
+            Err(Refusal::ActorUnknown) => return Verdict::Unattributed(Refusal::ActorUnknown),
+            Err(refusal) => {
+                let nobody = Who {
+                    actor: asked.actor.clone(),
+                    via: None,
+                    authdigest: None,
+                    parts: Vec::new(),
+                    works_for: None,
+                    bound: false,
+                };
+                return self.refuse(asked, &nobody, intent, digest, refusal);
+            }
+        };
+        if let Some(refusal) = intent_error {
+            return self.refuse(asked, &who, intent, digest, refusal);
+        }
+        if let Some(known) = self.world.intents.get(&who.actor, &intent) {
+            if known.digest == digest.0[..8] {
+                return Verdict::Repeat(known.position);
+            }
+            return self.refuse(asked, &who, intent, digest, Refusal::IntentReused);
+        }
+        if self.world.intents.expired(&intent, self.now) {
+            return self.refuse(asked, &who, intent, digest, Refusal::IntentExpired);
+        }
+        match self.command(asked, &who, &intent, random) {
+            Ok(Ok(done)) => Verdict::Decided(Box::new(Decided {
+                actor: who.actor,
+                via: who.via,
+                authdigest: who.authdigest,
+                intent: Some((intent, digest)),
+                entity: done.entity,
+                touches: done.touches,
+                event: done.event,
+                content_key: done.content_key,
+                traceparent: trace(asked),
+            })),
+            Ok(Err(group)) => Verdict::Load(group),
+            Err(refusal) => self.refuse(asked, &who, intent, digest, refusal),
+        }
+    }
+
+    fn intent(
+        &self,
+        given: Result<Option<&str>, Refusal>,
+        random: &mut impl FnMut() -> u128,
+    ) -> (IntentId, Option<Refusal>) {
+        let fresh = IntentId::from_parts(self.now.millis(), random());
+        match given {
+            Ok(None) => (fresh, None),
+            Ok(Some(text)) => match text.parse::<IntentId>() {
+                Ok(id) if id.millis() <= self.now.millis() + CLOCK_SKEW.as_millis() as u64 => {
+                    (id, None)
+                }
+                _ => (fresh, Some(Refusal::BadIntentId)),
+            },
+            Err(refusal) => (fresh, Some(refusal)),
+        }
+    }
+
+    fn who(&self, asked: &Asked, intent: &IntentId) -> Result<Who, Refusal> {
+        if asked.timer {
+            return Ok(Who {
+                actor: asked.actor.clone(),
+                via: None,
+                authdigest: None,
+                parts: Vec::new(),
+                works_for: None,
+                bound: true,
+            });
+        }
+        let behalf = one(&asked.headers, ON_BEHALF_OF)?;
+        let own = one(&asked.headers, REQUEST_TOKEN)?;
+        let token = if asked.actor.is_service() {
+            if own.is_some() {
+                return Err(Refusal::BadHeader);
+            }
+            Some(behalf.ok_or(Refusal::OnBehalfOfMissing)?)
+        } else {
+            let member = self.world.directory.member(&asked.actor).ok_or(Refusal::ActorUnknown)?;
+            if member.removed {
+                return Err(Refusal::ActorRemoved);
+            }
+            if behalf.is_some() {
+                return Err(Refusal::OnBehalfOfForeign);
+            }
+            own
+        };
+        let shown = token
+            .map(|token| {
+                let request = tokens::Request {
+                    tenant: self.tenant,
+                    aggregate: &asked.aggregate,
+                    verb: &asked.verb,
+                    body: &asked.body,
+                    intent,
+                    now: self.now,
+                };
+                tokens::check(self.ring, token, &request)
+            })
+            .transpose()?;
+        let (actor, via) = match (&shown, asked.actor.is_service()) {
+            (Some(shown), true) => (shown.actor.clone(), Some(asked.actor.clone())),
+            (Some(shown), false) if shown.actor != asked.actor => {
+                return Err(Refusal::TokenInvalid);
+            }
+            _ => (asked.actor.clone(), None),
+        };
+        let member = self.world.directory.member(&actor).ok_or(Refusal::TokenInvalid)?;
+        if member.removed {
+            return Err(Refusal::ActorRemoved);
+        }
+        Ok(Who {
+            actor,
+            via,
+            authdigest: shown.as_ref().map(|s| s.digest),
+            parts: member.parts.clone(),
+            works_for: member.role.clone(),
+            bound: shown.is_some_and(|s| s.bound),
+        })
+    }
+
+    fn refuse(
+        &self,
+        asked: &Asked,
+        who: &Who,
+        intent: IntentId,
+        intentdigest: Hash,
+        refusal: Refusal,
+    ) -> Verdict {
+        let data = Refused {
+            code: Label(refusal.code().to_owned()),
+            message: Label(refusal.message().to_owned()),
+        };
+        let event = match known(&asked.aggregate, &asked.verb) {
+            Some((aggregate, verb)) => Event::Refused { aggregate, verb, data },
+            None => Event::Actor(actor::Event::CommandRefused(data)),
+        };
+        Verdict::Decided(Box::new(Decided {
+            actor: who.actor.clone(),
+            via: who.via.clone(),
+            authdigest: who.authdigest,
+            intent: Some((intent, intentdigest)),
+            entity: self.named_entity(asked).unwrap_or_else(|| format!("actor/{}", who.actor)),
+            touches: Vec::new(),
+            event,
+            content_key: None,
+            traceparent: trace(asked),
+        }))
+    }
+
+    /// The entity that a body names, if it exists: only then may its id stand in a refusal.
+    fn named_entity(&self, asked: &Asked) -> Option<String> {
+        if asked.body.len() > COMMAND_BYTES {
+            return None;
+        }
+        let (aggregate, _) = known(&asked.aggregate, &asked.verb)?;
+        let body = json::parse(&asked.body).ok()?;
+        let id = body.get("id").or_else(|| body.get("actor"))?.as_str()?;
+        let entity = format!("{aggregate}/{id}");
+        let exists = match aggregate {
+            "member" => self.world.directory.member(&id.parse().ok()?).is_some(),
+            _ => self.world.slot(&entity).is_some_and(|s| s.state.is_some()),
+        };
+        exists.then_some(entity)
+    }
+
+    fn command(
+        &self,
+        asked: &Asked,
+        who: &Who,
+        intent: &IntentId,
+        random: &mut impl FnMut() -> u128,
+    ) -> Result<Result<Done, u32>, Refusal> {
+        let (aggregate, verb) =
+            known(&asked.aggregate, &asked.verb).ok_or(Refusal::UnknownCommand)?;
+        if asked.body.len() > COMMAND_BYTES {
+            return Err(Refusal::BodyTooLarge);
+        }
+        let body = json::parse(&asked.body).map_err(|_| Refusal::NotJson)?;
+        if self.commands.fits(aggregate, verb, &body) != Some(true) {
+            return Err(Refusal::SchemaViolation);
+        }
+        let mut command = Command::parse(aggregate, verb, body).map_err(|e| match e {
+            NotACommand::Unknown => Refusal::UnknownCommand,
+            NotACommand::Body(_) => Refusal::SchemaViolation,
+        })?;
+        if command.content().iter().any(|(_, c)| !c.within_bound()) {
+            return Err(Refusal::ContentTooLong);
+        }
+        if command.request_bound() && !who.bound {
+            return Err(Refusal::RequestTokenMissing);
+        }
+        let id = target(&command)
+            .unwrap_or_else(|| generated(prefix(aggregate), self.now.millis(), random()));
+        let entity = format!("{aggregate}/{id}");
+        let content_key = match self.encrypt(&entity, &mut command, random) {
+            Ok(key) => key,
+            Err(group) => return Ok(Err(group)),
+        };
+        let (event, touches) = self.apply_rules(who, intent, command, &entity)?;
+        Ok(Ok(Done { entity, touches, event, content_key }))
+    }
+
+    fn encrypt(
+        &self,
+        entity: &str,
+        command: &mut Command,
+        random: &mut impl FnMut() -> u128,
+    ) -> Result<Option<ContentKey>, u32> {
+        let fields = command.content();
+        if fields.is_empty() {
+            return Ok(None);
+        }
+        let used = self.world.slot(entity).and_then(|s| s.content_key);
+        let id = used.unwrap_or_else(|| ContentKeys::after(self.world.last_content_key));
+        let key = self.keys.get(id).ok_or(id.group)?;
+        for (pointer, field) in fields {
+            let mut nonce = [0; 24];
+            nonce[..16].copy_from_slice(&random().to_le_bytes());
+            nonce[16..].copy_from_slice(&random().to_le_bytes()[..8]);
+            let (tenant, pointer) = (self.tenant.as_str(), format!("/data{pointer}"));
+            field.0 =
+                content::encrypt(key, &id.to_string(), &nonce, tenant, entity, &pointer, &field.0);
+        }
+        Ok(Some(id))
+    }
+
+    fn apply_rules(
+        &self,
+        who: &Who,
+        intent: &IntentId,
+        command: Command,
+        entity: &str,
+    ) -> Result<(Event, Vec<String>), Refusal> {
+        let id = entity.split_once('/').map_or("", |(_, id)| id);
+        let run = self.world.run(id);
+        let ticket_id = match &command {
+            Command::Run(run::Command::Start(c)) => Some(c.ticket.clone()),
+            _ => run.map(|r| r.ticket.clone()),
+        };
+        let run_ticket = ticket_id.as_ref().and_then(|t| self.world.ticket(t.as_str()));
+        let role_id = match &command {
+            Command::Member(member::Command::Enrol(c)) => c.role.clone(),
+            Command::Ticket(ticket::Command::Open(c)) => c.role.clone(),
+            Command::Ticket(ticket::Command::Assign(c)) => Some(c.role.clone()),
+            Command::Run(run::Command::Start(_)) => run_ticket.and_then(|t| t.role.clone()),
+            _ => None,
+        };
+        let role = role_id.as_ref().and_then(|r| Some((r, self.world.role(r.as_str())?)));
+        let approval = self.approval(&command)?;
+        let facts = Facts {
+            now: self.now,
+            actor: &who.actor,
+            intent: intent.as_str(),
+            parts: &who.parts,
+            works_for: who.works_for.as_ref(),
+            timer: who.actor.as_str() == crate::ACTOR && who.via.is_none(),
+            directory: &self.world.directory,
+            keys: self.keys_lawful(&command),
+            approval: approval.as_ref(),
+            role,
+            ticket: run_ticket,
+        };
+        Ok(match command {
+            Command::Member(c) => {
+                let event = self.world.directory.decide(&facts, c)?;
+                (Event::Member(event), vec![format!("tenant/{}", self.tenant)])
+            }
+            Command::Role(c) => {
+                (Event::Role(Roles::decide(self.world.role(id), &facts, c)?), Vec::new())
+            }
+            Command::Ticket(c) => {
+                (Event::Ticket(Tickets::decide(self.world.ticket(id), &facts, c)?), Vec::new())
+            }
+            Command::Run(c) => {
+                let event = Runs::decide(run, &facts, c)?;
+                let touches = match (&event, ticket_id) {
+                    (run::Event::StepRecorded(_), _) | (_, None) => Vec::new(),
+                    (_, Some(ticket)) => vec![format!("ticket/{ticket}")],
+                };
+                (Event::Run(event), touches)
+            }
+        })
+    }
+
+    fn approval(&self, command: &Command) -> Result<Option<Approval>, Refusal> {
+        match command {
+            Command::Ticket(ticket::Command::Approve(c)) => {
+                tokens::approval(self.ring, self.tenant, &c.approval, self.now).map(Some)
+            }
+            Command::Ticket(ticket::Command::Reject(c)) => {
+                tokens::approval(self.ring, self.tenant, &c.approval, self.now).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn keys_lawful(&self, command: &Command) -> Result<(), Refusal> {
+        let Command::Member(command) = command else { return Ok(()) };
+        let (subject, change) = match command {
+            member::Command::Enrol(c) => (&c.actor, c.key_change()),
+            member::Command::Remove(c) => (&c.actor, c.key_change()),
+            member::Command::RotateKeys(c) => (&c.actor, c.key_change()),
+        };
+        tokens::key_change(self.ring, subject, &change, command)
+    }
+}
+
+struct Done {
+    entity: String,
+    touches: Vec<String>,
+    event: Event,
+    content_key: Option<ContentKey>,
+}
+
+fn trace(asked: &Asked) -> Option<String> {
+    let given = one(&asked.headers, "traceparent").ok().flatten()?;
+    let b = given.as_bytes();
+    let hex = |s: &[u8]| s.iter().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(c));
+    let well = b.len() == 55
+        && &b[..3] == b"00-"
+        && b[35] == b'-'
+        && b[52] == b'-'
+        && hex(&b[3..35])
+        && hex(&b[36..52])
+        && hex(&b[53..]);
+    well.then(|| given.to_owned())
+}
+
+fn prefix(aggregate: &str) -> &'static str {
+    match aggregate {
+        "role" => "rol_",
+        "ticket" => "tkt_",
+        _ => "run_",
+    }
+}
+
+/// The id that a command names; `None` for those that create.
+fn target(command: &Command) -> Option<String> {
+    Some(match command {
+        Command::Member(c) => match c {
+            member::Command::Enrol(c) => c.actor.to_string(),
+            member::Command::Remove(c) => c.actor.to_string(),
+            member::Command::RotateKeys(c) => c.actor.to_string(),
+        },
+        Command::Role(c) => match c {
+            role::Command::Hire(_) => return None,
+            role::Command::Amend(c) => c.id.to_string(),
+            role::Command::Pause(c) | role::Command::Resume(c) | role::Command::Retire(c) => {
+                c.id.to_string()
+            }
+        },
+        Command::Ticket(c) => match c {
+            ticket::Command::Open(_) => return None,
+            ticket::Command::Amend(c) => c.id.to_string(),
+            ticket::Command::Assign(c) => c.id.to_string(),
+            ticket::Command::RequestApproval(c) => c.id.to_string(),
+            ticket::Command::Approve(c) => c.id.to_string(),
+            ticket::Command::Reject(c) => c.id.to_string(),
+            ticket::Command::Start(c) => c.id.to_string(),
+            ticket::Command::Complete(c) => c.id.to_string(),
+            ticket::Command::Reopen(c) | ticket::Command::Cancel(c) => c.id.to_string(),
+            ticket::Command::Breach(c) => c.id.to_string(),
+        },
+        Command::Run(c) => match c {
+            run::Command::Start(_) => return None,
+            run::Command::RecordStep(c) => c.id.to_string(),
+            run::Command::Complete(c) | run::Command::Fail(c) | run::Command::Cancel(c) => {
+                c.id.to_string()
+            }
+        },
+    })
+}

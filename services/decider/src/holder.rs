@@ -1,0 +1,511 @@
+//! The holder of one tenant: decides in arrival order, chains, signs ahead, and keeps one commit
+//! in flight. It ends when it is deposed, told to stop, or finds the chain broken.
+//!
+//! *Invariant:* `world` has folded exactly the records up to `head`; those up to `committed` are
+//! in the store, the others in `ready` or in flight, in order.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use canonry_nats::Log;
+use canonry_record::KeyRing;
+use canonry_record::seal::Signer;
+use canonry_schemas::actor::Throttled;
+use canonry_schemas::answer::Answer;
+use canonry_schemas::event::Event;
+use canonry_schemas::ids::{ActorId, TenantId, generated};
+use canonry_schemas::limits::{
+    BATCH_RECORDS, COMMANDS_WAITING, HEAD_EVERY, RECORDS_AHEAD, REFUSAL_COST, TENANT_BYTES,
+    THROTTLE_SUMMARY, TIMER_EVERY,
+};
+use canonry_schemas::refusal::unrecorded;
+use canonry_schemas::tenant::{Reason, TakenOver};
+use canonry_schemas::time::Time;
+use canonry_schemas::validate::Commands;
+use canonry_schemas::{actor, tenant};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::commit::{Ended, commit};
+use crate::content_keys::ContentKeys;
+use crate::desk::{Asked, Decided, Desk, Verdict};
+use crate::draft::{self, Draft, Head};
+use crate::keeper::Keeper;
+use crate::rebuild::{self, Rebuilt};
+use crate::reply::Reply;
+use crate::throttle::Throttle;
+use crate::world::{Folded, World};
+
+/// One message for a holder.
+pub type Message = (Arc<Asked>, Reply);
+
+/// What others may see of a holder.
+#[derive(Debug, Default)]
+pub struct Status {
+    /// The store has not answered for a long time.
+    pub unavailable: Arc<AtomicBool>,
+    /// Position of the last committed record.
+    pub committed: AtomicU64,
+    /// Whether it answers commands.
+    pub serving: AtomicBool,
+}
+
+/// Why a holder ended.
+#[derive(Debug)]
+pub enum Over {
+    /// Told to, or somebody else took over.
+    Stopped,
+    /// The chain or the configuration is not as it must be; the tenant is frozen.
+    Frozen {
+        /// Where.
+        position: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// The store or a key could not be reached: try again later.
+    Failed(String),
+}
+
+/// What a holder is made of.
+pub struct Setup {
+    /// Which tenant.
+    pub tenant: TenantId,
+    /// This decider.
+    pub me: ActorId,
+    /// The tenant's stream.
+    pub log: Log,
+    /// The record key.
+    pub signer: Signer,
+    /// Content keys, heads, freezing.
+    pub keeper: Keeper,
+    /// Compiled schemas.
+    pub commands: Arc<Commands>,
+    /// The epoch that the assignment gave.
+    pub epoch: u64,
+    /// Why it was taken over.
+    pub reason: Reason,
+    /// Shared with readiness and tests.
+    pub status: Arc<Status>,
+}
+
+/// The holder.
+pub struct Holder {
+    s: Setup,
+    world: World,
+    ring: KeyRing,
+    head: Head,
+    committed: Head,
+    bytes: u64,
+    keys: ContentKeys,
+    throttle: Throttle,
+    ready: VecDeque<Draft>,
+    in_flight: Option<JoinHandle<Ended>>,
+    flying: Vec<(Head, usize)>,
+    late: HashMap<u64, Vec<Reply>>,
+    signed_head: u64,
+    summed: Instant,
+    headed: Instant,
+}
+
+/// The clock, in the ledger's form.
+#[must_use]
+pub fn now() -> Time {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Time(since.map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX)))
+}
+
+fn random() -> u128 {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the operating system yields random bytes");
+    u128::from_le_bytes(bytes)
+}
+
+impl Holder {
+    /// Rebuilds the tenant's state and writes `tenant.taken-over`.
+    ///
+    /// # Errors
+    /// As [`Over`] says.
+    pub async fn take_over(s: Setup) -> Result<Self, Over> {
+        let rebuilt = rebuild::from_log(&s.log, &s.tenant).await?;
+        s.keeper.check_head(&s.log, rebuilt.head.position).await?;
+        if rebuilt.ring.record_key().is_none_or(|k| k.key.id != s.signer.id) {
+            return Err(Over::Failed(
+                "the record key in the key store is not the current one".into(),
+            ));
+        }
+        if rebuilt.head.epoch >= s.epoch {
+            return Err(Over::Failed(format!("epoch {} is not new", s.epoch)));
+        }
+        let Rebuilt { world, ring, head, bytes } = rebuilt;
+        let keys = s.keeper.load_ahead(world.last_content_key).await?;
+        let mut holder = Self {
+            s,
+            world,
+            ring,
+            head,
+            committed: head,
+            bytes,
+            keys,
+            throttle: Throttle::default(),
+            ready: VecDeque::new(),
+            in_flight: None,
+            flying: Vec::new(),
+            late: HashMap::new(),
+            signed_head: 0,
+            summed: Instant::now(),
+            headed: Instant::now(),
+        };
+        let event = Event::Tenant(tenant::Event::TakenOver(TakenOver {
+            decider: holder.s.me.clone(),
+            reason: holder.s.reason,
+        }));
+        holder.own_record(event, format!("tenant/{}", holder.s.tenant));
+        holder.launch();
+        match holder.landed().await {
+            Ended::Committed(_) => Ok(holder),
+            // The one before committed meanwhile: fold it and come again.
+            Ended::Moved(_) => Err(Over::Failed("the chain moved during the take-over".into())),
+        }
+    }
+
+    /// Serves until it is over.
+    pub async fn serve(
+        mut self,
+        mut inbox: mpsc::Receiver<Message>,
+        mut stop: watch::Receiver<bool>,
+    ) -> Over {
+        self.s.status.serving.store(true, Ordering::Relaxed);
+        let mut tick = tokio::time::interval(TIMER_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut buffer = Vec::with_capacity(BATCH_RECORDS);
+        let over = loop {
+            let open = self.ready.len() < RECORDS_AHEAD;
+            tokio::select! {
+                biased;
+                changed = stop.changed() => {
+                    if changed.is_err() || *stop.borrow() { break Over::Stopped; }
+                }
+                ended = landing(&mut self.in_flight), if self.in_flight.is_some() => {
+                    match self.land(ended).await {
+                        Ok(()) => {}
+                        Err(over) => break over,
+                    }
+                }
+                _ = tick.tick() => if let Err(over) = self.tick().await { break over },
+                count = inbox.recv_many(&mut buffer, BATCH_RECORDS), if open => {
+                    if count == 0 { break Over::Stopped; }
+                    for (asked, reply) in buffer.drain(..) {
+                        if let Err(over) = self.take(asked, reply).await {
+                            tracing::error!(?over, "holder cannot go on");
+                            return self.leave(inbox, over).await;
+                        }
+                    }
+                }
+            }
+            self.launch();
+        };
+        self.leave(inbox, over).await
+    }
+
+    /// Lets a commit in flight end, then answers everybody else `retry`.
+    async fn leave(mut self, mut inbox: mpsc::Receiver<Message>, over: Over) -> Over {
+        self.s.status.serving.store(false, Ordering::Relaxed);
+        if self.in_flight.is_some() && !matches!(over, Over::Frozen { .. }) {
+            let wait = tokio::time::timeout(Duration::from_secs(5), self.landed());
+            if let Ok(Ended::Committed(done)) = wait.await {
+                self.answer_late(&done).await;
+            }
+        }
+        self.write_head().await;
+        let why = "the tenant is changing hands";
+        for draft in self.ready.drain(..) {
+            draft.reply.retry(why).await;
+        }
+        for reply in self.late.drain().flat_map(|(_, r)| r) {
+            reply.retry(why).await;
+        }
+        inbox.close();
+        while let Some((_, reply)) = inbox.recv().await {
+            reply.retry(why).await;
+        }
+        over
+    }
+
+    async fn take(&mut self, asked: Arc<Asked>, reply: Reply) -> Result<(), Over> {
+        let known = self.world.directory.member(&asked.actor).is_some();
+        if (known || asked.actor.is_service()) && !asked.timer {
+            if !self.throttle.pass(&asked.actor, Instant::now()) {
+                let text = "too many commands: slow down";
+                reply.answer(&Answer::unrecorded(unrecorded::THROTTLED, text)).await;
+                return Ok(());
+            }
+            if self.bytes >= TENANT_BYTES {
+                let text = "the tenant's ledger has reached its quota";
+                reply.answer(&Answer::unrecorded(unrecorded::QUOTA, text)).await;
+                return Ok(());
+            }
+        }
+        loop {
+            let now = now().max(self.head.time);
+            let desk = Desk {
+                commands: &self.s.commands,
+                tenant: &self.s.tenant,
+                world: &self.world,
+                ring: &self.ring,
+                keys: &self.keys,
+                digest_key: self.s.keeper.digest_key(),
+                now,
+            };
+            match desk.decide(&asked, &mut random) {
+                Verdict::Unattributed(refusal) => {
+                    reply.answer(&Answer::unrecorded(refusal.code(), refusal.message())).await;
+                    return Ok(());
+                }
+                Verdict::Repeat(position) => {
+                    self.repeat(position, reply);
+                    return Ok(());
+                }
+                Verdict::Load(group) => {
+                    let keys = self.s.keeper.group(group).await?;
+                    self.keys.insert(group, keys);
+                }
+                Verdict::Decided(decided) => {
+                    if decided.event.is_refusal() {
+                        self.throttle.charge(&asked.actor, REFUSAL_COST);
+                    }
+                    self.draft(&decided, now, Some(asked), reply);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn repeat(&mut self, position: u64, reply: Reply) {
+        if position > self.committed.position {
+            self.late.entry(position).or_default().push(reply);
+            return;
+        }
+        let (log, tenant) = (self.s.log.clone(), self.s.tenant.clone());
+        tokio::spawn(async move {
+            match rebuild::answer_at(&log, &tenant, position).await {
+                Some(answer) => reply.answer(&answer).await,
+                None => reply.retry("the first answer could not be read").await,
+            }
+        });
+    }
+
+    fn draft(&mut self, decided: &Decided, now: Time, asked: Option<Arc<Asked>>, reply: Reply) {
+        let id = generated("", now.millis(), random());
+        let chained =
+            draft::chain(&self.s.tenant, &self.head, self.s.epoch, now, id.clone(), decided);
+        let Some((head, subject, body)) = chained else { return };
+        self.fold(&head, decided);
+        self.head = head;
+        self.bytes += body.len() as u64;
+        let answer = draft::answer(
+            &self.s.tenant,
+            head.position,
+            &head.hash,
+            &decided.entity,
+            &decided.event,
+        );
+        self.ready.push_back(Draft {
+            head,
+            id,
+            subject,
+            body: body.into(),
+            traceparent: decided.traceparent.clone(),
+            answer,
+            asked,
+            reply,
+        });
+    }
+
+    fn fold(&mut self, head: &Head, decided: &Decided) {
+        let hash = head.hash.to_string();
+        rebuild::fold_keys(&mut self.ring, &decided.event, head.hash, head.position);
+        self.world.fold(&Folded {
+            position: head.position,
+            hash: &hash,
+            time: head.time,
+            actor: &decided.actor,
+            intent: decided.intent.as_ref().map(|(id, digest)| (id, digest)),
+            entity: &decided.entity,
+            event: &decided.event,
+            content_key: decided.content_key,
+        });
+    }
+
+    fn own_record(&mut self, event: Event, entity: String) {
+        let decided = Decided {
+            actor: self.actor(),
+            via: None,
+            authdigest: None,
+            intent: None,
+            entity,
+            touches: Vec::new(),
+            event,
+            content_key: None,
+            traceparent: None,
+        };
+        self.draft(&decided, now().max(self.head.time), None, Reply::Nobody);
+    }
+
+    fn actor(&self) -> ActorId {
+        crate::ACTOR.parse().expect("the decider's token is a token")
+    }
+
+    /// Sends the next commit if none is in flight.
+    fn launch(&mut self) {
+        if self.in_flight.is_some() || self.ready.is_empty() {
+            return;
+        }
+        let count = self.ready.len().min(BATCH_RECORDS);
+        let drafts: Vec<Draft> = self.ready.drain(..count).collect();
+        self.flying = drafts.iter().map(|d| (d.head, d.body.len())).collect();
+        let (log, signer) = (self.s.log.clone(), self.s.signer.clone());
+        let unavailable = Arc::clone(&self.s.status.unavailable);
+        self.in_flight = Some(tokio::spawn(async move {
+            let hashes: Vec<_> = drafts.iter().map(|d| d.head.hash).collect();
+            let key = signer.clone();
+            let signatures = if hashes.len() <= 8 {
+                draft::sign(&key, &hashes)
+            } else {
+                let signed = tokio::task::spawn_blocking(move || draft::sign(&key, &hashes)).await;
+                signed.unwrap_or_default()
+            };
+            if signatures.len() != drafts.len() {
+                return Ended::Moved(drafts);
+            }
+            let messages = drafts
+                .iter()
+                .zip(&signatures)
+                .map(|(draft, signature)| draft::outgoing(draft, &signer, signature))
+                .collect();
+            commit(&log, drafts, messages, &unavailable).await
+        }));
+    }
+
+    async fn landed(&mut self) -> Ended {
+        let ended = landing(&mut self.in_flight).await;
+        if let Ended::Committed(_) = &ended {
+            self.settle_head();
+        }
+        ended
+    }
+
+    fn settle_head(&mut self) {
+        if let Some((head, _)) = self.flying.last() {
+            self.committed = *head;
+            self.s.status.committed.store(head.position, Ordering::Relaxed);
+        }
+        self.flying.clear();
+    }
+
+    async fn land(&mut self, ended: Ended) -> Result<(), Over> {
+        match ended {
+            Ended::Committed(done) => {
+                self.settle_head();
+                self.answer_late(&done).await;
+                Ok(())
+            }
+            Ended::Moved(drafts) => self.again(drafts).await,
+        }
+    }
+
+    async fn answer_late(&mut self, done: &[(u64, Answer)]) {
+        if self.late.is_empty() {
+            return;
+        }
+        for (position, answer) in done {
+            for reply in self.late.remove(position).unwrap_or_default() {
+                reply.answer(answer).await;
+            }
+        }
+    }
+
+    /// The chain moved under us: drop all state, read to the head, decide again by intent id.
+    async fn again(&mut self, lost: Vec<Draft>) -> Result<(), Over> {
+        tracing::warn!(tenant = %self.s.tenant, lost = lost.len(), "the chain moved: reading it again");
+        self.flying.clear();
+        let mut waiting: Vec<Draft> = lost;
+        waiting.extend(self.ready.drain(..));
+        let rebuilt = match rebuild::from_log(&self.s.log, &self.s.tenant).await {
+            Ok(rebuilt) if rebuilt.head.epoch <= self.s.epoch => rebuilt,
+            other => {
+                for draft in waiting {
+                    draft.reply.retry("the tenant has changed hands").await;
+                }
+                return Err(other.err().unwrap_or(Over::Stopped));
+            }
+        };
+        self.world = rebuilt.world;
+        self.ring = rebuilt.ring;
+        self.head = rebuilt.head;
+        self.committed = rebuilt.head;
+        self.bytes = rebuilt.bytes;
+        self.s.status.committed.store(rebuilt.head.position, Ordering::Relaxed);
+        for reply in std::mem::take(&mut self.late).into_values().flatten() {
+            reply.retry("the chain moved").await;
+        }
+        for draft in waiting {
+            if let Some(asked) = draft.asked {
+                self.take(asked, draft.reply).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn tick(&mut self) -> Result<(), Over> {
+        for (due, ticket) in self.world.overdue(now(), BATCH_RECORDS) {
+            let body = serde_json::json!({ "id": ticket, "due": due }).to_string();
+            let asked = Asked {
+                actor: self.actor(),
+                aggregate: "ticket".to_owned(),
+                verb: "breach".to_owned(),
+                headers: Vec::new(),
+                body: body.into(),
+                timer: true,
+            };
+            self.take(Arc::new(asked), Reply::Nobody).await?;
+        }
+        if self.summed.elapsed() >= THROTTLE_SUMMARY {
+            self.summed = Instant::now();
+            for (actor, commands) in self.throttle.take_sums() {
+                let entity = format!("actor/{actor}");
+                let event = actor::Event::Throttled(Throttled { actor, commands });
+                self.own_record(Event::Actor(event), entity);
+            }
+        }
+        if self.headed.elapsed() >= HEAD_EVERY {
+            self.headed = Instant::now();
+            self.write_head().await;
+        }
+        let last = self.world.last_content_key;
+        self.s.keeper.make_ahead(last, &mut self.keys).await
+    }
+
+    async fn write_head(&mut self) {
+        if self.committed.position > self.signed_head {
+            let written = self.s.keeper.write_head(&self.s.tenant, &self.committed).await;
+            if written {
+                self.signed_head = self.committed.position;
+            }
+        }
+    }
+}
+
+async fn landing(in_flight: &mut Option<JoinHandle<Ended>>) -> Ended {
+    let Some(handle) = in_flight.as_mut() else { return std::future::pending().await };
+    let ended = handle.await;
+    *in_flight = None;
+    ended.unwrap_or_else(|_| Ended::Moved(Vec::new()))
+}
+
+/// The channel into a holder.
+#[must_use]
+pub fn inbox() -> (mpsc::Sender<Message>, mpsc::Receiver<Message>) {
+    mpsc::channel(COMMANDS_WAITING)
+}

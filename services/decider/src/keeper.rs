@@ -1,0 +1,199 @@
+//! What a holder keeps outside the ledger: content keys (wrapped), the signed head, the frozen
+//! flag. All of it lies in KV buckets; the key-encryption key comes from the key store.
+
+use canonry_nats::{Bytes, Cas, Connection, Kv, Log};
+use canonry_record::export::{Head as SignedHead, parse_head, sign_head};
+use canonry_record::seal::Signer;
+use canonry_record::{content, record_hash};
+use canonry_schemas::ids::TenantId;
+use canonry_schemas::limits::CONTENT_KEY_GROUP;
+use canonry_schemas::subject::{BUCKET_FROZEN, BUCKET_HEADS, content_bucket};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::content_keys::ContentKeys;
+use crate::draft::Head;
+use crate::holder::Over;
+use crate::world::ContentKey;
+
+/// Why a tenant is frozen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frozen {
+    /// Where the ledger is not as it must be.
+    pub position: u64,
+    /// What is wrong.
+    pub why: String,
+}
+
+/// The name under which the tenant's secret lies in its bucket.
+pub const TENANT_SECRET: &str = "tenant";
+
+/// The keeper of one tenant.
+pub struct Keeper {
+    tenant: TenantId,
+    content: Kv,
+    heads: Kv,
+    frozen: Kv,
+    kek: Zeroizing<[u8; 32]>,
+    digest_key: Zeroizing<[u8; 32]>,
+    checkpoint: Signer,
+}
+
+fn failed(error: impl std::fmt::Display) -> Over {
+    Over::Failed(error.to_string())
+}
+
+/// Twenty-four random bytes.
+#[must_use]
+pub fn nonce() -> [u8; 24] {
+    let mut bytes = [0; 24];
+    getrandom::fill(&mut bytes).expect("the operating system yields random bytes");
+    bytes
+}
+
+impl Keeper {
+    /// Opens the buckets and the tenant's secret.
+    ///
+    /// # Errors
+    /// The store does not answer, or the secret does not open under the key-encryption key.
+    pub async fn open(
+        connection: &Connection,
+        tenant: &TenantId,
+        kek: &[u8; 32],
+        checkpoint: Signer,
+    ) -> Result<Self, Over> {
+        let bucket = |name: &str| Kv::open(connection.clone(), name).map_err(failed);
+        let content = bucket(&content_bucket(tenant))?;
+        let entry = content.get(TENANT_SECRET).await.map_err(failed)?;
+        let entry = entry.ok_or_else(|| failed("the tenant's secret is missing"))?;
+        let secret = open_secret(kek, tenant, &entry.value)?;
+        Ok(Self {
+            tenant: tenant.clone(),
+            content,
+            heads: bucket(BUCKET_HEADS)?,
+            frozen: bucket(BUCKET_FROZEN)?,
+            kek: Zeroizing::new(*kek),
+            digest_key: content::derive(&secret, "intent-digest"),
+            checkpoint,
+        })
+    }
+
+    /// The key under which bodies of commands are digested.
+    #[must_use]
+    pub fn digest_key(&self) -> &[u8; 32] {
+        &self.digest_key
+    }
+
+    /// Compares the stored signed head with the ledger.
+    ///
+    /// # Errors
+    /// [`Over::Frozen`] when the ledger ends before it or holds another record there.
+    pub async fn check_head(&self, log: &Log, position: u64) -> Result<(), Over> {
+        let Some(entry) = self.heads.get(self.tenant.as_str()).await.map_err(failed)? else {
+            return Ok(());
+        };
+        let text = std::str::from_utf8(&entry.value).map_err(failed)?;
+        let known = parse_head(text).map_err(failed)?.head;
+        let differs = |why: &str| Over::Frozen { position: known.position, why: why.to_owned() };
+        if known.position > position {
+            return Err(differs("the ledger ends before a head that was signed"));
+        }
+        let stored = log.get(known.position).await.map_err(failed)?;
+        match stored.map(|s| record_hash(&s.subject, &s.body)) {
+            Some(hash) if hash == known.hash => Ok(()),
+            _ => Err(differs("another record stands where a head was signed")),
+        }
+    }
+
+    /// Signs and stores the head; false when the store did not answer.
+    pub async fn write_head(&self, tenant: &TenantId, head: &Head) -> bool {
+        let head = SignedHead {
+            tenant: tenant.clone(),
+            position: head.position,
+            hash: head.hash,
+            time: head.time,
+        };
+        let text = sign_head(head, &self.checkpoint).to_text();
+        self.heads.put(tenant.as_str(), Bytes::from(text)).await.is_ok()
+    }
+
+    /// Whether the tenant is frozen.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn frozen(&self) -> Result<Option<Frozen>, Over> {
+        let entry = self.frozen.get(self.tenant.as_str()).await.map_err(failed)?;
+        Ok(entry.filter(|e| !e.deleted).and_then(|e| serde_json::from_slice(&e.value).ok()))
+    }
+
+    /// Freezes the tenant: writes stop until it is repaired.
+    pub async fn freeze(&self, position: u64, why: &str) {
+        let flag = Frozen { position, why: why.to_owned() };
+        let value = Bytes::from(serde_json::to_vec(&flag).unwrap_or_default());
+        if let Err(error) = self.frozen.create(self.tenant.as_str(), value).await {
+            tracing::error!(%error, tenant = %self.tenant, "the frozen flag could not be stored");
+        }
+    }
+
+    /// Loads a group of content keys, or makes it if it is the next one.
+    ///
+    /// # Errors
+    /// The store does not answer, or the group does not open.
+    pub async fn group(&self, group: u32) -> Result<Zeroizing<Vec<u8>>, Over> {
+        let name = format!("g{group}");
+        let stored = self.content.get(&name).await.map_err(failed)?;
+        if let Some(entry) = stored.filter(|e| !e.deleted) {
+            return content::unwrap(&self.kek, self.tenant.as_str(), &name, &entry.value)
+                .map_err(failed);
+        }
+        let mut keys = Zeroizing::new(vec![0; CONTENT_KEY_GROUP * 32]);
+        getrandom::fill(&mut keys).expect("the operating system yields random bytes");
+        let wrapped = content::wrap(&self.kek, &nonce(), self.tenant.as_str(), &name, &keys);
+        match self.content.create(&name, Bytes::from(wrapped)).await.map_err(failed)? {
+            Cas::Won(_) => Ok(keys),
+            Cas::Lost => Err(failed("another decider made the same group of content keys")),
+        }
+    }
+
+    /// Loads the group in use and the one after it.
+    ///
+    /// # Errors
+    /// As [`Keeper::group`].
+    pub async fn load_ahead(&self, last: Option<ContentKey>) -> Result<ContentKeys, Over> {
+        let mut keys = ContentKeys::default();
+        self.make_ahead(last, &mut keys).await?;
+        Ok(keys)
+    }
+
+    /// Makes sure that the next groups are stored and loaded.
+    ///
+    /// # Errors
+    /// As [`Keeper::group`].
+    pub async fn make_ahead(
+        &self,
+        last: Option<ContentKey>,
+        keys: &mut ContentKeys,
+    ) -> Result<(), Over> {
+        let next = ContentKeys::after(last).group;
+        for group in next..next + 8 {
+            if !keys.has(group) {
+                keys.insert(group, self.group(group).await?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Opens a tenant's wrapped secret.
+///
+/// # Errors
+/// It does not open under this key-encryption key.
+pub fn open_secret(
+    kek: &[u8; 32],
+    tenant: &TenantId,
+    wrapped: &[u8],
+) -> Result<Zeroizing<[u8; 32]>, Over> {
+    let clear = content::unwrap(kek, tenant.as_str(), TENANT_SECRET, wrapped).map_err(failed)?;
+    let secret = clear.as_slice().try_into().map_err(|_| failed("the secret has no 32 bytes"))?;
+    Ok(Zeroizing::new(secret))
+}

@@ -1,0 +1,374 @@
+//! The process around the holders: connections, liveness, taking tenants over, giving them up.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use canonry_keystore::{KeyStore, KeyUse};
+use canonry_nats::{Bytes, Connect, Connection, Endpoint, Log, Micro};
+use canonry_provision::{BoxError, Bus, CellUser, check_streams};
+use canonry_record::seal::Signer;
+use canonry_schemas::ids::{ActorId, TenantId};
+use canonry_schemas::limits::{HOLDER_CLOCK, LIVENESS_EVERY};
+use canonry_schemas::subject::{Inbound, ledger_stream};
+use canonry_schemas::tenant::Reason;
+use canonry_schemas::validate::Commands;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::assign::Assignments;
+use crate::desk::Asked;
+use crate::holder::{Holder, Message, Over, Setup, Status, inbox};
+use crate::intake;
+use crate::keeper::Keeper;
+use crate::reply::Reply;
+
+/// How often unheld tenants are looked for, and a held one's assignment is read.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often the live configuration of a held tenant's streams is compared.
+const COMPARE_EVERY: Duration = Duration::from_secs(10);
+
+/// What a decider needs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Addresses of the servers, joined by commas.
+    pub url: String,
+    /// The name of this process, different for each that runs at the same time.
+    pub name: ActorId,
+    /// Creds and keys.
+    pub keys: KeyStore,
+    /// Replicas that the streams must have.
+    pub replicas: u8,
+}
+
+/// A connection as provisioning wants it.
+pub struct OverNats(pub Connection);
+
+impl Bus for OverNats {
+    async fn request(&self, subject: &str, payload: Vec<u8>) -> Result<Vec<u8>, BoxError> {
+        let wait = Duration::from_secs(10);
+        let reply = self.0.request(subject, &[], Bytes::from(payload), wait).await?;
+        Ok(reply.body.to_vec())
+    }
+}
+
+/// Connects as a user of the cell.
+///
+/// # Errors
+/// The creds cannot be read, or no server answers.
+pub async fn connect_cell(
+    url: &str,
+    keys: &KeyStore,
+    user: &CellUser,
+) -> Result<Connection, String> {
+    let name = user.name().to_owned();
+    let path =
+        if user.is_offline() { keys.offline_creds_path(&name) } else { keys.creds_path(&name) };
+    let creds = path.and_then(|p| keys.read_text(&p)).map_err(|e| e.to_string())?;
+    let mut connect = Connect::new(url, name.as_str());
+    connect.creds = Some(creds.to_string());
+    connect.inbox_prefix = format!("_INBOX.{name}");
+    Connection::connect(connect).await.map_err(|e| format!("{name}: {e}"))
+}
+
+/// The shared part of all holders.
+struct Shop {
+    config: Config,
+    committer: Connection,
+    responder: Connection,
+    intake: Connection,
+    micro: Micro,
+    commands: Arc<Commands>,
+    held: Mutex<BTreeMap<TenantId, (Arc<Status>, mpsc::Sender<Message>)>>,
+    stop: watch::Sender<bool>,
+}
+
+/// A running decider.
+pub struct Decider {
+    shop: Arc<Shop>,
+    task: JoinHandle<()>,
+}
+
+impl Decider {
+    /// Connects and begins to take tenants over.
+    ///
+    /// # Errors
+    /// Creds, connection or buckets are missing.
+    pub async fn start(config: Config) -> Result<Self, String> {
+        let text = |e: &dyn std::fmt::Display| e.to_string();
+        let committer = connect_cell(&config.url, &config.keys, &CellUser::Committer).await?;
+        let responder = connect_cell(&config.url, &config.keys, &CellUser::Responder).await?;
+        let intake = connect_cell(&config.url, &config.keys, &CellUser::Intake).await?;
+        let about = "turns commands into signed records";
+        let version = env!("CARGO_PKG_VERSION");
+        let micro = Micro::start(responder.clone(), "decider", version, about)
+            .await
+            .map_err(|e| text(&e))?;
+        let commands = Arc::new(Commands::new().map_err(|e| text(&e))?);
+        let assignments =
+            Assignments::open(&committer, config.name.clone()).map_err(|e| text(&e))?;
+        let (stop, _) = watch::channel(false);
+        let shop = Arc::new(Shop {
+            config,
+            committer,
+            responder,
+            intake,
+            micro,
+            commands,
+            held: Mutex::default(),
+            stop,
+        });
+        let task = tokio::spawn(look(Arc::clone(&shop), Arc::new(assignments)));
+        Ok(Self { shop, task })
+    }
+
+    /// Which tenants are served now.
+    #[must_use]
+    pub fn serving(&self) -> Vec<TenantId> {
+        let held = self.shop.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let serves = |s: &Status| s.serving.load(Ordering::Relaxed);
+        held.iter().filter(|(_, (status, _))| serves(status)).map(|(t, _)| t.clone()).collect()
+    }
+
+    /// Whether some tenant's store gives no answer.
+    #[must_use]
+    pub fn store_unavailable(&self) -> bool {
+        let held = self.shop.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.values().any(|(status, _)| status.unavailable.load(Ordering::Relaxed))
+    }
+
+    /// The way into a holder for a caller in this process.
+    #[must_use]
+    pub fn inbox(&self, tenant: &TenantId) -> Option<mpsc::Sender<Message>> {
+        let held = self.shop.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.get(tenant).map(|(_, sender)| sender.clone())
+    }
+
+    /// Ends in good order: commits in flight end, the rest is answered `retry`.
+    pub async fn stop(self) {
+        let _ = self.shop.stop.send(true);
+        let _ = self.task.await;
+    }
+}
+
+async fn look(shop: Arc<Shop>, assignments: Arc<Assignments>) {
+    let mut stop = shop.stop.subscribe();
+    let mut holders: BTreeMap<TenantId, JoinHandle<()>> = BTreeMap::new();
+    let mut renewed = tokio::time::Instant::now() - LIVENESS_EVERY;
+    let intake = tokio::spawn(intake::serve(
+        shop.micro.clone(),
+        shop.intake.clone(),
+        shop.committer.clone(),
+        shop.config.keys.clone(),
+        shop.stop.subscribe(),
+    ));
+    loop {
+        if renewed.elapsed() >= LIVENESS_EVERY {
+            match assignments.renew().await {
+                Ok(()) => renewed = tokio::time::Instant::now(),
+                Err(error) => tracing::warn!(%error, "liveness could not be renewed"),
+            }
+        }
+        holders.retain(|_, task| !task.is_finished());
+        match shop.config.keys.tenants() {
+            Ok(tenants) => {
+                for tenant in tenants {
+                    if holders.contains_key(&tenant) {
+                        continue;
+                    }
+                    match assignments.take(&tenant).await {
+                        Ok(Some((epoch, reason))) => {
+                            let (shop, a) = (Arc::clone(&shop), Arc::clone(&assignments));
+                            let name = tenant.clone();
+                            let run = async move { hold(&shop, &a, &name, epoch, reason).await };
+                            holders.insert(tenant, tokio::spawn(run));
+                        }
+                        Ok(None) => {}
+                        Err(error) => tracing::debug!(%error, %tenant, "assignment unreadable"),
+                    }
+                }
+            }
+            Err(error) => tracing::error!(%error, "the key store cannot be read"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            _ = stop.changed() => break,
+        }
+    }
+    for (_, task) in holders {
+        let _ = task.await;
+    }
+    intake.abort();
+    assignments.leave().await;
+}
+
+async fn hold(
+    shop: &Arc<Shop>,
+    assignments: &Arc<Assignments>,
+    tenant: &TenantId,
+    epoch: u64,
+    reason: Reason,
+) {
+    let (sender, receiver) = inbox();
+    let status = Arc::new(Status::default());
+    let over = match ready(shop, tenant, epoch, reason, &status).await {
+        Ok(holder) => {
+            let entry = (Arc::clone(&status), sender.clone());
+            shop.held.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), entry);
+            tracing::info!(%tenant, epoch, "serving");
+            attend(shop, assignments, tenant, epoch, holder, sender, receiver).await
+        }
+        Err(over) => over,
+    };
+    shop.held.lock().unwrap_or_else(PoisonError::into_inner).remove(tenant);
+    match over {
+        Over::Stopped => tracing::info!(%tenant, epoch, "gave up"),
+        Over::Failed(why) => {
+            tracing::warn!(%tenant, epoch, %why, "cannot serve; trying again");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        Over::Frozen { position, why } => {
+            tracing::error!(%tenant, position, %why, "frozen");
+            if let Ok(keeper) = keeper(shop, tenant).await {
+                keeper.freeze(position, &why).await;
+            }
+        }
+    }
+}
+
+async fn keeper(shop: &Shop, tenant: &TenantId) -> Result<Keeper, Over> {
+    let failed = |e: canonry_keystore::Error| Over::Failed(e.to_string());
+    let kek = shop.config.keys.kek(tenant).map_err(failed)?;
+    let checkpoint = shop.config.keys.signing_key(tenant, KeyUse::Checkpoint).map_err(failed)?;
+    Keeper::open(&shop.committer, tenant, kek.as_bytes(), Signer::new(checkpoint)).await
+}
+
+async fn ready(
+    shop: &Shop,
+    tenant: &TenantId,
+    epoch: u64,
+    reason: Reason,
+    status: &Arc<Status>,
+) -> Result<Holder, Over> {
+    let failed = |e: &dyn std::fmt::Display| Over::Failed(e.to_string());
+    let keeper = keeper(shop, tenant).await?;
+    if let Some(frozen) = keeper.frozen().await? {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        return Err(Over::Failed(format!("frozen at {}: {}", frozen.position, frozen.why)));
+    }
+    let bus = OverNats(shop.committer.clone());
+    check_streams(&bus, tenant, shop.config.replicas).await.map_err(|e| failed(&e))?;
+    let log = Log::open(shop.committer.clone(), &ledger_stream(tenant))
+        .await
+        .map_err(|e| failed(&e))?
+        .with_reader_name("committer")
+        .with_filter(Some(format!("ledger.{tenant}.>")));
+    let skew = log.clock_skew().await.map_err(|e| failed(&e))?;
+    if skew.nanos.abs() - skew.uncertainty > HOLDER_CLOCK.as_nanos() as i128 {
+        return Err(Over::Failed(format!("this clock is {} ns from the server's", skew.nanos)));
+    }
+    let record = shop.config.keys.signing_key(tenant, KeyUse::Record).map_err(|e| failed(&e))?;
+    Holder::take_over(Setup {
+        tenant: tenant.clone(),
+        me: shop.config.name.clone(),
+        log,
+        signer: Signer::new(record),
+        keeper,
+        commands: Arc::clone(&shop.commands),
+        epoch,
+        reason,
+        status: Arc::clone(status),
+    })
+    .await
+}
+
+/// Serves, with everything that feeds the holder beside it.
+async fn attend(
+    shop: &Arc<Shop>,
+    assignments: &Arc<Assignments>,
+    tenant: &TenantId,
+    epoch: u64,
+    holder: Holder,
+    sender: mpsc::Sender<Message>,
+    receiver: mpsc::Receiver<Message>,
+) -> Over {
+    let (stop, stopped) = watch::channel(false);
+    let subject = format!("command.{tenant}.>");
+    let (queue, name) = (format!("holders-{tenant}"), format!("command-{tenant}"));
+    let endpoint = match shop.micro.serve(&subject, &queue, &name).await {
+        Ok(endpoint) => endpoint,
+        Err(error) => return Over::Failed(error.to_string()),
+    };
+    let stopper = endpoint.stopper();
+    let requests = tokio::spawn(requests(endpoint, sender.clone()));
+    let pull = intake::Pull {
+        tenant: tenant.clone(),
+        connection: shop.intake.clone(),
+        committer: shop.committer.clone(),
+        responder: shop.responder.clone(),
+        keys: shop.config.keys.clone(),
+    };
+    let intents = tokio::spawn(intake::pull(pull, sender));
+    let guard =
+        tokio::spawn(guard(Arc::clone(shop), Arc::clone(assignments), tenant.clone(), epoch, stop));
+    let over = holder.serve(receiver, stopped).await;
+    stopper.stop();
+    intents.abort();
+    guard.abort();
+    let _ = requests.await;
+    over
+}
+
+async fn requests(mut endpoint: Endpoint, sender: mpsc::Sender<Message>) {
+    while let Some(incoming) = endpoint.next().await {
+        let Some(inbound) = Inbound::parse(&incoming.subject) else { continue };
+        let headers = incoming.headers.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+        let asked = Asked {
+            actor: inbound.actor,
+            aggregate: inbound.aggregate,
+            verb: inbound.verb,
+            headers,
+            body: incoming.body.clone(),
+            timer: false,
+        };
+        let reply = Reply::Request(Box::new(incoming));
+        if let Err(refused) = sender.send((Arc::new(asked), reply)).await {
+            refused.0.1.retry("the tenant is changing hands").await;
+        }
+    }
+}
+
+/// Ends the holder when it is told to stop, deposed, or the stream's configuration changed.
+async fn guard(
+    shop: Arc<Shop>,
+    assignments: Arc<Assignments>,
+    tenant: TenantId,
+    epoch: u64,
+    stop: watch::Sender<bool>,
+) {
+    let mut ended = shop.stop.subscribe();
+    let mut compared = tokio::time::Instant::now();
+    let bus = OverNats(shop.committer.clone());
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            _ = ended.changed() => break,
+        }
+        if let Ok(Some((a, _))) = assignments.read(&tenant).await
+            && (a.epoch != epoch || a.decider != shop.config.name)
+        {
+            break;
+        }
+        if compared.elapsed() >= COMPARE_EVERY {
+            compared = tokio::time::Instant::now();
+            if let Err(error @ canonry_provision::Error::Differs { .. }) =
+                check_streams(&bus, &tenant, shop.config.replicas).await
+            {
+                tracing::error!(%tenant, %error, "a stream was changed: this decider stops serving");
+                break;
+            }
+        }
+    }
+    let _ = stop.send(true);
+}

@@ -1,0 +1,141 @@
+//! Tokens at the desk: who signed, for what, until when. Signatures are checked strictly
+//! (RFC 8032), always against the tenant's key ring at this position.
+
+use canonry_domain::Approval;
+use canonry_record::jws::{self, Bearer, Decision, RequestToken, TokenError};
+use canonry_record::ring::Entry;
+use canonry_record::{Hash, KeyRing};
+use canonry_schemas::ids::{ActorId, IntentId, TenantId};
+use canonry_schemas::key::{KeyChange, Use};
+use canonry_schemas::member;
+use canonry_schemas::refusal::Refusal;
+use canonry_schemas::time::Time;
+
+/// What a token is shown for.
+pub struct Request<'a> {
+    /// The tenant.
+    pub tenant: &'a TenantId,
+    /// What the client wrote as aggregate.
+    pub aggregate: &'a str,
+    /// What the client wrote as verb.
+    pub verb: &'a str,
+    /// The body as sent.
+    pub body: &'a [u8],
+    /// The intent.
+    pub intent: &'a IntentId,
+    /// Expiry is judged by this.
+    pub now: Time,
+}
+
+/// What a token shows.
+#[derive(Debug)]
+pub struct Shown {
+    /// Who signed it.
+    pub actor: ActorId,
+    /// SHA-256 of the token.
+    pub digest: Hash,
+    /// Whether it is bound to this request.
+    pub bound: bool,
+}
+
+fn refusal(error: TokenError) -> Refusal {
+    match error {
+        TokenError::Expired | TokenError::Lifetime => Refusal::TokenExpired,
+        TokenError::Malformed
+        | TokenError::Header
+        | TokenError::Signature
+        | TokenError::Audience => Refusal::TokenInvalid,
+    }
+}
+
+/// The `member` key that signed a token, if it holds and is its issuer's.
+fn signer<'r>(ring: &'r KeyRing, token: &str) -> Result<(&'r Entry, serde_json::Value), Refusal> {
+    let peek = jws::peek(token).map_err(refusal)?;
+    let entry = ring.key(&peek.kid).ok_or(Refusal::KeyUnknown)?;
+    if !entry.is_current() || !entry.may(Use::Member) {
+        return Err(Refusal::KeyUnknown);
+    }
+    let claims = jws::verify(token, &entry.verifying).map_err(refusal)?;
+    if claims.get("iss").and_then(serde_json::Value::as_str) != Some(entry.key.actor.as_str()) {
+        return Err(Refusal::TokenInvalid);
+    }
+    Ok((entry, claims))
+}
+
+/// Checks a bearer or a request-bound token.
+///
+/// # Errors
+/// `token-invalid`, `token-expired`, `key-unknown`.
+pub fn check(ring: &KeyRing, token: &str, request: &Request<'_>) -> Result<Shown, Refusal> {
+    let (entry, claims) = signer(ring, token)?;
+    let (tenant, now) = (request.tenant.as_str(), request.now.seconds());
+    let bound = claims.get("aggregate").is_some();
+    if bound {
+        let token: RequestToken =
+            serde_json::from_value(claims).map_err(|_| Refusal::TokenInvalid)?;
+        let named = (request.aggregate, request.verb);
+        token.check(tenant, named, request.body, request.intent.as_str(), now).map_err(refusal)?;
+    } else {
+        let token: Bearer = serde_json::from_value(claims).map_err(|_| Refusal::TokenInvalid)?;
+        token.check(tenant, now).map_err(refusal)?;
+    }
+    Ok(Shown { actor: entry.key.actor.clone(), digest: jws::digest(token), bound })
+}
+
+/// Checks the signature, audience and life of an approval; what it is for is the domain's rule.
+///
+/// # Errors
+/// `token-invalid`, `token-expired`, `key-unknown`, `approval-invalid`.
+pub fn approval(
+    ring: &KeyRing,
+    tenant: &TenantId,
+    token: &str,
+    now: Time,
+) -> Result<Approval, Refusal> {
+    let (entry, claims) = signer(ring, token)?;
+    let a: jws::Approval = serde_json::from_value(claims).map_err(|_| Refusal::ApprovalInvalid)?;
+    let own = (a.sub.as_str(), a.decision);
+    a.check(tenant.as_str(), own, &a.intent, (a.position, a.hash), now.seconds())
+        .map_err(refusal)?;
+    Ok(Approval {
+        by: entry.key.actor.clone(),
+        entity: a.sub,
+        approve: a.decision == Decision::Approve,
+        intent: a.intent,
+        position: a.position,
+        hash: a.hash.to_string(),
+    })
+}
+
+/// Whether a change of keys is authorised, and only of the member it names.
+///
+/// # Errors
+/// `keys-moved`, `keys-unauthorized`, `keys-invalid`.
+pub fn key_change(
+    ring: &KeyRing,
+    subject: &ActorId,
+    change: &KeyChange,
+    command: &member::Command,
+) -> Result<(), Refusal> {
+    let fits = change
+        .keys
+        .iter()
+        .all(|k| &k.actor == subject && (k.uses == [Use::Member] || k.uses == [Use::Login]));
+    let own_ids =
+        change.revoked.iter().all(|id| ring.key(id).is_some_and(|e| &e.key.actor == subject));
+    if !fits || !own_ids {
+        return Err(Refusal::KeysInvalid);
+    }
+    if matches!(command, member::Command::Remove(_)) {
+        let mut held = ring.entries().filter(|e| e.is_current() && &e.key.actor == subject);
+        if held.any(|e| !change.revoked.contains(&e.key.id)) {
+            return Err(Refusal::KeysInvalid);
+        }
+    }
+    let own = matches!(command, member::Command::RotateKeys(_)).then_some(subject);
+    ring.check_change(change, own).map_err(|error| match error.code() {
+        "keys-moved" => Refusal::KeysMoved,
+        code if code.starts_with("authorization-") => Refusal::KeysUnauthorized,
+        _ => Refusal::KeysInvalid,
+    })
+}
