@@ -20,6 +20,7 @@ mod scan;
 pub mod seal;
 mod stamp;
 pub mod verify;
+pub mod whole;
 
 pub use hash::{Hash, key_id, record_hash};
 pub use ring::KeyRing;

@@ -133,7 +133,7 @@ mod tests {
     fn what_is_signed() {
         let signer = Signer::from_seed(&[7; 32]);
         let sealed = seal("ledger.acme.ticket.opened", b"{}", &signer);
-        let (id, signature) = parse_signature(&sealed.signature).unwrap();
+        let (id, signature) = parse_signature(&sealed.signature).expect("it reads");
         assert_eq!(id, signer.id);
         let mut message = b"canonry/sig/v1\0".to_vec();
         message.extend_from_slice(&sealed.hash.0);

@@ -279,7 +279,7 @@ impl Verifier {
 }
 
 /// Runs `work` over parts of a slice, one part a thread; the answers are in order.
-fn spread<'a, T: Sync, R: Send>(
+pub(crate) fn spread<'a, T: Sync, R: Send>(
     all: &'a [T],
     threads: usize,
     work: impl Fn(&'a [T]) -> R + Sync,
