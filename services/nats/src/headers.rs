@@ -110,6 +110,9 @@ pub(crate) fn to_map<'a>(
 ) -> Result<Option<HeaderMap>, Error> {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
+        if name.is_empty() {
+            return Err(Error::new(ErrorKind::Invalid, "header without a name"));
+        }
         // The library panics on an invalid name or value unless both are parsed first.
         let parsed = HeaderName::from_str(name)
             .map_err(|e| Error::with(ErrorKind::Invalid, format!("header name {name:?}"), e))?;
@@ -128,6 +131,7 @@ pub(crate) fn wire_len(map: &HeaderMap) -> usize {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod tests {
     use super::*;
 
@@ -146,7 +150,7 @@ mod tests {
     fn refuses_what_would_break_the_protocol() {
         assert!(to_map([("a", "x\r\ny")]).is_err());
         assert!(to_map([("a b:", "x")]).is_err());
-        assert!(to_map([("", "x")]).is_err() || to_map([("", "x")]).unwrap().is_some());
+        assert!(to_map([("", "x")]).is_err());
         assert_eq!(to_map([]).unwrap(), None);
     }
 

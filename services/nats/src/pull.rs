@@ -67,12 +67,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) deliver: Value,
 }
 
-/// What a pull brought.
-pub(crate) enum Pulled {
-    Message(async_nats::Message, Place),
-    /// Nothing for now; the consumer lives.
-    Idle,
-}
+/// A message and where it stands; `None` when there is nothing for now, and the consumer lives.
+pub(crate) type Pulled = Option<(async_nats::Message, Place)>;
 
 pub(crate) struct Puller {
     conn: Connection,
@@ -127,7 +123,7 @@ impl Puller {
         })
     }
 
-    /// The next message, or [`Pulled::Idle`] every few seconds while there is none.
+    /// The next message, or `None` every few seconds while there is none.
     pub(crate) async fn next(&mut self) -> Result<Pulled, Error> {
         loop {
             while self.outstanding <= BATCH {
@@ -152,26 +148,22 @@ impl Puller {
                     let place = place.ok_or_else(|| {
                         Error::new(ErrorKind::Malformed, "reply subject of a delivered message")
                     })?;
-                    return Ok(Pulled::Message(message, place));
+                    return Ok(Some((message, place)));
                 }
                 Some(status) => {
-                    if let Some(idle) = self.status(status.as_u16(), &message)? {
-                        return Ok(idle);
+                    if self.is_idle(status.as_u16(), &message)? {
+                        return Ok(None);
                     }
                 }
             }
         }
     }
 
-    /// A status message: the end of a pull, a heartbeat, or the end of the consumer.
-    fn status(
-        &mut self,
-        status: u16,
-        message: &async_nats::Message,
-    ) -> Result<Option<Pulled>, Error> {
+    /// Takes a status message: a heartbeat, the end of a pull, or the end of the consumer.
+    fn is_idle(&mut self, status: u16, message: &async_nats::Message) -> Result<bool, Error> {
         let text = message.description.as_deref().unwrap_or_default();
         let ends_a_pull = match status {
-            100 => return Ok(Some(Pulled::Idle)),
+            100 => return Ok(true),
             404 | 408 => true,
             409 => text.contains("MaxBytes") || text.contains("Batch Completed"),
             _ => false,
@@ -184,7 +176,7 @@ impl Puller {
         let left = message.headers.as_ref().and_then(|h| h.get("Nats-Pending-Messages"));
         let left = left.and_then(|v| v.as_str().parse::<usize>().ok()).unwrap_or(BATCH);
         self.outstanding = self.outstanding.saturating_sub(left);
-        Ok((status != 409).then_some(Pulled::Idle))
+        Ok(status != 409)
     }
 }
 

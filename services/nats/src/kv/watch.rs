@@ -13,7 +13,7 @@ use super::{Entry, Kv};
 use crate::error::{Error, ErrorKind};
 use crate::headers::Headers;
 use crate::log::Stored;
-use crate::pull::{Place, Pulled, Puller, Wanted};
+use crate::pull::{Place, Puller, Wanted};
 
 /// What a watch tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,14 +91,14 @@ impl Watcher {
         }
         loop {
             match self.puller.next().await? {
-                Pulled::Message(message, place) => {
+                Some((message, place)) => {
                     // Values overwritten meanwhile are not told twice: trust what is pending.
                     self.initial = self.initial.map(|left| (left - 1).min(place.pending));
                     return Ok(Watched::Entry(self.entry(&message, place)));
                 }
                 // Nothing more is pending, whatever the count said.
-                Pulled::Idle if self.initial.take().is_some() => return Ok(Watched::UpToDate),
-                Pulled::Idle => {}
+                None if self.initial.take().is_some() => return Ok(Watched::UpToDate),
+                None => {}
             }
         }
     }

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{Log, Stored};
 use crate::error::{Error, ErrorKind};
 use crate::headers::Headers;
-use crate::pull::{Place, Pulled, Puller, Wanted};
+use crate::pull::{Place, Puller, Wanted};
 
 /// Stored messages in order of position; ends after the first error.
 pub type Records = BoxStream<'static, Result<Stored, ReadError>>;
@@ -73,8 +73,16 @@ impl Log {
     /// Reads from position `from_seq` on and waits for new messages for ever.
     ///
     /// # Errors
-    /// [`ReadError::Interrupted`] when the reader cannot be set up.
+    /// [`ReadError::Gap`] when `from_seq` is beyond the stream's next position: somebody knows of
+    /// records that this stream does not have. [`ReadError::Interrupted`] when the reader cannot
+    /// be set up.
     pub async fn follow(&self, from_seq: u64) -> Result<Records, ReadError> {
+        let info = self.info().await;
+        let info = info.map_err(|source| ReadError::Interrupted { expected: from_seq, source })?;
+        // The server would wait in silence for that position, and leave out what comes before.
+        if from_seq > info.last_seq + 1 {
+            return Err(ReadError::Gap { expected: from_seq, found: None });
+        }
         self.reader(from_seq, None).await
     }
 
@@ -115,8 +123,8 @@ impl Reader {
                 self.dry = false;
             }
             match self.puller.next().await {
-                Ok(Pulled::Message(message, place)) => return self.take(&message, place).map(Some),
-                Ok(Pulled::Idle) => self.dry = self.upto.is_some(),
+                Ok(Some((message, place))) => return self.take(&message, place).map(Some),
+                Ok(None) => self.dry = self.upto.is_some(),
                 Err(source) => {
                     return Err(ReadError::Interrupted { expected: self.expected, source });
                 }
