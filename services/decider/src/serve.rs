@@ -72,6 +72,9 @@ pub async fn connect_cell(
     Connection::connect(connect).await.map_err(|e| format!("{name}: {e}"))
 }
 
+/// A held tenant: what it says of itself, and the way in.
+type Held = (Arc<Status>, mpsc::Sender<Message>);
+
 /// The shared part of all holders.
 struct Shop {
     config: Config,
@@ -80,7 +83,7 @@ struct Shop {
     intake: Connection,
     micro: Micro,
     commands: Arc<Commands>,
-    held: Mutex<BTreeMap<TenantId, (Arc<Status>, mpsc::Sender<Message>)>>,
+    held: Mutex<BTreeMap<TenantId, Held>>,
     stop: watch::Sender<bool>,
 }
 
@@ -181,7 +184,9 @@ async fn look(shop: Arc<Shop>, assignments: Arc<Assignments>) {
                         Ok(Some((epoch, reason))) => {
                             let (shop, a) = (Arc::clone(&shop), Arc::clone(&assignments));
                             let name = tenant.clone();
-                            let run = async move { hold(&shop, &a, &name, epoch, reason).await };
+                            let run = async move {
+                                Box::pin(hold(&shop, &a, &name, epoch, reason)).await
+                            };
                             holders.insert(tenant, tokio::spawn(run));
                         }
                         Ok(None) => {}
