@@ -39,7 +39,7 @@ impl PageRequest {
 }
 
 /// Some rows, and where the next ones begin.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Page<T> {
     /// The rows.
     pub items: Vec<T>,

@@ -2,11 +2,12 @@
 //! entity and JSON pointer to open them with stand beside each.
 
 use canonry_schemas::key::Use;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 /// A role.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[expect(missing_docs, reason = "the names are the columns of the table")]
 pub struct Role {
     pub id: String,
@@ -31,7 +32,8 @@ pub struct Role {
 }
 
 /// What a role may spend.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "RoleBudget")]
 #[expect(missing_docs, reason = "the names are those of the command")]
 pub struct Budget {
     pub per_ticket_micros: u64,
@@ -39,11 +41,12 @@ pub struct Budget {
 }
 
 /// A ticket.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[expect(missing_docs, reason = "the names are the columns of the table")]
 pub struct Ticket {
     pub id: String,
     /// Content, `/title`.
+    #[schemars(with = "Option<String>")]
     pub title: String,
     /// Content, `/note`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,7 +90,7 @@ pub struct Ticket {
 }
 
 /// A question to a person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Asked {
     pub by: String,
@@ -95,11 +98,12 @@ pub struct Asked {
     pub position: u64,
     pub hash: String,
     /// Content, `/reason`.
+    #[schemars(with = "Option<String>")]
     pub reason: String,
 }
 
 /// A person's answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Answered {
     pub by: String,
@@ -111,7 +115,7 @@ pub struct Answered {
 }
 
 /// A run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[expect(missing_docs, reason = "the names are the columns of the table")]
 pub struct Run {
     pub id: String,
@@ -133,7 +137,7 @@ pub struct Run {
 }
 
 /// A step of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[expect(missing_docs, reason = "the names are those of the command")]
 pub struct Step {
     pub position: u64,
@@ -148,7 +152,7 @@ pub struct Step {
 }
 
 /// A record; content inside `data` is as it stands there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[expect(missing_docs, reason = "the names are the record's attributes")]
 pub struct Event {
     pub position: u64,
@@ -172,7 +176,7 @@ pub struct Event {
 }
 
 /// A member.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[expect(missing_docs, reason = "the names are the columns of the table")]
 pub struct Member {
     pub actor: String,
@@ -190,7 +194,7 @@ pub struct Member {
 }
 
 /// A public key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[expect(missing_docs, reason = "the names are those of the record")]
 pub struct Key {
     pub id: String,

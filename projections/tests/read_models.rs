@@ -162,7 +162,7 @@ fn pages_hold_while_tickets_come() {
     let path = dir.path().join("a.sqlite");
     let mut ledger = Ledger::default();
     let open = |ledger: &mut Ledger, n: u128| {
-        let due = (n % 2 == 0).then(|| Time(START + i64::try_from(n).unwrap()));
+        let due = n.is_multiple_of(2).then(|| Time(START + i64::try_from(n).unwrap()));
         let data = json!({"title": "x1:k:t", "priority": n % 4 + 1});
         let mut data = data.as_object().unwrap().clone();
         data.extend(due.map(|d| ("due".to_owned(), json!(d))));
