@@ -1,4 +1,11 @@
 //! The command line.
 
+pub mod client;
+mod failure;
+
+pub use failure::{Failure, chain, exit};
+
 /// Entry.
-pub fn main() -> std::process::ExitCode { std::process::ExitCode::SUCCESS }
+pub fn main() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}
