@@ -9,8 +9,10 @@ use canonry_keystore::{KeyStore, KeyUse};
 use canonry_nats::{Bytes, Connect, Connection, Endpoint, Log, Micro};
 use canonry_provision::{BoxError, Bus, CellUser, check_streams};
 use canonry_record::seal::Signer;
+use canonry_schemas::answer::Answer;
 use canonry_schemas::ids::{ActorId, TenantId};
 use canonry_schemas::limits::{HOLDER_CLOCK, LIVENESS_EVERY};
+use canonry_schemas::refusal::unrecorded;
 use canonry_schemas::subject::{Inbound, ledger_stream};
 use canonry_schemas::tenant::Reason;
 use canonry_schemas::validate::Commands;
@@ -237,9 +239,55 @@ async fn hold(
             tracing::error!(%tenant, position, %why, "frozen");
             if let Ok(keeper) = keeper(shop, tenant).await {
                 keeper.freeze(position, &why).await;
+                if let Err(error) = refuse_frozen(shop, assignments, tenant, epoch, &keeper).await {
+                    tracing::warn!(%tenant, %error, "commands to a frozen tenant get no answer");
+                }
             }
         }
     }
+}
+
+/// Answers every command to a frozen tenant with its code, until it is repaired, this decider
+/// stops, or another takes over.
+async fn refuse_frozen(
+    shop: &Arc<Shop>,
+    assignments: &Assignments,
+    tenant: &TenantId,
+    epoch: u64,
+    keeper: &Keeper,
+) -> Result<(), canonry_nats::Error> {
+    let subject = format!("command.{tenant}.>");
+    let (queue, name) = (format!("holders-{tenant}"), format!("command-{tenant}"));
+    let mut endpoint = shop.micro.serve(&subject, &queue, &name).await?;
+    let mut ended = shop.stop.subscribe();
+    let mut look = tokio::time::interval(Duration::from_secs(2));
+    let mut text = String::new();
+    loop {
+        tokio::select! {
+            incoming = endpoint.next() => {
+                let Some(incoming) = incoming else { break };
+                let answer = Answer::unrecorded(unrecorded::FROZEN, text.as_str());
+                incoming.respond(Bytes::from(answer.to_bytes()), &[]);
+            }
+            _ = look.tick() => {
+                match keeper.frozen().await {
+                    Ok(Some(flag)) => {
+                        text = format!("the ledger is broken at {}: {}", flag.position, flag.why);
+                    }
+                    Ok(None) => break,
+                    Err(_) => {}
+                }
+                if let Ok(Some((a, _))) = assignments.read(tenant).await
+                    && (a.epoch != epoch || a.decider != shop.config.name)
+                {
+                    break;
+                }
+            }
+            _ = ended.changed() => break,
+        }
+    }
+    endpoint.stop();
+    Ok(())
 }
 
 async fn keeper(shop: &Shop, tenant: &TenantId) -> Result<Keeper, Over> {
@@ -259,8 +307,7 @@ async fn ready(
     let failed = |e: &dyn std::fmt::Display| Over::Failed(e.to_string());
     let keeper = keeper(shop, tenant).await?;
     if let Some(frozen) = keeper.frozen().await? {
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        return Err(Over::Failed(format!("frozen at {}: {}", frozen.position, frozen.why)));
+        return Err(Over::Frozen { position: frozen.position, why: frozen.why });
     }
     let bus = OverNats(shop.committer.clone());
     check_streams(&bus, tenant, shop.config.replicas).await.map_err(|e| failed(&e))?;

@@ -7,7 +7,7 @@
 //! answers before that happens. Each request without an answer leaves about 100 bytes in the
 //! library until the connection ends.
 //!
-//! This module must not know JetStream: that is [`crate::api`]. Next: [`events`].
+//! This module must not know JetStream: that is [`crate::api`]. Next: `events`.
 
 mod events;
 mod subscription;
@@ -37,7 +37,7 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(100);
 /// How to connect.
 #[derive(Clone)]
 pub struct Connect {
-    /// `nats://host:port`, or several, parted by commas.
+    /// `nats://host:port`, or several, parted by commas. A user or password in it is ignored.
     pub url: String,
     /// The text of a credentials file (JWT and nkey seed); without it, no login.
     pub creds: Option<String>,
@@ -112,6 +112,11 @@ impl std::fmt::Debug for Connection {
     }
 }
 
+/// The addresses of a cluster, joined by commas, one by one.
+fn addresses(joined: &str) -> Vec<&str> {
+    joined.split(',').map(str::trim).collect()
+}
+
 impl Connection {
     /// Connects, trying again for `connect.patience`.
     ///
@@ -123,7 +128,7 @@ impl Connection {
         let state = Arc::new(events::State::new(connect.on_event.clone(), closed_tx));
         let until = Instant::now() + connect.patience;
         let client = loop {
-            match options(&connect, &state)?.connect(connect.url.as_str()).await {
+            match options(&connect, &state)?.connect(addresses(&connect.url).as_slice()).await {
                 Ok(client) => break client,
                 Err(error) => {
                     use async_nats::ConnectErrorKind as Kind;

@@ -69,3 +69,129 @@ async fn the_server_is_killed_under_load() {
     spine.stop().await;
     assert_eq!(spine.kinds().await["canonry.ticket.opened.v1"], 450);
 }
+
+/// Waits until commands are answered with the code.
+async fn answered_with(spine: &Spine, code: &str) -> canonry_schemas::answer::Answer {
+    let founder = spine.person("founder").await;
+    let subject = founder.subject("ticket", "open");
+    let until = std::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        let answer = founder.raw(&subject, &[], r#"{"title":"x"}"#).await;
+        match answer {
+            Some(answer) if answer.code.as_deref() == Some(code) => return answer,
+            other => assert!(std::time::Instant::now() < until, "no {code}: {other:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn block_files(dir: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            block_files(&path, found);
+        } else if path.to_str().unwrap().contains("LEDGER_acme")
+            && path.extension().is_some_and(|e| e == "blk")
+        {
+            found.push(path);
+        }
+    }
+}
+
+/// Damages the ledger's only block while the server is down.
+async fn damaged(
+    change: impl FnOnce(&std::path::Path),
+) -> (Spine, canonry_schemas::answer::Answer) {
+    let mut spine = Spine::start().await;
+    load(&spine, 200).await;
+    spine.stop().await;
+    let store = spine.test.server().store_dir();
+    spine.test.server_mut().stop().await.unwrap();
+    let mut blocks = Vec::new();
+    block_files(&store, &mut blocks);
+    assert_eq!(blocks.len(), 1, "{blocks:?}");
+    change(&blocks[0]);
+    spine.test.server_mut().start_again().await.unwrap();
+    spine.decider = Some(spine.decider("decider-b").await);
+    let answer = answered_with(&spine, "tenant-frozen").await;
+    (spine, answer)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flipped_byte_freezes_the_tenant() {
+    let (mut spine, answer) = damaged(|block| {
+        let mut bytes = std::fs::read(block).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(block, bytes).unwrap();
+    })
+    .await;
+    assert!(answer.message.unwrap().contains("broken at "));
+    spine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_truncated_store_freezes_the_tenant() {
+    let (mut spine, answer) = damaged(|block| {
+        let file = std::fs::File::options().write(true).open(block).unwrap();
+        let whole = file.metadata().unwrap().len();
+        file.set_len(whole / 2).unwrap();
+        // Without its index the server believes the file.
+        let index = block.parent().unwrap().join("index.db");
+        drop(std::fs::remove_file(index));
+    })
+    .await;
+    assert!(answer.message.unwrap().contains("broken at "));
+    spine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_stream_is_refused() {
+    let mut spine = Spine::start().await;
+    load(&spine, 20).await;
+    spine.stop().await;
+    let keys = spine.test.cell.key_store();
+    let user = canonry_provision::CellUser::ProvisionStreams;
+    let admin = canonry_decider::serve::connect_cell(&spine.test.url(), keys, &user).await.unwrap();
+    let info = admin.js_request("STREAM.INFO.LEDGER_acme", &serde_json::Value::Null).await.unwrap();
+    let mut config = info["config"].clone();
+    config["max_msgs"] = json!(1_000_000);
+    admin.js_request("STREAM.UPDATE.LEDGER_acme", &config).await.unwrap();
+    let decider = spine.decider("decider-b").await;
+    let founder = spine.person("founder").await;
+    let subject = founder.subject("ticket", "open");
+    for _ in 0..20 {
+        assert_eq!(founder.raw(&subject, &[], r#"{"title":"x"}"#).await, None);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(decider.serving().is_empty());
+    decider.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_nodes_lose_their_leader_under_load() {
+    let test = canonry_provision::testing::TestCell::start_cluster(3).await.unwrap();
+    let mut spine = Spine::on(test).await;
+    load(&spine, 50).await;
+    let founder = Arc::new(spine.person("founder").await);
+    let mut tasks = Vec::new();
+    for n in 0..300 {
+        let founder = Arc::clone(&founder);
+        tasks.push(tokio::spawn(async move {
+            let body = json!({"title": format!("ticket {n}")});
+            founder.send_as(&intent(), "ticket", "open", &body).await
+        }));
+    }
+    let info = spine.log().await.info().await.unwrap();
+    let leader = info.leader.unwrap();
+    let servers = spine.test.servers_mut();
+    let at = servers.iter().position(|s| s.name() == leader).unwrap();
+    servers[at].kill().unwrap();
+    for task in tasks {
+        let answer = task.await.unwrap();
+        assert!(answer.ok, "{answer:?}");
+    }
+    spine.test.servers_mut()[at].start_again().await.unwrap();
+    spine.stop().await;
+    assert_eq!(spine.kinds().await["canonry.ticket.opened.v1"], 350);
+}
