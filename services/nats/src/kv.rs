@@ -5,7 +5,7 @@
 //! library's `update` drops it). Guards are always for one exact key. After an error of kind
 //! timed-out a write may have happened: read, then decide.
 //!
-//! Next: [`watch`].
+//! Next: `watch`.
 
 mod watch;
 

@@ -107,7 +107,8 @@ impl Log {
         Ok(log)
     }
 
-    /// Sets the prefix of our consumers' names (`<prefix>-<unique>`); default `reader`.
+    /// Sets the prefix of our consumers' names (`<prefix>-<unique>`); default `reader`. It is for
+    /// people: a permission cannot match part of a name, so it names the filter instead.
     #[must_use]
     pub fn with_reader_name(mut self, prefix: impl Into<String>) -> Self {
         self.reader_name = prefix.into();

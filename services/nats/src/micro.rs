@@ -13,7 +13,7 @@
 //! connection that the service was started on, whose user therefore needs the right to publish
 //! reply inboxes and to subscribe to `$SRV.>`.
 //!
-//! Next: [`endpoint`] for requests and answers, [`discovery`] for what `nats micro` asks.
+//! Next: `endpoint` for requests and answers, `discovery` for what `nats micro` asks.
 
 mod discovery;
 mod endpoint;

@@ -3,7 +3,7 @@
 //! A watch gives the newest value of every key first, then says [`Watched::UpToDate`], then each
 //! change. It ends after an error; the caller opens another and gets every value again.
 //!
-//! Next: [`crate::pull`].
+//! Next: `crate::pull`.
 
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};

@@ -4,7 +4,7 @@
 //! shows, is a [`ReadError::Gap`] and not a silence. After any error the stream ends; the caller
 //! may read again from where it stopped. This module must not skip anything and checks no hashes.
 //!
-//! Next: [`crate::pull`] for how it stays fast and bounded.
+//! Next: `crate::pull` for how it stays fast and bounded.
 
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};

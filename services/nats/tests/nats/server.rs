@@ -21,38 +21,34 @@ static BINARY: LazyLock<PathBuf> = LazyLock::new(find);
 pub struct Server {
     child: Child,
     url: String,
-    _store: tempfile::TempDir,
+    store: tempfile::TempDir,
 }
 
 impl Server {
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// Starts with more lines of configuration.
+    pub fn start_with(extra: &str) -> Self {
         let store = tempfile::tempdir().unwrap();
-        let config = store.path().join("server.conf");
-        let text = format!(
-            "listen: \"127.0.0.1:-1\"\njetstream: {{ store_dir: {:?}, sync_interval: always }}\n",
-            store.path().join("js")
-        );
-        fs::write(&config, text).unwrap();
-        let mut child = Command::new(&*BINARY)
-            .arg("--config")
-            .arg(&config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut url = None;
-        for line in lines.by_ref().map_while(Result::ok) {
-            if let Some((_, at)) = line.split_once("Listening for client connections on ") {
-                url = Some(format!("nats://{at}"));
-            }
-            if line.ends_with("Server is ready") {
-                break;
-            }
-        }
-        // What else it says is read and dropped, or it would block.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        Self { child, url: url.unwrap(), _store: store }
+        let js = store.path().join("js");
+        let text = format!("jetstream: {{ store_dir: {js:?}, sync_interval: always }}\n{extra}\n");
+        fs::write(store.path().join("server.conf"), text).unwrap();
+        let (child, url) = run(store.path(), "-1");
+        Self { child, url, store }
+    }
+
+    /// Kills the server and starts it again on the same port and store.
+    pub fn restart(&mut self) {
+        self.stop();
+        let port = self.url.rsplit(':').next().unwrap().to_owned();
+        (self.child, self.url) = run(self.store.path(), &port);
+    }
+
+    fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     pub fn url(&self) -> &str {
@@ -79,9 +75,32 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.stop();
     }
+}
+
+/// Returns when the server is ready, with its URL.
+fn run(dir: &Path, port: &str) -> (Child, String) {
+    let mut child = Command::new(&*BINARY)
+        .args(["--addr", "127.0.0.1", "--port", port, "--config"])
+        .arg(dir.join("server.conf"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut url = None;
+    for line in lines.by_ref().map_while(Result::ok) {
+        if let Some((_, at)) = line.split_once("Listening for client connections on ") {
+            url = Some(format!("nats://{at}"));
+        }
+        if line.ends_with("Server is ready") {
+            break;
+        }
+    }
+    // What else it says is read and dropped, or it would block.
+    std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+    (child, url.unwrap())
 }
 
 /// A ledger stream; `extra` overrides.
