@@ -1,1 +1,8 @@
-//! Scenarios against real servers.
+//! Scenarios over the whole: real servers, third-party clients, the independent verifier.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[path = "../../services/decider/tests/it/harness.rs"]
+#[expect(dead_code, reason = "the decider's own tests use the rest")]
+mod harness;
+mod python;
+mod verifier;

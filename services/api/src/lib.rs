@@ -1,1 +1,56 @@
-//! Placeholder.
+//! HTTP over the read models and the commands: `/api/v1`.
+//!
+//! It decides nothing and keeps nothing: writes leave through [`ports::Submit`] in the caller's
+//! name, reads come from [`Projections`], which the projector feeds. It does not know NATS. The
+//! routes stand in one table ([`routes`]) that also yields the OpenAPI document; error codes and
+//! their statuses stand in [`problem`].
+
+mod auth;
+mod changes;
+mod content;
+mod openapi;
+pub mod ports;
+pub mod problem;
+mod projections;
+mod read;
+pub mod routes;
+mod write;
+
+use std::sync::Arc;
+
+use canonry_schemas::time::Time;
+
+pub use openapi::document;
+pub use ports::{Content, Submission, Submit, SubmitError};
+pub use problem::Problem;
+pub use projections::{Broken, Feed, Projections, ReadError};
+pub use routes::router;
+
+/// Everything that the routes need.
+#[derive(Clone)]
+pub struct Api {
+    /// The way to the decider.
+    pub submit: Arc<dyn Submit>,
+    /// The way to content keys.
+    pub content: Arc<dyn Content>,
+    /// The read models.
+    pub projections: Arc<Projections>,
+    /// The clock.
+    pub now: Arc<dyn Fn() -> Time + Send + Sync>,
+    /// `None` when ready, else a code and what is missing.
+    pub ready: Arc<dyn Fn() -> Option<(&'static str, String)> + Send + Sync>,
+    /// The metrics of this process as Prometheus text.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// Serves until `stop` completes; requests that go on are ended in order.
+///
+/// # Errors
+/// The listener.
+pub async fn serve(
+    listener: tokio::net::TcpListener,
+    api: Api,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, router(api)).with_graceful_shutdown(stop).await
+}

@@ -1,0 +1,138 @@
+//! The API's process: connections as `reader` and `svc_api`, a projector for each tenant of the
+//! key store, and the HTTP listener.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use canonry_api::{Api, Projections};
+use canonry_decider::serve::connect_cell;
+use canonry_keystore::KeyStore;
+use canonry_provision::CellUser;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::content::Keys;
+use crate::projector::{Shared, follow};
+use crate::submit::{OverNats, SERVICE};
+
+/// How often new tenants are looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The closure that prints this process's metrics.
+pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What the API needs.
+pub struct Config {
+    /// Addresses of the servers, joined by commas.
+    pub url: String,
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Creds and keys.
+    pub keys: KeyStore,
+    /// Where the read models lie; made if it is not there.
+    pub projections: PathBuf,
+    /// Metrics as Prometheus text.
+    pub metrics: Metrics,
+}
+
+/// A running API.
+pub struct ApiServer {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl ApiServer {
+    /// Connects, begins to project, and listens.
+    ///
+    /// # Errors
+    /// A sentence: creds, connection, directory or listener.
+    pub async fn start(config: Config) -> Result<Self, String> {
+        std::fs::create_dir_all(&config.projections)
+            .map_err(|e| format!("{}: {e}", config.projections.display()))?;
+        let reader = connect_cell(&config.url, &config.keys, &CellUser::Reader).await?;
+        let service = SERVICE.parse().map_err(|e| format!("{e}"))?;
+        let sender = connect_cell(&config.url, &config.keys, &CellUser::Service(service)).await?;
+        let projections = Arc::new(Projections::new(&config.projections));
+        let keys = Arc::new(Keys::new(reader.clone(), config.keys.clone()));
+        let shared =
+            Arc::new(Shared::new(reader.clone(), Arc::clone(&projections), Arc::clone(&keys)));
+        let (stop, stopped) = watch::channel(false);
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|e| format!("cannot listen on {}: {e}", config.listen))?;
+        let address = listener.local_addr().map_err(|e| e.to_string())?;
+        let connected = (reader, sender.clone());
+        let api = Api {
+            submit: Arc::new(OverNats(sender)),
+            content: Arc::clone(&keys) as Arc<dyn canonry_api::ports::Content>,
+            projections,
+            now: Arc::new(canonry_decider::holder::now),
+            ready: Arc::new(move || {
+                let whole = connected.0.is_connected() && connected.1.is_connected();
+                (!whole).then(|| ("store-unavailable", "no connection to NATS".to_owned()))
+            }),
+            metrics: config.metrics,
+        };
+        let projecting = tokio::spawn(project(shared, keys, config.keys.clone(), stopped.clone()));
+        let mut ended = stopped;
+        let serving = tokio::spawn(async move {
+            let until = async move {
+                let _ = ended.wait_for(|stop| *stop).await;
+            };
+            if let Err(error) = canonry_api::serve(listener, api, until).await {
+                tracing::error!(%error, "the API's listener ended");
+            }
+        });
+        Ok(Self { address, stop, tasks: vec![projecting, serving] })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends in good order; open streams of changes are cut after two seconds.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        for mut task in self.tasks {
+            if tokio::time::timeout(Duration::from_secs(2), &mut task).await.is_err() {
+                task.abort();
+            }
+        }
+    }
+}
+
+async fn project(
+    shared: Arc<Shared>,
+    keys: Arc<Keys>,
+    store: KeyStore,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut followed = BTreeMap::new();
+    loop {
+        for tenant in store.tenants().unwrap_or_default() {
+            if followed.contains_key(&tenant) {
+                continue;
+            }
+            if let Err(why) = keys.load_all(&tenant).await {
+                tracing::debug!(%tenant, %why, "content keys are not there yet");
+                continue;
+            }
+            let task = tokio::spawn(follow(Arc::clone(&shared), tenant.clone(), stop.clone()));
+            followed.insert(tenant, task);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            _ = stop.changed() => break,
+        }
+    }
+    for (_, task) in followed {
+        let _ = task.await;
+    }
+}

@@ -1,0 +1,122 @@
+//! Who asks: a bearer or a request-bound token by a `member` key of the tenant it names. What
+//! they may do is for the decider to say; every member may read.
+
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderName};
+use canonry_projections::rows::Key;
+use canonry_record::VerifyingKey;
+use canonry_record::encoding::unbase64url_exact;
+use canonry_record::jws::{self, Bearer, RequestToken, TokenError};
+use canonry_schemas::ids::{ActorId, TenantId};
+use canonry_schemas::key::Use;
+use canonry_schemas::refusal::Refusal;
+
+use crate::Api;
+use crate::problem::{Problem, TOKEN_MISSING};
+
+/// A person whose token holds.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub tenant: TenantId,
+    pub actor: ActorId,
+    /// The token itself, to be handed on.
+    pub token: String,
+    pub claims: Claims,
+    /// The key that signed.
+    pub key: String,
+}
+
+/// What kind of token it is.
+#[derive(Debug, Clone)]
+pub enum Claims {
+    /// For reads and ordinary writes, until this moment (seconds since 1970).
+    Bearer(i64),
+    /// For one request only.
+    Request(RequestToken),
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        let refusal = match error {
+            TokenError::Expired | TokenError::Lifetime => Refusal::TokenExpired,
+            _ => Refusal::TokenInvalid,
+        };
+        Self::new(refusal.code(), error.to_string())
+    }
+}
+
+/// A header that must not come twice.
+pub fn single(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    match (value.to_str(), values.next()) {
+        (Ok(value), None) => Ok(Some(value.to_owned())),
+        _ => Err(Refusal::BadHeader.into()),
+    }
+}
+
+/// Reads and verifies the token. A key that is not known yet is looked for again once the read
+/// models have come to `min_position`.
+pub async fn authenticate(
+    api: &Api,
+    headers: &HeaderMap,
+    min_position: Option<u64>,
+) -> Result<Caller, Problem> {
+    let header = single(headers, &AUTHORIZATION)?;
+    let missing = || Problem::new(TOKEN_MISSING, "send Authorization: Bearer <token>");
+    let header = header.ok_or_else(missing)?;
+    let (scheme, token) = header.split_once(' ').ok_or_else(missing)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(missing());
+    }
+    let peek = jws::peek(token)?;
+    let audience = peek.claims["aud"].as_str().unwrap_or_default();
+    let (tenant, bound) = audience
+        .strip_prefix("canonry/")
+        .and_then(|rest| rest.split_once('/'))
+        .and_then(|(tenant, kind)| match kind {
+            "api" => Some((tenant, false)),
+            "request" => Some((tenant, true)),
+            _ => None,
+        })
+        .ok_or(TokenError::Audience)?;
+    let tenant: TenantId = tenant.parse().map_err(|_| TokenError::Audience)?;
+    let kid = peek.kid.to_string();
+    let key = match (find(api, &tenant, kid.clone()).await, min_position) {
+        (Err(problem), Some(position)) if problem.code() == Refusal::KeyUnknown.code() => {
+            api.projections.wait(&tenant, position).await?;
+            find(api, &tenant, kid).await?
+        }
+        (found, _) => found?,
+    };
+    let public = unbase64url_exact::<32>(&key.public)
+        .and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok())
+        .ok_or(Refusal::KeyUnknown)?;
+    let (issuer, claims) = if bound {
+        let claims: RequestToken = jws::verify_as(token, &public)?;
+        (claims.iss.clone(), Claims::Request(claims))
+    } else {
+        let claims: Bearer = jws::verify_as(token, &public)?;
+        claims.check(tenant.as_str(), (api.now)().seconds())?;
+        (claims.iss, Claims::Bearer(claims.exp))
+    };
+    if issuer != key.actor {
+        return Err(Refusal::TokenInvalid.into());
+    }
+    let actor = issuer.parse().map_err(|_| Refusal::TokenInvalid)?;
+    Ok(Caller { tenant, actor, token: token.to_owned(), claims, key: key.id })
+}
+
+/// A key that may sign now, of a member who is still there.
+async fn find(api: &Api, tenant: &TenantId, kid: String) -> Result<Key, Problem> {
+    let look = api.projections.read(tenant, move |s| {
+        let Some(key) = s.key(&kid)? else { return Ok(None) };
+        let present = s.is_member(&key.actor)?;
+        Ok(Some((key, present)))
+    });
+    match look.await?.1 {
+        Some((key, true)) if !key.revoked && key.uses.contains(&Use::Member) => Ok(key),
+        Some((key, false)) if !key.revoked => Err(Refusal::ActorRemoved.into()),
+        _ => Err(Refusal::KeyUnknown.into()),
+    }
+}

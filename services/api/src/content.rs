@@ -1,0 +1,49 @@
+//! Clear content for those who may read: opens the content fields of a row on its way out. What
+//! cannot be opened any more is `null`.
+
+use canonry_schemas::ids::TenantId;
+use serde_json::Value;
+
+use crate::ports::Content;
+
+/// A field of a row, and the pointer that its content was sealed with.
+pub type Field = (&'static str, &'static str);
+
+pub const TICKET: &[Field] = &[
+    ("/title", "/title"),
+    ("/note", "/note"),
+    ("/result", "/result"),
+    ("/reason", "/reason"),
+    ("/asked/reason", "/reason"),
+    ("/answered/reason", "/reason"),
+];
+pub const ROLE: &[Field] = &[("/reason", "/reason")];
+pub const RUN: &[Field] = &[("/reason", "/reason")];
+pub const STEP: &[Field] = &[("/summary", "/summary")];
+pub const MEMBER: &[Field] = &[("/name", "/name")];
+pub const EVENT: &[Field] = &[
+    ("/data/title", "/title"),
+    ("/data/note", "/note"),
+    ("/data/result", "/result"),
+    ("/data/reason", "/reason"),
+    ("/data/summary", "/summary"),
+];
+pub const MEMBER_EVENT: &[Field] = &[("/data/name", "/name"), ("/data/reason", "/reason")];
+
+/// Opens the fields of one row.
+pub fn open(
+    content: &dyn Content,
+    tenant: &TenantId,
+    entity: &str,
+    fields: &[Field],
+    row: &mut Value,
+) {
+    for (place, pointer) in fields {
+        if let Some(field) = row.pointer_mut(place)
+            && let Value::String(text) = &*field
+            && text.starts_with("x1:")
+        {
+            *field = content.decrypt(tenant, entity, pointer, text).into();
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What the API needs of the world, as traits: the lead-in to NATS and to the key store is given
+//! by whoever mounts it.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use canonry_schemas::answer::Answer;
+use canonry_schemas::ids::{ActorId, TenantId};
+
+/// A command of a person, ready to be sent to the decider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// The tenant of the token.
+    pub tenant: TenantId,
+    /// Who asks; the record's `actor`.
+    pub actor: ActorId,
+    /// The aggregate.
+    pub aggregate: &'static str,
+    /// The verb.
+    pub verb: &'static str,
+    /// The command's exact bytes.
+    pub body: Bytes,
+    /// The idempotency id, where the client gave one.
+    pub intent: Option<String>,
+    /// The person's token, for `Canonry-On-Behalf-Of`.
+    pub on_behalf_of: String,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// Why a command came to no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// No holder answered in time: the same intent id may be sent again.
+    #[error("no decider answered in time")]
+    Retry,
+    /// The way is broken.
+    #[error("the command could not be sent")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The way to the decider.
+#[async_trait]
+pub trait Submit: Send + Sync {
+    /// Sends a command and waits for its answer; `retry` and no-responders are repeated with the
+    /// same intent id for a bounded time.
+    ///
+    /// # Errors
+    /// No answer in time, or a broken way.
+    async fn submit(&self, submission: Submission) -> Result<Answer, SubmitError>;
+}
+
+/// The way to clear content.
+pub trait Content: Send + Sync {
+    /// The clear text of `x1:…`; `None` where the key is gone or the text was moved.
+    fn decrypt(&self, tenant: &TenantId, entity: &str, pointer: &str, text: &str)
+    -> Option<String>;
+}

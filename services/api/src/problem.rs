@@ -1,0 +1,207 @@
+//! Problems, `application/problem+json`: a stable code each, and one table from code to status.
+
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use canonry_schemas::answer::Answer;
+use canonry_schemas::refusal::{Refusal, unrecorded};
+use serde_json::{Value, json};
+
+use crate::projections::ReadError;
+
+/// The read models have not come to `min_position` yet.
+pub const NOT_YET: &str = "not-yet";
+/// There is no such route.
+pub const ROUTE_UNKNOWN: &str = "route-unknown";
+/// The route knows other methods.
+pub const METHOD_UNKNOWN: &str = "method-unknown";
+/// A query parameter is unknown or malformed.
+pub const QUERY_INVALID: &str = "query-invalid";
+/// The cursor is not one of this list.
+pub const CURSOR_INVALID: &str = "cursor-invalid";
+/// No token.
+pub const TOKEN_MISSING: &str = "token-missing";
+/// A fault of ours.
+pub const INTERNAL: &str = "internal";
+
+/// The codes that only HTTP knows.
+pub const HTTP_CODES: &[&str] = &[
+    NOT_YET,
+    ROUTE_UNKNOWN,
+    METHOD_UNKNOWN,
+    QUERY_INVALID,
+    CURSOR_INVALID,
+    TOKEN_MISSING,
+    INTERNAL,
+];
+
+/// The status of a code; `None` for one that is not in the table.
+#[must_use]
+pub fn status(code: &str) -> Option<StatusCode> {
+    Some(match code {
+        "not-json" | "bad-header" | "bad-intent-id" | QUERY_INVALID | CURSOR_INVALID => {
+            StatusCode::BAD_REQUEST
+        }
+        "token-invalid" | "token-expired" | "key-unknown" | "actor-unknown" | "actor-removed"
+        | TOKEN_MISSING => StatusCode::UNAUTHORIZED,
+        "not-allowed"
+        | "founder-only"
+        | "request-token-missing"
+        | "on-behalf-of-missing"
+        | "on-behalf-of-foreign"
+        | "keys-unauthorized"
+        | "run-of-another"
+        | "other-role"
+        | "self-approval"
+        | "approval-invalid" => StatusCode::FORBIDDEN,
+        "unknown-command" | "role-unknown" | "ticket-unknown" | "run-unknown"
+        | "member-unknown" | ROUTE_UNKNOWN => StatusCode::NOT_FOUND,
+        METHOD_UNKNOWN => StatusCode::METHOD_NOT_ALLOWED,
+        "intent-reused"
+        | "intent-expired"
+        | "already-enrolled"
+        | "member-removed"
+        | "last-founder"
+        | "members-full"
+        | "keys-moved"
+        | "role-paused"
+        | "role-not-paused"
+        | "role-retired"
+        | "ticket-ended"
+        | "ticket-not-ended"
+        | "ticket-not-started"
+        | "ticket-started"
+        | "ticket-unassigned"
+        | "ticket-has-run"
+        | "deadline-not-passed"
+        | "approval-pending"
+        | "approval-not-pending"
+        | "approval-missing"
+        | "run-ended"
+        | "runs-full" => StatusCode::CONFLICT,
+        "body-too-large" => StatusCode::PAYLOAD_TOO_LARGE,
+        "schema-violation" | "content-too-long" | "keys-invalid" | "service-token"
+        | "escalation-unknown" | "nothing-changed" | "deadline-passed" => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        unrecorded::THROTTLED => StatusCode::TOO_MANY_REQUESTS,
+        unrecorded::RETRY | unrecorded::STORE | unrecorded::FROZEN | NOT_YET => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        unrecorded::QUOTA => StatusCode::INSUFFICIENT_STORAGE,
+        INTERNAL => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => return None,
+    })
+}
+
+/// Why a request was not done.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    code: String,
+    detail: String,
+    more: Value,
+}
+
+impl Problem {
+    /// With a code of the table.
+    #[must_use]
+    pub fn new(code: &str, detail: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), detail: detail.into(), more: Value::Null }
+    }
+
+    /// A fault of ours: the log has the cause, the client only the code.
+    #[must_use]
+    pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error = cause, "a request failed");
+        Self::new(INTERNAL, "the request failed here; it may be sent again")
+    }
+
+    /// From an answer that is not ok: the receipt of a recorded refusal stays in it.
+    #[must_use]
+    pub fn refused(answer: &Answer) -> Self {
+        let code = answer.code.as_deref().unwrap_or(INTERNAL);
+        let detail = answer.message.clone().unwrap_or_default();
+        let mut more = json!(answer);
+        if let Some(more) = more.as_object_mut() {
+            more.retain(|k, _| matches!(k.as_str(), "receipt" | "position" | "entity"));
+        }
+        Self { more, ..Self::new(code, detail) }
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(refusal.code(), refusal.message())
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        use canonry_projections::Error;
+        match &error {
+            ReadError::UnknownTenant => Refusal::TokenInvalid.into(),
+            ReadError::NotYet { .. } => Self::new(NOT_YET, error.to_string()),
+            ReadError::Store(Error::Cursor) => Self::new(CURSOR_INVALID, error.to_string()),
+            ReadError::Store(source) => Self::internal(source),
+            ReadError::Stopped => Self::internal(&error),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = status(&self.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut body = json!({
+            "type": format!("schemas/errors/{}.md", self.code),
+            "title": status.canonical_reason().unwrap_or_default(),
+            "status": status.as_u16(),
+            "code": self.code,
+            "detail": self.detail,
+        });
+        let position = self.more["position"].as_str().and_then(|p| HeaderValue::from_str(p).ok());
+        if let (Some(body), Value::Object(more)) = (body.as_object_mut(), self.more) {
+            body.extend(more);
+        }
+        let mut response = (status, body.to_string()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer realm=\"canonry\"");
+            headers.insert(axum::http::header::WWW_AUTHENTICATE, scheme);
+        }
+        if let Some(position) = position {
+            headers.insert(crate::read::POSITION, position);
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_status() {
+        let refusals = Refusal::ALL.iter().map(|r| r.code());
+        let others = [
+            unrecorded::RETRY,
+            unrecorded::THROTTLED,
+            unrecorded::QUOTA,
+            unrecorded::FROZEN,
+            unrecorded::STORE,
+        ];
+        for code in refusals.chain(others).chain(HTTP_CODES.iter().copied()) {
+            assert!(status(code).is_some(), "{code} is not in the table");
+        }
+        assert_eq!(status("no-such-code"), None);
+    }
+}

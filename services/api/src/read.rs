@@ -1,0 +1,412 @@
+//! Reads: each waits for `min_position` where one is given, answers from one moment, and says in
+//! `Canonry-Position` which.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::header::CACHE_CONTROL;
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use canonry_projections::{
+    EventFilter, Head, PageRequest, RunFilter, Snapshot, TicketFilter, TicketSort, page, rows,
+};
+use canonry_schemas::limits::PAGE_MAX;
+use canonry_schemas::refusal::Refusal;
+use canonry_schemas::time::Time;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::Api;
+use crate::auth::{Caller, Claims, authenticate};
+use crate::content::{self, Field};
+use crate::problem::{Problem, QUERY_INVALID, ROUTE_UNKNOWN};
+
+/// The position that an answer belongs to.
+pub const POSITION: HeaderName = HeaderName::from_static("canonry-position");
+
+/// What every query knows.
+pub trait Window {
+    fn min_position(&self) -> Option<u64>;
+}
+
+macro_rules! query {
+    (@common $name:ident) => {
+        impl Window for $name {
+            fn min_position(&self) -> Option<u64> { self.min_position }
+        }
+    };
+    ($name:ident paged { $($(#[$doc:meta])* $field:ident : $ty:ty),* $(,)? }) => {
+        #[derive(Debug, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            /// Wait until this position is applied.
+            min_position: Option<u64>,
+            /// Rows of a page.
+            limit: Option<usize>,
+            /// The `next` of the page before.
+            cursor: Option<String>,
+            $($(#[$doc])* $field: Option<$ty>),*
+        }
+        query!(@common $name);
+        impl $name {
+            fn page(&self) -> PageRequest {
+                PageRequest { limit: self.limit, cursor: self.cursor.clone() }
+            }
+        }
+    };
+    ($name:ident { $($(#[$doc:meta])* $field:ident : $ty:ty),* $(,)? }) => {
+        #[derive(Debug, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            /// Wait until this position is applied.
+            pub min_position: Option<u64>,
+            $($(#[$doc])* pub $field: Option<$ty>),*
+        }
+        query!(@common $name);
+    };
+}
+
+query!(One {});
+query!(Many paged {});
+query!(Roles paged {
+    /// `active`, `paused` or `retired`.
+    status: String,
+});
+query!(Tickets paged {
+    /// `open`, `started`, `completed`, `cancelled`, several joined by commas; `active` means
+    /// open and started.
+    status: String,
+    /// The owner.
+    role: String,
+    /// 1 to 4.
+    priority: u8,
+    /// Whether the deadline was missed.
+    breached: bool,
+    /// Whether a person's answer is awaited.
+    approval_pending: bool,
+    /// The number in another system.
+    external: String,
+    /// `opened`, `-opened`, `priority` or `due`.
+    sort: String,
+});
+query!(Runs paged {
+    /// Of one ticket.
+    ticket: String,
+    /// Of one worker.
+    worker: String,
+    /// `started`, `completed`, `failed` or `cancelled`.
+    status: String,
+});
+query!(Events paged {
+    /// A whole type, or its beginning: `ticket`, `ticket.opened`.
+    r#type: String,
+    /// Whose.
+    actor: String,
+    /// Of an entity, or touching it: `ticket/tkt_…`.
+    entity: String,
+    /// Of an intent.
+    intent: String,
+    /// Only refusals, or none.
+    refusal: bool,
+    /// Not before; RFC 3339.
+    from_time: String,
+    /// Not after; RFC 3339.
+    to_time: String,
+    /// Not below.
+    from_position: u64,
+    /// Not above.
+    to_position: u64,
+    /// `position` or `-position`.
+    sort: String,
+    /// Whether content is opened; else it is given as it stands in the ledger.
+    content: bool,
+});
+query!(Changes {
+    /// A whole type, or its beginning.
+    r#type: String,
+    /// Whose.
+    actor: String,
+    /// Of an entity, or touching it.
+    entity: String,
+    /// Begin behind this position; the header `Last-Event-ID` goes before it.
+    after: u64,
+});
+
+/// An authenticated read with its query.
+pub struct Asked<Q> {
+    pub caller: Caller,
+    pub query: Q,
+}
+
+impl<Q: DeserializeOwned + Window + Send> FromRequestParts<Api> for Asked<Q> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let Query(query): Query<Q> = Query::try_from_uri(&parts.uri)?;
+        let min_position = query.min_position();
+        let caller = authenticate(api, &parts.headers, min_position).await?;
+        if let Claims::Request(_) = caller.claims {
+            return Err(Refusal::TokenInvalid.into());
+        }
+        if let Some(position) = min_position {
+            api.projections.wait(&caller.tenant, position).await?;
+        }
+        Ok(Self { caller, query })
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::new(QUERY_INVALID, rejection.body_text())
+    }
+}
+
+/// The id in a path.
+pub struct Id(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(id)) => Ok(Self(id)),
+            Err(rejection) => Err(Problem::new(ROUTE_UNKNOWN, rejection.body_text())),
+        }
+    }
+}
+
+type Answered = Result<Response, Problem>;
+type Answer<T> = Result<T, canonry_projections::Error>;
+
+impl<Q> Asked<Q> {
+    async fn read<T: Send + 'static>(
+        &self,
+        api: &Api,
+        query: impl FnOnce(&Snapshot<'_>) -> Answer<T> + Send + 'static,
+    ) -> Result<(Head, T), Problem> {
+        Ok(api.projections.read(&self.caller.tenant, query).await?)
+    }
+
+    /// Rows as JSON, with their content opened.
+    fn open<T: Serialize>(
+        &self,
+        api: &Api,
+        row: &T,
+        entity: &str,
+        fields: &[Field],
+    ) -> Result<Value, Problem> {
+        let mut row = serde_json::to_value(row).map_err(|e| Problem::internal(&e))?;
+        content::open(&*api.content, &self.caller.tenant, entity, fields, &mut row);
+        Ok(row)
+    }
+
+    fn open_page<T: Serialize>(
+        &self,
+        api: &Api,
+        page: &page::Page<T>,
+        entity: impl Fn(&T) -> (String, &'static [Field]),
+    ) -> Result<Value, Problem> {
+        let open = |row: &T| {
+            let (entity, fields) = entity(row);
+            self.open(api, row, &entity, fields)
+        };
+        let items: Vec<Value> = page.items.iter().map(open).collect::<Result<_, _>>()?;
+        let mut out = json!({ "items": items });
+        if let Some(next) = &page.next {
+            out["next"] = json!(next);
+        }
+        Ok(out)
+    }
+}
+
+fn answer(head: &Head, body: Value) -> Response {
+    let mut response = Json(body).into_response();
+    response.headers_mut().insert(POSITION, HeaderValue::from(head.position));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn time(text: Option<&String>) -> Result<Option<Time>, Problem> {
+    let read =
+        |t: &String| Time::lenient(t).map_err(|e| Problem::new(QUERY_INVALID, e.to_string()));
+    text.map(read).transpose()
+}
+
+pub async fn roles(State(api): State<Api>, asked: Asked<Roles>) -> Answered {
+    let (status, page) = (asked.query.status.clone(), asked.query.page());
+    let (head, page) = asked.read(&api, move |s| s.roles(status.as_deref(), &page)).await?;
+    let entity = |r: &rows::Role| (format!("role/{}", r.id), content::ROLE);
+    Ok(answer(&head, asked.open_page(&api, &page, entity)?))
+}
+
+pub async fn role(State(api): State<Api>, Id(id): Id, asked: Asked<One>) -> Answered {
+    let (head, role) = asked.read(&api, move |s| s.role(&id)).await?;
+    let role = role.ok_or(Refusal::RoleUnknown)?;
+    Ok(answer(&head, asked.open(&api, &role, &format!("role/{}", role.id), content::ROLE)?))
+}
+
+pub async fn tickets(State(api): State<Api>, asked: Asked<Tickets>) -> Answered {
+    let q = &asked.query;
+    let mut status = Vec::new();
+    for name in q.status.iter().flat_map(|s| s.split(',')) {
+        match name {
+            "active" => status.extend(["open".to_owned(), "started".to_owned()]),
+            "open" | "started" | "completed" | "cancelled" => status.push(name.to_owned()),
+            _ => return Err(Problem::new(QUERY_INVALID, "status: there is no such status")),
+        }
+    }
+    let sort = match &q.sort {
+        None => TicketSort::default(),
+        Some(name) => TicketSort::ALL
+            .iter()
+            .find_map(|(n, sort)| (n == name).then_some(*sort))
+            .ok_or_else(|| Problem::new(QUERY_INVALID, "sort: opened, -opened, priority or due"))?,
+    };
+    let filter = TicketFilter {
+        status,
+        role: q.role.clone(),
+        priority: q.priority,
+        breached: q.breached,
+        approval_pending: q.approval_pending,
+        external: q.external.clone(),
+    };
+    let page = q.page();
+    let (head, page) = asked.read(&api, move |s| s.tickets(&filter, sort, &page)).await?;
+    let entity = |t: &rows::Ticket| (format!("ticket/{}", t.id), content::TICKET);
+    Ok(answer(&head, asked.open_page(&api, &page, entity)?))
+}
+
+/// A ticket and its attempts, oldest first.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TicketDetail {
+    #[serde(flatten)]
+    ticket: rows::Ticket,
+    attempts: Vec<rows::Run>,
+}
+
+pub async fn ticket(State(api): State<Api>, Id(id): Id, asked: Asked<One>) -> Answered {
+    let found = asked.read(&api, move |s| {
+        let Some(ticket) = s.ticket(&id)? else { return Ok(None) };
+        let filter = RunFilter { ticket: Some(id), ..RunFilter::default() };
+        let page = PageRequest { limit: Some(PAGE_MAX), cursor: None };
+        Ok(Some(TicketDetail { ticket, attempts: s.runs(&filter, &page)?.items }))
+    });
+    let (head, found) = found.await?;
+    let found = found.ok_or(Refusal::TicketUnknown)?;
+    let entity = format!("ticket/{}", found.ticket.id);
+    let mut row = asked.open(&api, &found, &entity, content::TICKET)?;
+    for (place, run) in row["attempts"].as_array_mut().into_iter().flatten().zip(&found.attempts) {
+        *place = asked.open(&api, run, &format!("run/{}", run.id), content::RUN)?;
+    }
+    Ok(answer(&head, row))
+}
+
+pub async fn runs(State(api): State<Api>, asked: Asked<Runs>) -> Answered {
+    let q = &asked.query;
+    let filter =
+        RunFilter { ticket: q.ticket.clone(), worker: q.worker.clone(), status: q.status.clone() };
+    let page = q.page();
+    let (head, page) = asked.read(&api, move |s| s.runs(&filter, &page)).await?;
+    let entity = |r: &rows::Run| (format!("run/{}", r.id), content::RUN);
+    Ok(answer(&head, asked.open_page(&api, &page, entity)?))
+}
+
+/// A run and a page of its steps, in order.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct RunDetail {
+    #[serde(flatten)]
+    run: rows::Run,
+    recorded: page::Page<rows::Step>,
+}
+
+pub async fn run(State(api): State<Api>, Id(id): Id, asked: Asked<Many>) -> Answered {
+    let page = asked.query.page();
+    let found = asked.read(&api, move |s| {
+        let Some(run) = s.run(&id)? else { return Ok(None) };
+        Ok(Some(RunDetail { run, recorded: s.steps(&id, &page)? }))
+    });
+    let (head, found) = found.await?;
+    let found = found.ok_or(Refusal::RunUnknown)?;
+    let entity = format!("run/{}", found.run.id);
+    let mut row = asked.open(&api, &found, &entity, content::RUN)?;
+    let step = |_: &rows::Step| (entity.clone(), content::STEP);
+    row["recorded"] = asked.open_page(&api, &found.recorded, step)?;
+    Ok(answer(&head, row))
+}
+
+pub async fn events(State(api): State<Api>, asked: Asked<Events>) -> Answered {
+    let q = &asked.query;
+    let newest_first = match q.sort.as_deref() {
+        None | Some("position") => false,
+        Some("-position") => true,
+        Some(_) => return Err(Problem::new(QUERY_INVALID, "sort: position or -position")),
+    };
+    let filter = EventFilter {
+        kind: q.r#type.clone(),
+        actor: q.actor.clone(),
+        entity: q.entity.clone(),
+        intent: q.intent.clone(),
+        refusal: q.refusal,
+        from_time: time(q.from_time.as_ref())?,
+        to_time: time(q.to_time.as_ref())?,
+        from_position: q.from_position,
+        to_position: q.to_position,
+        newest_first,
+    };
+    let page = q.page();
+    let opened = q.content.unwrap_or(false);
+    let (head, page) = asked.read(&api, move |s| s.events(&filter, &page)).await?;
+    let entity = |e: &rows::Event| {
+        let fields = match (opened, e.kind.starts_with("canonry.member.")) {
+            (false, _) => &[],
+            (true, true) => content::MEMBER_EVENT,
+            (true, false) => content::EVENT,
+        };
+        (e.entity.clone(), fields)
+    };
+    Ok(answer(&head, asked.open_page(&api, &page, entity)?))
+}
+
+/// The projector's own verification, up to the moment of the answer.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Verification {
+    /// Records whose chain and signatures hold.
+    records: u64,
+    /// Whether nothing broke.
+    ok: bool,
+    /// The first position that does not hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<u64>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    /// Hash of the last record that holds.
+    hash: String,
+    /// Its time.
+    time: String,
+}
+
+pub async fn chain_verify(State(api): State<Api>, asked: Asked<One>) -> Answered {
+    let broken = api.projections.broken(&asked.caller.tenant)?;
+    let (head, ()) = asked.read(&api, |_| Ok(())).await?;
+    let (position, why) = broken.map_or((None, None), |b| (Some(b.position), Some(b.why)));
+    let verification = Verification {
+        records: head.position,
+        ok: position.is_none(),
+        position,
+        why,
+        hash: head.hash.clone(),
+        time: head.time.clone(),
+    };
+    Ok(answer(&head, json!(verification)))
+}
+
+pub async fn members(State(api): State<Api>, asked: Asked<Many>) -> Answered {
+    let page = asked.query.page();
+    let (head, page) = asked.read(&api, move |s| s.members(&page)).await?;
+    let entity = |m: &rows::Member| (format!("member/{}", m.actor), content::MEMBER);
+    Ok(answer(&head, asked.open_page(&api, &page, entity)?))
+}

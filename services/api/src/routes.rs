@@ -1,0 +1,268 @@
+//! Every route, in two tables: the router and the OpenAPI document are both made of them.
+
+use std::any::type_name;
+
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodFilter, MethodRouter, get, on};
+use axum::{Json, Router};
+use canonry_projections::{page::Page, rows};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use crate::problem::{METHOD_UNKNOWN, Problem, ROUTE_UNKNOWN};
+use crate::{Api, changes, openapi, read, write};
+
+/// A route that changes something: one command.
+#[derive(Debug)]
+pub struct Write {
+    /// `POST` or `PATCH`.
+    pub method: Method,
+    /// The whole path.
+    pub path: &'static str,
+    /// The command's aggregate.
+    pub aggregate: &'static str,
+    /// The command's verb.
+    pub verb: &'static str,
+    /// The field of the command that the path's last parameter is.
+    pub id: Option<&'static str>,
+    /// Whether something comes into being.
+    pub creates: bool,
+}
+
+/// The methods of writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// POST.
+    Post,
+    /// PATCH.
+    Patch,
+}
+
+/// A route that reads.
+pub struct Read {
+    /// The whole path.
+    pub path: &'static str,
+    /// In a line.
+    pub summary: &'static str,
+    /// Whether a bearer is needed.
+    pub bearer: bool,
+    /// The schema of its query, where it has one.
+    pub query: Option<fn(&mut SchemaGenerator) -> Schema>,
+    /// The media type and schema of its answer.
+    pub answer: (&'static str, fn(&mut SchemaGenerator) -> Schema),
+    handler: fn() -> MethodRouter<Api>,
+}
+
+impl std::fmt::Debug for Read {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "GET {} ({})", self.path, type_name::<Self>())
+    }
+}
+
+const fn post(path: &'static str, aggregate: &'static str, verb: &'static str) -> Write {
+    Write { method: Method::Post, path, aggregate, verb, id: None, creates: true }
+}
+
+const fn act(path: &'static str, aggregate: &'static str, verb: &'static str) -> Write {
+    Write { method: Method::Post, path, aggregate, verb, id: Some("id"), creates: false }
+}
+
+const fn patch(path: &'static str, aggregate: &'static str) -> Write {
+    Write { method: Method::Patch, path, aggregate, verb: "amend", id: Some("id"), creates: false }
+}
+
+/// Every route that changes something.
+pub const WRITES: &[Write] = &[
+    post("/api/v1/roles", "role", "hire"),
+    patch("/api/v1/roles/{id}", "role"),
+    act("/api/v1/roles/{id}/pause", "role", "pause"),
+    act("/api/v1/roles/{id}/resume", "role", "resume"),
+    act("/api/v1/roles/{id}/retire", "role", "retire"),
+    post("/api/v1/tickets", "ticket", "open"),
+    patch("/api/v1/tickets/{id}", "ticket"),
+    act("/api/v1/tickets/{id}/assign", "ticket", "assign"),
+    act("/api/v1/tickets/{id}/request-approval", "ticket", "request-approval"),
+    act("/api/v1/tickets/{id}/approve", "ticket", "approve"),
+    act("/api/v1/tickets/{id}/reject", "ticket", "reject"),
+    act("/api/v1/tickets/{id}/start", "ticket", "start"),
+    act("/api/v1/tickets/{id}/complete", "ticket", "complete"),
+    act("/api/v1/tickets/{id}/reopen", "ticket", "reopen"),
+    act("/api/v1/tickets/{id}/cancel", "ticket", "cancel"),
+    Write { id: Some("ticket"), ..post("/api/v1/exec/start/{id}", "run", "start") },
+    act("/api/v1/exec/{id}/steps", "run", "record-step"),
+    act("/api/v1/exec/{id}/complete", "run", "complete"),
+    act("/api/v1/exec/{id}/fail", "run", "fail"),
+    act("/api/v1/exec/{id}/cancel", "run", "cancel"),
+    post("/api/v1/members", "member", "enrol"),
+    Write { id: Some("actor"), ..act("/api/v1/members/{id}/remove", "member", "remove") },
+    Write { id: Some("actor"), ..act("/api/v1/members/{id}/keys", "member", "rotate-keys") },
+];
+
+fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain";
+
+/// Every route that reads.
+pub const READS: &[Read] = &[
+    Read {
+        path: "/api/v1/roles",
+        summary: "Roles in the order of hiring",
+        bearer: true,
+        query: Some(of::<read::Roles>),
+        answer: (JSON, of::<Page<rows::Role>>),
+        handler: || get(read::roles),
+    },
+    Read {
+        path: "/api/v1/roles/{id}",
+        summary: "One role",
+        bearer: true,
+        query: Some(of::<read::One>),
+        answer: (JSON, of::<rows::Role>),
+        handler: || get(read::role),
+    },
+    Read {
+        path: "/api/v1/tickets",
+        summary: "Tickets, filtered and sorted; status=active gives all that are not ended",
+        bearer: true,
+        query: Some(of::<read::Tickets>),
+        answer: (JSON, of::<Page<rows::Ticket>>),
+        handler: || get(read::tickets),
+    },
+    Read {
+        path: "/api/v1/tickets/{id}",
+        summary: "One ticket with its attempts and the question that awaits an answer",
+        bearer: true,
+        query: Some(of::<read::One>),
+        answer: (JSON, of::<read::TicketDetail>),
+        handler: || get(read::ticket),
+    },
+    Read {
+        path: "/api/v1/runs",
+        summary: "Runs in the order of their start",
+        bearer: true,
+        query: Some(of::<read::Runs>),
+        answer: (JSON, of::<Page<rows::Run>>),
+        handler: || get(read::runs),
+    },
+    Read {
+        path: "/api/v1/exec/{id}/status",
+        summary: "One run with its steps",
+        bearer: true,
+        query: Some(of::<read::Many>),
+        answer: (JSON, of::<read::RunDetail>),
+        handler: || get(read::run),
+    },
+    Read {
+        path: "/api/v1/events",
+        summary: "Records of the ledger, refusals included",
+        bearer: true,
+        query: Some(of::<read::Events>),
+        answer: (JSON, of::<Page<rows::Event>>),
+        handler: || get(read::events),
+    },
+    Read {
+        path: "/api/v1/events/chain-verify",
+        summary: "What the projector's verification of chain and signatures came to",
+        bearer: true,
+        query: Some(of::<read::One>),
+        answer: (JSON, of::<read::Verification>),
+        handler: || get(read::chain_verify),
+    },
+    Read {
+        path: "/api/v1/members",
+        summary: "Members with their parts and public keys",
+        bearer: true,
+        query: Some(of::<read::Many>),
+        answer: (JSON, of::<Page<rows::Member>>),
+        handler: || get(read::members),
+    },
+    Read {
+        path: "/api/v1/changes",
+        summary: "Metadata of new records as server-sent events; resumes with Last-Event-ID",
+        bearer: true,
+        query: Some(of::<read::Changes>),
+        answer: ("text/event-stream", of::<String>),
+        handler: || get(changes::changes),
+    },
+    Read {
+        path: "/api/v1/openapi.json",
+        summary: "This document",
+        bearer: false,
+        query: None,
+        answer: (JSON, of::<serde_json::Value>),
+        handler: || get(async || Json(openapi::document())),
+    },
+    Read {
+        path: "/openapi.json",
+        summary: "This document",
+        bearer: false,
+        query: None,
+        answer: (JSON, of::<serde_json::Value>),
+        handler: || get(async || Json(openapi::document())),
+    },
+    Read {
+        path: "/healthz",
+        summary: "Whether the process lives",
+        bearer: false,
+        query: None,
+        answer: (TEXT, of::<String>),
+        handler: || get(async || "ok\n"),
+    },
+    Read {
+        path: "/readyz",
+        summary: "Whether it can serve",
+        bearer: false,
+        query: None,
+        answer: (TEXT, of::<String>),
+        handler: || get(ready),
+    },
+    Read {
+        path: "/metrics",
+        summary: "Metrics as Prometheus text",
+        bearer: false,
+        query: None,
+        answer: (TEXT, of::<String>),
+        handler: || get(metrics),
+    },
+];
+
+async fn ready(State(api): State<Api>) -> Response {
+    match (api.ready)() {
+        None => (StatusCode::OK, "ready\n").into_response(),
+        Some((code, detail)) => Problem::new(code, detail).into_response(),
+    }
+}
+
+async fn metrics(State(api): State<Api>) -> Response {
+    let text = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    ([(CONTENT_TYPE, text)], (api.metrics)()).into_response()
+}
+
+/// The whole API.
+pub fn router(api: Api) -> Router {
+    let mut router: Router<Api> = Router::new();
+    for route in READS {
+        router = router.route(route.path, (route.handler)());
+    }
+    for route in WRITES {
+        let method = match route.method {
+            Method::Post => MethodFilter::POST,
+            Method::Patch => MethodFilter::PATCH,
+        };
+        let handler = move |State(api): State<Api>, request: Request| async move {
+            Box::pin(write::handle(api, route, request)).await
+        };
+        router = router.route(route.path, on(method, handler));
+    }
+    router
+        .fallback(async || Problem::new(ROUTE_UNKNOWN, "there is no such route"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(METHOD_UNKNOWN, "this route knows other methods")
+        })
+        .with_state(api)
+}

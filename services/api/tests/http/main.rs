@@ -1,0 +1,9 @@
+//! The routes over real read models, with a decider and content keys that the tests play.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it stands")]
+
+mod changes;
+mod document;
+mod reads;
+mod support;
+mod tokens;
+mod writes;
