@@ -21,7 +21,8 @@ use crate::Api;
 use crate::auth::{Caller, Claims, single};
 use crate::problem::Problem;
 use crate::projections::{Projections, ReadError};
-use crate::read::{Asked, Changes};
+use crate::query::Changes;
+use crate::read::Asked;
 
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 /// Records that are read ahead of a slow client.

@@ -12,6 +12,7 @@ mod openapi;
 pub mod ports;
 pub mod problem;
 mod projections;
+mod query;
 mod read;
 pub mod routes;
 mod write;

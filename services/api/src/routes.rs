@@ -12,7 +12,7 @@ use canonry_projections::{page::Page, rows};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::problem::{METHOD_UNKNOWN, Problem, ROUTE_UNKNOWN};
-use crate::{Api, changes, openapi, read, write};
+use crate::{Api, changes, openapi, query, read, write};
 
 /// A route that changes something: one command.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ pub const READS: &[Read] = &[
         path: "/api/v1/roles",
         summary: "Roles in the order of hiring",
         bearer: true,
-        query: Some(of::<read::Roles>),
+        query: Some(of::<query::Roles>),
         answer: (JSON, of::<Page<rows::Role>>),
         handler: || get(read::roles),
     },
@@ -121,7 +121,7 @@ pub const READS: &[Read] = &[
         path: "/api/v1/roles/{id}",
         summary: "One role",
         bearer: true,
-        query: Some(of::<read::One>),
+        query: Some(of::<query::One>),
         answer: (JSON, of::<rows::Role>),
         handler: || get(read::role),
     },
@@ -129,7 +129,7 @@ pub const READS: &[Read] = &[
         path: "/api/v1/tickets",
         summary: "Tickets, filtered and sorted; status=active gives all that are not ended",
         bearer: true,
-        query: Some(of::<read::Tickets>),
+        query: Some(of::<query::Tickets>),
         answer: (JSON, of::<Page<rows::Ticket>>),
         handler: || get(read::tickets),
     },
@@ -137,7 +137,7 @@ pub const READS: &[Read] = &[
         path: "/api/v1/tickets/{id}",
         summary: "One ticket with its attempts and the question that awaits an answer",
         bearer: true,
-        query: Some(of::<read::One>),
+        query: Some(of::<query::One>),
         answer: (JSON, of::<read::TicketDetail>),
         handler: || get(read::ticket),
     },
@@ -145,7 +145,7 @@ pub const READS: &[Read] = &[
         path: "/api/v1/runs",
         summary: "Runs in the order of their start",
         bearer: true,
-        query: Some(of::<read::Runs>),
+        query: Some(of::<query::Runs>),
         answer: (JSON, of::<Page<rows::Run>>),
         handler: || get(read::runs),
     },
@@ -153,7 +153,7 @@ pub const READS: &[Read] = &[
         path: "/api/v1/exec/{id}/status",
         summary: "One run with its steps",
         bearer: true,
-        query: Some(of::<read::Many>),
+        query: Some(of::<query::Many>),
         answer: (JSON, of::<read::RunDetail>),
         handler: || get(read::run),
     },
@@ -161,7 +161,7 @@ pub const READS: &[Read] = &[
         path: "/api/v1/events",
         summary: "Records of the ledger, refusals included",
         bearer: true,
-        query: Some(of::<read::Events>),
+        query: Some(of::<query::Events>),
         answer: (JSON, of::<Page<rows::Event>>),
         handler: || get(read::events),
     },
@@ -169,7 +169,7 @@ pub const READS: &[Read] = &[
         path: "/api/v1/events/chain-verify",
         summary: "What the projector's verification of chain and signatures came to",
         bearer: true,
-        query: Some(of::<read::One>),
+        query: Some(of::<query::One>),
         answer: (JSON, of::<read::Verification>),
         handler: || get(read::chain_verify),
     },
@@ -177,7 +177,7 @@ pub const READS: &[Read] = &[
         path: "/api/v1/members",
         summary: "Members with their parts and public keys",
         bearer: true,
-        query: Some(of::<read::Many>),
+        query: Some(of::<query::Many>),
         answer: (JSON, of::<Page<rows::Member>>),
         handler: || get(read::members),
     },
@@ -185,7 +185,7 @@ pub const READS: &[Read] = &[
         path: "/api/v1/changes",
         summary: "Metadata of new records as server-sent events; resumes with Last-Event-ID",
         bearer: true,
-        query: Some(of::<read::Changes>),
+        query: Some(of::<query::Changes>),
         answer: ("text/event-stream", of::<String>),
         handler: || get(changes::changes),
     },

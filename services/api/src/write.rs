@@ -18,7 +18,8 @@ use crate::Api;
 use crate::auth::{Claims, authenticate, single};
 use crate::ports::{Submission, SubmitError};
 use crate::problem::Problem;
-use crate::read::{Id, One, POSITION};
+use crate::query::One;
+use crate::read::{Id, POSITION};
 use crate::routes::Write;
 
 /// The command's idempotency id.

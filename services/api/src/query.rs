@@ -1,0 +1,113 @@
+//! The queries of reads, each with the schema that the OpenAPI document tells it by.
+
+use canonry_projections::PageRequest;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// What every query knows.
+pub trait Window {
+    fn min_position(&self) -> Option<u64>;
+}
+
+macro_rules! query {
+    (@common $name:ident) => {
+        impl Window for $name {
+            fn min_position(&self) -> Option<u64> { self.min_position }
+        }
+    };
+    ($name:ident paged { $($(#[$doc:meta])* $field:ident : $ty:ty),* $(,)? }) => {
+        #[derive(Debug, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            /// Wait until this position is applied.
+            pub min_position: Option<u64>,
+            /// Rows of a page.
+            pub limit: Option<usize>,
+            /// The `next` of the page before.
+            pub cursor: Option<String>,
+            $($(#[$doc])* pub $field: Option<$ty>),*
+        }
+        query!(@common $name);
+        impl $name {
+            pub fn page(&self) -> PageRequest {
+                PageRequest { limit: self.limit, cursor: self.cursor.clone() }
+            }
+        }
+    };
+    ($name:ident { $($(#[$doc:meta])* $field:ident : $ty:ty),* $(,)? }) => {
+        #[derive(Debug, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            /// Wait until this position is applied.
+            pub min_position: Option<u64>,
+            $($(#[$doc])* pub $field: Option<$ty>),*
+        }
+        query!(@common $name);
+    };
+}
+
+query!(One {});
+query!(Many paged {});
+query!(Roles paged {
+    /// `active`, `paused` or `retired`.
+    status: String,
+});
+query!(Tickets paged {
+    /// `open`, `started`, `completed`, `cancelled`, several joined by commas; `active` means
+    /// open and started.
+    status: String,
+    /// The owner.
+    role: String,
+    /// 1 to 4.
+    priority: u8,
+    /// Whether the deadline was missed.
+    breached: bool,
+    /// Whether a person's answer is awaited.
+    approval_pending: bool,
+    /// The number in another system.
+    external: String,
+    /// `opened`, `-opened`, `priority` or `due`.
+    sort: String,
+});
+query!(Runs paged {
+    /// Of one ticket.
+    ticket: String,
+    /// Of one worker.
+    worker: String,
+    /// `started`, `completed`, `failed` or `cancelled`.
+    status: String,
+});
+query!(Events paged {
+    /// A whole type, or its beginning: `ticket`, `ticket.opened`.
+    r#type: String,
+    /// Whose.
+    actor: String,
+    /// Of an entity, or touching it: `ticket/tkt_…`.
+    entity: String,
+    /// Of an intent.
+    intent: String,
+    /// Only refusals, or none.
+    refusal: bool,
+    /// Not before; RFC 3339.
+    from_time: String,
+    /// Not after; RFC 3339.
+    to_time: String,
+    /// Not below.
+    from_position: u64,
+    /// Not above.
+    to_position: u64,
+    /// `position` or `-position`.
+    sort: String,
+    /// Whether content is opened; else it is given as it stands in the ledger.
+    content: bool,
+});
+query!(Changes {
+    /// A whole type, or its beginning.
+    r#type: String,
+    /// Whose.
+    actor: String,
+    /// Of an entity, or touching it.
+    entity: String,
+    /// Begin behind this position; the header `Last-Event-ID` goes before it.
+    after: u64,
+});
