@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use canonry_keystore::{KeyStore, KeyUse};
-use canonry_nats::{Bytes, Connect, Connection, Endpoint, Log, Micro};
+use canonry_nats::{Bytes, Connect, Connection, Endpoint, Log, Micro, ServeOptions};
 use canonry_provision::{BoxError, Bus, CellUser, check_streams};
 use canonry_record::seal::Signer;
 use canonry_schemas::answer::Answer;
@@ -348,7 +348,10 @@ async fn attend(
     let (stop, stopped) = watch::channel(false);
     let subject = format!("command.{tenant}.>");
     let (queue, name) = (format!("holders-{tenant}"), format!("command-{tenant}"));
-    let endpoint = match shop.micro.serve(&subject, &queue, &name).await {
+    let mut options = ServeOptions::new(subject, queue, name);
+    let busy = Answer::unrecorded(unrecorded::RETRY, "too many commands are waiting");
+    options.busy = Bytes::from(busy.to_bytes());
+    let endpoint = match shop.micro.serve_with(options).await {
         Ok(endpoint) => endpoint,
         Err(error) => return Over::Failed(error.to_string()),
     };
