@@ -1,11 +1,168 @@
-//! The command line.
+//! The command line: parses, mounts the services, maps every end to an exit code. Data goes to
+//! stdout through [`output`], all else to stderr. It decides nothing; look at [`client`] for how
+//! a command leaves, at [`up`] and [`serve`] for what runs here.
 
+mod approve;
+mod args;
 pub mod client;
+pub mod context;
 mod failure;
+pub mod http;
+mod ledger;
+mod logging;
+mod member;
+pub mod output;
+mod progress;
+mod read;
+mod serve;
+mod submit;
+mod tenant;
+pub mod up;
+mod upkeep;
 
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use context::{Context, DEFAULT_HOME};
 pub use failure::{Failure, chain, exit};
 
-/// Entry.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+/// The runtime in which an organisation employs AI workers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "canonry",
+    version,
+    disable_help_subcommand = true,
+    after_help = "\
+Exit codes: 0 done; 1 refused, broken or not found; 2 wrong command line; 3 a ledger is consistent \
+but its founder was not pinned; 64 wrong configuration; 69 a server does not answer.
+
+EXAMPLES:
+    canonry demo
+    canonry up
+    canonry submit ticket open '{\"title\":\"Printer on fire\"}'
+    canonry ledger verify --of acme"
+)]
+pub struct Cli {
+    /// The cell's home: keys, creds, stores
+    #[arg(
+        long, global = true, env = "CANONRY_HOME", default_value = DEFAULT_HOME, value_name = "DIR"
+    )]
+    home: PathBuf,
+    /// Data as JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
 }
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start everything on this machine; the first time, make it
+    Up(up::Args),
+    /// Start one service alone
+    #[command(subcommand)]
+    Serve(serve::Command),
+    /// Found tenants
+    #[command(subcommand)]
+    Tenant(tenant::Command),
+    /// Enrol, remove and list people and workers
+    #[command(subcommand)]
+    Member(member::Command),
+    /// Send a command and print its answer
+    Submit(submit::Submit),
+    /// Print the headers that a plain `nats req` needs
+    Sign(submit::Sign),
+    /// Print a bearer for the HTTP API
+    Token(submit::Token),
+    /// Approve what a ticket asks for
+    Approve(approve::Approve),
+    /// Reject what a ticket asks for
+    Reject(approve::Reject),
+    /// List and show tickets
+    Tickets(read::Args),
+    /// List and show roles
+    Roles(read::Args),
+    /// List and show runs
+    Runs(read::Args),
+    /// Read and check ledgers
+    Ledger(ledger::Args),
+    /// Look after the read models
+    #[command(subcommand)]
+    Projections(upkeep::Projections),
+    /// Download data sets
+    #[command(subcommand)]
+    Dataset(upkeep::Dataset),
+    /// Print the completions of a shell
+    Completion(Completion),
+}
+
+/// Print the completions of a shell.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "EXAMPLES:
+    canonry completion bash > ~/.local/share/bash-completion/completions/canonry
+    canonry completion zsh > ~/.zfunc/_canonry")]
+struct Completion {
+    /// Which shell
+    shell: clap_complete::Shell,
+}
+
+/// Runs the command line.
+#[must_use]
+pub fn main() -> ExitCode {
+    let wrong = context::environment_problems(|name| std::env::var(name).ok());
+    if !wrong.is_empty() {
+        return end(Err(Failure::config(wrong.join("\n"))));
+    }
+    let cli = Cli::parse();
+    logging::init();
+    let context = Context { home: cli.home, json: cli.json };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return end(Err(Failure::unavailable(error))),
+    };
+    let done = runtime.block_on(Box::pin(dispatch(&context, cli.command)));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    end(done)
+}
+
+fn end(done: Result<(), Failure>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.message.lines().for_each(|line| output::say(format!("canonry: {line}")));
+            ExitCode::from(failure.exit)
+        }
+    }
+}
+
+async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
+    use read::Kind;
+    match command {
+        Command::Up(args) => Box::pin(up::run(context, args)).await,
+        Command::Serve(command) => Box::pin(serve::run(context, command)).await,
+        Command::Tenant(command) => Box::pin(tenant::run(context, command)).await,
+        Command::Member(command) => Box::pin(member::run(context, command)).await,
+        Command::Submit(args) => submit::submit(context, args).await,
+        Command::Sign(args) => submit::sign(context, args),
+        Command::Token(args) => submit::bearer(context, args),
+        Command::Approve(args) => Box::pin(approve::approve(context, args)).await,
+        Command::Reject(args) => Box::pin(approve::reject(context, args)).await,
+        Command::Tickets(args) => read::run(context, Kind::Tickets, args).await,
+        Command::Roles(args) => read::run(context, Kind::Roles, args).await,
+        Command::Runs(args) => read::run(context, Kind::Runs, args).await,
+        Command::Ledger(args) => Box::pin(ledger::run(context, args)).await,
+        Command::Projections(upkeep::Projections::Rebuild(args)) => upkeep::rebuild(context, args),
+        Command::Dataset(upkeep::Dataset::Fetch(args)) => upkeep::fetch(context, args).await,
+        Command::Completion(args) => {
+            let mut text = Vec::new();
+            clap_complete::generate(args.shell, &mut Cli::command(), "canonry", &mut text);
+            output::line(String::from_utf8_lossy(&text).trim_end());
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,232 @@
+//! What every command starts from: the home directory, the addresses that `canonry up` left
+//! there, and the whole list of what is wrong with the configuration.
+
+use std::path::{Path, PathBuf};
+
+use canonry_decider::serve::connect_cell;
+use canonry_keystore::KeyStore;
+use canonry_nats::Log;
+use canonry_provision::{Cell, CellUser};
+use canonry_schemas::ids::{ActorId, TenantId};
+use canonry_schemas::subject::ledger_stream;
+use serde::{Deserialize, Serialize};
+
+use crate::client::{Client, Pen};
+use crate::failure::Failure;
+
+/// The home when none is named.
+pub const DEFAULT_HOME: &str = ".canonry";
+/// The tenant when none is named.
+pub const DEFAULT_TENANT: &str = "acme";
+/// Where `canonry up` writes what it listens on, below the home.
+const RUNNING: &str = "running.json";
+
+/// Where a running cell is reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// The NATS server.
+    pub nats: String,
+    /// The HTTP API, where it is up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<String>,
+}
+
+/// The global settings.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The cell's home.
+    pub home: PathBuf,
+    /// Data as JSON.
+    pub json: bool,
+}
+
+impl Context {
+    /// The key store.
+    ///
+    /// # Errors
+    /// The home is not there, or open to others.
+    pub fn keys(&self) -> Result<KeyStore, Failure> {
+        KeyStore::open(&self.home).map_err(|e| self.no_home(&e))
+    }
+
+    /// The cell.
+    ///
+    /// # Errors
+    /// The home is not there, or not whole.
+    pub fn cell(&self) -> Result<Cell, Failure> {
+        Cell::open(&self.home).map_err(|e| self.no_home(&e))
+    }
+
+    fn no_home(&self, error: &dyn std::error::Error) -> Failure {
+        let home = self.home.display();
+        let why = crate::chain(error);
+        Failure::config(format!(
+            "no cell at {home} ({why}); run `canonry up` or name one with --home or $CANONRY_HOME"
+        ))
+    }
+
+    /// The home as an absolute path, for what other programs read.
+    #[must_use]
+    pub fn absolute_home(&self) -> PathBuf {
+        std::path::absolute(&self.home).unwrap_or_else(|_| self.home.clone())
+    }
+
+    fn running_path(&self) -> PathBuf {
+        self.home.join(RUNNING)
+    }
+
+    /// What runs on this home, as `canonry up` wrote it.
+    #[must_use]
+    pub fn running(&self) -> Option<Running> {
+        serde_json::from_str(&std::fs::read_to_string(self.running_path()).ok()?).ok()
+    }
+
+    /// Writes down what runs.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn set_running(&self, running: &Running) -> Result<(), Failure> {
+        let text = serde_json::to_string(running).map_err(Failure::refused)?;
+        write(&self.running_path(), &text)
+    }
+
+    /// Nothing runs any more.
+    pub fn clear_running(&self) {
+        if let Err(error) = std::fs::remove_file(self.running_path()) {
+            tracing::debug!(%error, "nothing was written down as running");
+        }
+    }
+
+    /// The address of NATS: as named, else where `canonry up` runs.
+    ///
+    /// # Errors
+    /// Neither is known.
+    pub fn nats(&self, named: Option<&str>) -> Result<String, Failure> {
+        let found = named.map(str::to_owned).or_else(|| self.running().map(|r| r.nats));
+        found.ok_or_else(|| {
+            let home = self.home.display();
+            let hint = "name one with --nats or $CANONRY_NATS";
+            Failure::config(format!("no NATS address: nothing runs on {home}; {hint}"))
+        })
+    }
+
+    /// The address of the HTTP API: as named, else where `canonry up` runs it.
+    ///
+    /// # Errors
+    /// Neither is known.
+    pub fn api(&self, named: Option<&str>) -> Result<String, Failure> {
+        let found = named.map(str::to_owned).or_else(|| self.running().and_then(|r| r.api));
+        let found = found.map(|url| url.trim_end_matches('/').to_owned());
+        found.ok_or_else(|| {
+            let hint = "name one with --api or $CANONRY_API";
+            Failure::config(format!("no API address: none is up on this home; {hint}"))
+        })
+    }
+
+    /// Connects in an actor's name; what is missing is told all at once.
+    ///
+    /// # Errors
+    /// The configuration is wrong, or the server does not answer.
+    pub async fn client(
+        &self,
+        nats: Option<&str>,
+        tenant: &TenantId,
+        actor: &ActorId,
+    ) -> Result<Client, Failure> {
+        let (url, keys) = both(self.nats(nats), self.keys())?;
+        Client::connect(&url, &keys, tenant, actor).await
+    }
+
+    /// What signs for an actor.
+    ///
+    /// # Errors
+    /// There is no such key here.
+    pub fn pen(&self, tenant: &TenantId, actor: &ActorId) -> Result<Pen, Failure> {
+        Pen::open(&self.keys()?, tenant, actor)
+    }
+
+    /// A tenant's ledger, read with the reader's creds.
+    ///
+    /// # Errors
+    /// The configuration is wrong, the server does not answer, or there is no such ledger.
+    pub async fn ledger(&self, nats: Option<&str>, tenant: &TenantId) -> Result<Log, Failure> {
+        let (url, keys) = both(self.nats(nats), self.keys())?;
+        let reader = connect_cell(&url, &keys, &CellUser::Reader).await;
+        let reader = reader.map_err(Failure::unavailable)?;
+        let log = Log::open(reader, &ledger_stream(tenant)).await;
+        let log = log.map_err(|e| Failure::refused(crate::chain(&e)))?;
+        Ok(log.with_reader_name("reader").with_filter(Some(format!("ledger.{tenant}.>"))))
+    }
+}
+
+/// Both, or everything that is wrong with either.
+///
+/// # Errors
+/// One of them, or both in one message.
+pub fn both<A, B>(a: Result<A, Failure>, b: Result<B, Failure>) -> Result<(A, B), Failure> {
+    match (a, b) {
+        (Ok(a), Ok(b)) => Ok((a, b)),
+        (Err(one), Ok(_)) | (Ok(_), Err(one)) => Err(one),
+        (Err(a), Err(b)) => Err(Failure::config(format!("{}\n{}", a.message, b.message))),
+    }
+}
+
+/// What is wrong with the environment: every variable that we read, whole, before any is used.
+#[must_use]
+pub fn environment_problems(read: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut look = |name: &str, check: &dyn Fn(&str) -> Option<String>| {
+        if let Some(why) = read(name).and_then(|value| check(&value)) {
+            wrong.push(format!("${name}: {why}"));
+        }
+    };
+    look("CANONRY_HOME", &|v| v.is_empty().then(|| "is empty".to_owned()));
+    look("CANONRY_TENANT", &|v| v.parse::<TenantId>().err().map(|e| e.to_string()));
+    look("CANONRY_NATS", &|v| scheme(v, &["nats://", "tls://", "ws://", "wss://"]));
+    look("CANONRY_API", &|v| scheme(v, &["http://", "https://"]));
+    wrong
+}
+
+fn scheme(url: &str, known: &[&str]) -> Option<String> {
+    let right =
+        |one: &str| known.iter().any(|s| one.strip_prefix(s).is_some_and(|r| !r.is_empty()));
+    let all = url.split(',').all(right);
+    (!all).then(|| format!("{url:?} is not an address that begins with {}", known.join(" or ")))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|e| Failure::config(format!("{}: {e}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_is_reported_whole() {
+        let read = |name: &str| match name {
+            "CANONRY_TENANT" => Some("No_Tenant".to_owned()),
+            "CANONRY_NATS" => Some("http://x".to_owned()),
+            "CANONRY_API" => Some("http://127.0.0.1:1".to_owned()),
+            _ => None,
+        };
+        let wrong = environment_problems(read);
+        assert_eq!(wrong.len(), 2, "{wrong:?}");
+        assert!(wrong[0].starts_with("$CANONRY_TENANT") && wrong[1].starts_with("$CANONRY_NATS"));
+        assert!(environment_problems(|_| None).is_empty());
+    }
+
+    #[test]
+    fn what_runs_is_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let context = Context { home: dir.path().to_owned(), json: false };
+        assert_eq!(context.nats(None).unwrap_err().exit, crate::exit::CONFIG);
+        let running = Running { nats: "nats://127.0.0.1:4".into(), api: None };
+        context.set_running(&running).unwrap();
+        assert_eq!(context.nats(None).unwrap(), "nats://127.0.0.1:4");
+        assert_eq!(context.nats(Some("nats://x")).unwrap(), "nats://x");
+        assert!(context.api(None).is_err());
+        context.clear_running();
+        assert_eq!(context.running(), None);
+    }
+}

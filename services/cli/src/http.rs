@@ -1,0 +1,52 @@
+//! Reading the HTTP API in an actor's name: a bearer of one minute for each call.
+
+use canonry_schemas::limits::READ_WAIT;
+use reqwest::{Client, Url};
+use serde_json::Value;
+
+use crate::client::{Pen, new_intent};
+use crate::failure::{Failure, chain};
+
+/// A client with the cryptography that this build carries; none is behind a proxy at home.
+///
+/// # Errors
+/// The library refuses.
+pub fn client() -> Result<Client, Failure> {
+    // An error here says that a provider is installed already, which is all that is needed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = Client::builder().timeout(READ_WAIT * 4).no_proxy();
+    builder.build().map_err(|e| Failure::config(chain(&e)))
+}
+
+/// Gets a JSON document.
+///
+/// # Errors
+/// The API does not answer, or answers with a problem, which is told by its code.
+pub async fn get(
+    api: &str,
+    path: &str,
+    query: &[(&str, String)],
+    pen: &Pen,
+) -> Result<Value, Failure> {
+    let mut url = Url::parse(&format!("{api}{path}")).map_err(Failure::config)?;
+    if !query.is_empty() {
+        url.query_pairs_mut().extend_pairs(query);
+    }
+    let bearer = pen.bearer(1, &new_intent()?);
+    let answer = client()?.get(url).bearer_auth(bearer).send().await;
+    let answer = answer.map_err(|e| Failure::unavailable(chain(&e)))?;
+    let status = answer.status();
+    let text = answer.text().await.map_err(|e| Failure::unavailable(chain(&e)))?;
+    let body: Value = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    if status.is_success() {
+        return Ok(body);
+    }
+    let said = |name: &str| body[name].as_str().map(str::to_owned);
+    let code = said("code").unwrap_or_else(|| status.to_string());
+    let why = said("detail").or_else(|| said("title")).unwrap_or_default();
+    let message = format!("{code}: {why}");
+    Err(match status.as_u16() {
+        502..=504 => Failure::unavailable(message),
+        _ => Failure::refused(message),
+    })
+}

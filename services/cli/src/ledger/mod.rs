@@ -1,0 +1,51 @@
+//! `canonry ledger …`: reads a ledger and checks it. Nothing here writes one.
+
+mod export;
+mod scan;
+mod show;
+mod verify;
+
+pub(crate) use scan::{asked, current, ring};
+
+use clap::{Args as ClapArgs, Subcommand};
+
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// `canonry ledger`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "EXAMPLES:
+    canonry ledger verify --of acme
+    canonry ledger export --of acme --out acme.jsonl")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check every hash, link and signature of a ledger or of an export
+    Verify(verify::Args),
+    /// Write a ledger as JSON Lines that ends at its signed head
+    Export(export::Args),
+    /// Print every record in order
+    Replay(show::Replay),
+    /// Print the last records, then new ones as they are stored
+    Tail(show::Tail),
+    /// Print one record
+    Show(show::Show),
+}
+
+/// Runs it.
+///
+/// # Errors
+/// The ledger is broken, unknown or cannot be read.
+pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    match args.command {
+        Command::Verify(args) => verify::run(context, args).await,
+        Command::Export(args) => export::run(context, args).await,
+        Command::Replay(args) => show::replay(context, args).await,
+        Command::Tail(args) => show::tail(context, args).await,
+        Command::Show(args) => show::show(context, args).await,
+    }
+}

@@ -1,0 +1,183 @@
+//! `canonry ledger verify`: the answer of the pure verifier, for a live ledger or a file.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+
+use canonry_record::verify::{Break, Pins, Summary};
+use canonry_record::whole::Whole;
+use canonry_record::{Hash, Verifier};
+use serde_json::json;
+
+use super::scan::{Stop, last, threads, verified};
+use crate::args::{Nats, Of};
+use crate::context::Context;
+use crate::failure::{Failure, exit};
+use crate::{output, progress};
+
+/// Check every hash, link and signature of a ledger or of an export.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit codes: 0 whole and the founder is the pinned one; 1 broken, the position is told; 3 whole, but \
+no founder was pinned; 69 the ledger cannot be read.
+
+EXAMPLES:
+    canonry ledger verify --of acme
+    canonry ledger verify --of acme --tenant sha256:9f2c… --head 1024:77ab…
+    canonry ledger verify --file acme.jsonl --json")]
+pub struct Args {
+    /// Verify this export instead of a live ledger
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    of: Of,
+    /// The tenant's identity, the hash of record 1: pins the founder
+    #[arg(long = "tenant", visible_alias = "pin", value_name = "sha256:HASH", value_parser = identity)]
+    pin: Option<Hash>,
+    /// A head known from elsewhere that the ledger must pass through
+    #[arg(long, value_name = "POSITION:HASH", value_parser = head)]
+    head: Option<(u64, Hash)>,
+    #[command(flatten)]
+    nats: Nats,
+}
+
+fn identity(text: &str) -> Result<Hash, String> {
+    let hash = text.strip_prefix("sha256:").unwrap_or(text);
+    hash.parse().map_err(|e| format!("{e}; expected sha256: and 64 hex digits"))
+}
+
+fn head(text: &str) -> Result<(u64, Hash), String> {
+    let (position, hash) = text.split_once(':').ok_or("expected <position>:<hash>")?;
+    let position = position.parse().map_err(|_| "the position is not a number")?;
+    Ok((position, identity(hash)?))
+}
+
+pub(super) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let pins = Pins { tenant_hash: args.pin, head: args.head };
+    let pinned = args.pin.is_some();
+    let (records, answer) = match args.file {
+        Some(file) => verify_file(&file, pins)?,
+        None => live(context, &args.nats, &args.of, pins).await?,
+    };
+    report(context, records, pinned, &answer)
+}
+
+async fn live(
+    context: &Context,
+    nats: &Nats,
+    of: &Of,
+    pins: Pins,
+) -> Result<(u64, Result<Summary, Break>), Failure> {
+    let log = context.ledger(nats.named(), &of.tenant).await?;
+    let upto = last(&log).await?;
+    let mut verifier = Verifier::new(of.tenant.clone(), pins);
+    let answer = match verified(&log, &mut verifier, upto, |_| Ok(())).await {
+        Ok(()) => verifier.finish_live(),
+        Err(Stop::Broken(broken)) => Err(broken),
+        Err(Stop::Failed(failure)) => return Err(failure),
+    };
+    Ok((verifier.position(), answer))
+}
+
+fn verify_file(
+    file: &std::path::Path,
+    pins: Pins,
+) -> Result<(u64, Result<Summary, Break>), Failure> {
+    let unreadable = |e: std::io::Error| Failure::refused(format!("{}: {e}", file.display()));
+    let opened = std::fs::File::open(file).map_err(unreadable)?;
+    let bar = progress::bytes("verifying", opened.metadata().map_err(unreadable)?.len());
+    let mut reader = BufReader::with_capacity(1 << 20, opened);
+    let mut whole = Whole::new(pins, threads());
+    let mut text = Vec::new();
+    loop {
+        text.clear();
+        let count = reader.read_until(b'\n', &mut text).map_err(unreadable)?;
+        if count == 0 {
+            break;
+        }
+        bar.inc(count as u64);
+        if text.last() == Some(&b'\n') {
+            text.pop();
+        }
+        // What is no UTF-8 is no line; the verifier says at which position.
+        let line = String::from_utf8_lossy(&text).into_owned();
+        if let Err(broken) = whole.push(line) {
+            return Ok((whole.position(), Err(broken)));
+        }
+    }
+    bar.finish_and_clear();
+    let known = whole.position();
+    let answer = whole.finish();
+    let records = match &answer {
+        Ok(summary) => summary.records,
+        Err(broken) => known.max(broken.position.saturating_sub(1)),
+    };
+    Ok((records, answer))
+}
+
+fn report(
+    context: &Context,
+    records: u64,
+    pinned: bool,
+    answer: &Result<Summary, Break>,
+) -> Result<(), Failure> {
+    match answer {
+        Ok(summary) => {
+            let (position, hash) = (summary.position, summary.hash);
+            if context.json {
+                output::json(&json!({
+                    "records": summary.records, "ok": true, "pinned": pinned,
+                    "head": format!("{position}:{hash}"),
+                    "tenant": format!("sha256:{}", summary.founder),
+                }))?;
+            } else {
+                output::line(&format!(
+                    "whole: {} records, head {position}:{hash}, tenant sha256:{}",
+                    summary.records, summary.founder
+                ));
+            }
+            if pinned {
+                return Ok(());
+            }
+            let message = format!(
+                "consistent, founder not pinned: compare the identity with one known from \
+                 elsewhere, --tenant sha256:{}",
+                summary.founder
+            );
+            Err(Failure { exit: exit::NOT_PINNED, message })
+        }
+        Err(broken) => {
+            let (position, why) = (broken.position, broken.why.to_string());
+            if context.json {
+                output::json(&json!({
+                    "records": records, "ok": false, "pinned": pinned,
+                    "position": position, "why": why,
+                }))?;
+            } else {
+                output::line(&format!("broken at position {position}: {why}"));
+            }
+            Err(Failure::silent(exit::REFUSED))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pins_are_read_strictly() {
+        let hash = "ab".repeat(32);
+        assert_eq!(identity(&format!("sha256:{hash}")).unwrap().to_string(), hash);
+        assert_eq!(head(&format!("7:{hash}")).unwrap().0, 7);
+        for bad in ["", "7", "x:ab", "7:ab"] {
+            assert!(head(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_empty_export_is_broken_at_its_first_position() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (records, answer) = verify_file(file.path(), Pins::default()).unwrap();
+        assert_eq!((records, answer.unwrap_err().position), (0, 1));
+    }
+}

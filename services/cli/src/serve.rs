@@ -1,0 +1,85 @@
+//! `canonry serve …`: one service alone, against a running NATS. `canonry up` starts the same
+//! services in one process.
+
+use canonry_decider::{Config, Decider};
+use canonry_keystore::KeyStore;
+use canonry_schemas::ids::ActorId;
+use clap::Subcommand;
+
+use crate::args::Nats;
+use crate::context::{Context, both};
+use crate::failure::Failure;
+use crate::output;
+
+/// `canonry serve`.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "EXAMPLES:
+    canonry serve decider --nats nats://127.0.0.1:4222 --name decider-b")]
+pub enum Command {
+    /// Serve commands: takes over every tenant of the key store that nobody holds
+    Decider(DeciderArgs),
+}
+
+/// Serve commands.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Several may run: each tenant has one holder, and another takes over when it goes.
+
+EXAMPLES:
+    canonry serve decider --name decider-a
+    canonry serve decider --nats nats://n1:4222,nats://n2:4222 --name decider-b --replicas 3")]
+pub struct DeciderArgs {
+    /// The name of this process, different for each that runs at the same time
+    #[arg(long, default_value = "decider-1", value_name = "NAME")]
+    name: ActorId,
+    /// Replicas that the streams must have
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    replicas: u8,
+    #[command(flatten)]
+    nats: Nats,
+}
+
+/// Starts a decider in this process.
+///
+/// # Errors
+/// Creds are missing, or the server does not answer.
+pub async fn decider(
+    url: &str,
+    keys: KeyStore,
+    name: ActorId,
+    replicas: u8,
+) -> Result<Decider, Failure> {
+    let config = Config { url: url.to_owned(), name, keys, replicas };
+    Decider::start(config).await.map_err(Failure::unavailable)
+}
+
+/// Waits for ctrl-c or the signal to terminate.
+///
+/// # Errors
+/// Signals cannot be heard.
+pub async fn until_stopped() -> Result<(), Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::unavailable)?;
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// Runs it.
+///
+/// # Errors
+/// It cannot start.
+pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Decider(args) => {
+            let (url, keys) = both(context.nats(args.nats.named()), context.keys())?;
+            let decider = decider(&url, keys, args.name.clone(), args.replicas).await?;
+            output::say(format!("{} serves {url}; ctrl-c stops it", args.name));
+            until_stopped().await?;
+            decider.stop().await;
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! `canonry up`: a whole cell in one process. Makes what is not there, starts what does not run,
+//! says how to talk to it, and stops all of it in order on ctrl-c.
+
+use std::time::Duration;
+
+use canonry_decider::Decider;
+use canonry_provision::server::{Options, Server};
+use canonry_provision::{Cell, CellUser};
+use canonry_schemas::ids::{ActorId, TenantId};
+use serde_json::json;
+
+use crate::args::Nats;
+use crate::context::{Context, DEFAULT_TENANT, Running};
+use crate::failure::{Failure, chain};
+use crate::serve::{decider, until_stopped};
+use crate::tenant::{Person, first_people, found_tenant, identity, write_contexts};
+use crate::{output, progress};
+
+/// How long the decider may take to hold the tenant.
+const HELD_WITHIN: Duration = Duration::from_secs(30);
+
+/// Start everything on this machine; the first time, make it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The first time it makes keys, creds and a tenant with founder, approver, operator and auditor. It \
+starts nats-server from $NATS_SERVER, PATH, or a pinned download.
+
+EXAMPLES:
+    canonry up
+    canonry --home /srv/canonry up --tenant globex
+    canonry up --nats nats://n1:4222,nats://n2:4222 --replicas 3")]
+pub struct Args {
+    /// The tenant to found if it is not there
+    #[arg(long, env = "CANONRY_TENANT", default_value = DEFAULT_TENANT, value_name = "NAME")]
+    tenant: TenantId,
+    /// The decider's name
+    #[arg(long, default_value = "decider-1", value_name = "NAME")]
+    name: ActorId,
+    /// Replicas of the streams
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    replicas: u8,
+    #[command(flatten)]
+    nats: Nats,
+}
+
+/// What runs.
+pub struct Up {
+    /// The cell.
+    pub cell: Cell,
+    /// The server, where it is ours.
+    pub server: Option<Server>,
+    /// Its address.
+    pub url: String,
+    /// The decider.
+    pub decider: Decider,
+    /// The tenant's identity.
+    pub identity: String,
+}
+
+impl std::fmt::Debug for Up {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Up").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// Starts the cell of a home: makes it, its server and its tenant where they are not there.
+///
+/// # Errors
+/// What is missing or refused, in words.
+pub async fn start(
+    context: &Context,
+    nats: Option<&str>,
+    tenant: &TenantId,
+    name: ActorId,
+    replicas: u8,
+) -> Result<Up, Failure> {
+    let cell = open_or_create(context)?;
+    let (server, url) = match nats {
+        Some(url) => (None, url.to_owned()),
+        None => {
+            let spinner = progress::spinner("starting nats-server");
+            let server = cell.start_server(Options::default()).await;
+            spinner.finish_and_clear();
+            let server = server.map_err(|e| Failure::unavailable(chain(&e)))?;
+            let url = server.url();
+            (Some(server), url)
+        }
+    };
+    let people = first_people()?;
+    let identity = match identity(context, &url, tenant).await? {
+        Some(identity) => {
+            write_known_contexts(&cell, &url, tenant, &people)?;
+            identity
+        }
+        None => found_tenant(&cell, &url, tenant, &people, replicas).await?,
+    };
+    let written = cell.write_cell_context(&CellUser::CellOperator, &url);
+    written.map_err(|e| Failure::config(chain(&e)))?;
+    let decider = decider(&url, cell.key_store().clone(), name, replicas).await?;
+    wait_until_held(&decider, tenant).await?;
+    Ok(Up { cell, server, url, decider, identity: format!("sha256:{identity}") })
+}
+
+impl Up {
+    /// Stops the decider, then the server.
+    pub async fn stop(self) {
+        self.decider.stop().await;
+        if let Some(mut server) = self.server
+            && let Err(error) = server.stop().await
+        {
+            tracing::warn!(%error, "nats-server did not stop in order");
+        }
+    }
+}
+
+fn open_or_create(context: &Context) -> Result<Cell, Failure> {
+    // Absolute, because creds paths go into contexts that are read from elsewhere.
+    let home = context.absolute_home();
+    let made = home.join("operator").exists();
+    let cell = if made { Cell::open(&home) } else { Cell::create(&home) };
+    cell.map_err(|e| Failure::config(chain(&e)))
+}
+
+/// Contexts of the first people who are still here: the address may have changed.
+fn write_known_contexts(
+    cell: &Cell,
+    url: &str,
+    tenant: &TenantId,
+    people: &[Person],
+) -> Result<(), Failure> {
+    let has_creds = |actor| cell.key_store().tenant_creds_path(tenant, actor).exists();
+    let here: Vec<Person> = people.iter().filter(|(actor, _)| has_creds(actor)).cloned().collect();
+    write_contexts(cell, url, tenant, &here)
+}
+
+async fn wait_until_held(decider: &Decider, tenant: &TenantId) -> Result<(), Failure> {
+    let spinner = progress::spinner("taking the tenant over");
+    let until = tokio::time::Instant::now() + HELD_WITHIN;
+    while !decider.serving().contains(tenant) {
+        if tokio::time::Instant::now() >= until {
+            return Err(Failure::unavailable(format!("{tenant} is not served; see the log")));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    spinner.finish_and_clear();
+    Ok(())
+}
+
+/// Runs it.
+///
+/// # Errors
+/// See [`start`].
+pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let nats = args.nats.named();
+    let up = Box::pin(start(context, nats, &args.tenant, args.name, args.replicas)).await?;
+    let running = Running { nats: up.url.clone(), api: None };
+    context.set_running(&running)?;
+    say_how(context, &args.tenant, &up, &running)?;
+    let stopped = until_stopped().await;
+    output::say("stopping");
+    context.clear_running();
+    up.stop().await;
+    stopped
+}
+
+fn say_how(
+    context: &Context,
+    tenant: &TenantId,
+    up: &Up,
+    running: &Running,
+) -> Result<(), Failure> {
+    if context.json {
+        return output::json(&json!({
+            "nats": running.nats, "api": running.api, "tenant": tenant, "identity": up.identity,
+            "home": context.absolute_home().to_string_lossy(),
+        }));
+    }
+    for line in how(&context.absolute_home().to_string_lossy(), tenant, &up.identity, running) {
+        output::line(&line);
+    }
+    Ok(())
+}
+
+/// The exact lines to try.
+fn how(home: &str, tenant: &TenantId, identity: &str, running: &Running) -> Vec<String> {
+    let mut lines =
+        vec![format!("Tenant {tenant}, identity {identity}"), format!("NATS   {}", running.nats)];
+    lines.extend(running.api.iter().map(|api| format!("API    {api}")));
+    lines.extend([
+        String::new(),
+        "In another terminal:".to_owned(),
+        format!("  export CANONRY_HOME={home} XDG_CONFIG_HOME={home}"),
+        "Watch, open a ticket, replay and verify the ledger:".to_owned(),
+        format!("  nats --context {tenant}-operator sub 'live.{tenant}.>'"),
+        format!(
+            "  nats --context {tenant}-founder req command.{tenant}.founder.ticket.open \
+             '{{\"title\":\"Printer on fire\"}}'"
+        ),
+        format!(
+            "  nats --context {tenant}-auditor stream get AUDIT_{tenant} 1"
+        ),
+        "  nats --context cell-operator micro ls".to_owned(),
+        format!("  canonry ledger replay --of {tenant}"),
+        format!("  canonry ledger verify --of {tenant} --tenant {identity}"),
+        "Ask for approval of a ticket and give it:".to_owned(),
+        format!(
+            "  canonry submit ticket request-approval '{{\"id\":\"tkt_…\",\"reason\":\"Costs money\"}}' \
+             --tenant {tenant} --as operator"
+        ),
+        format!("  canonry approve tkt_… --tenant {tenant} --as approver"),
+    ]);
+    if let Some(api) = &running.api {
+        lines.push("The same over HTTP:".to_owned());
+        let bearer = format!("-H \"Authorization: Bearer $(canonry token --tenant {tenant})\"");
+        lines.push(format!("  curl {bearer} {api}/api/v1/tickets"));
+    }
+    lines.push(String::new());
+    lines.push("Ctrl-C stops it; `canonry up` goes on where it stood.".to_owned());
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_name_tenant_and_addresses() {
+        let running = Running { nats: "nats://n:1".into(), api: Some("http://a:2".into()) };
+        let tenant: TenantId = "acme".parse().unwrap();
+        let text = how("/h", &tenant, "sha256:ab", &running).join("\n");
+        for wanted in ["req command.acme.founder.ticket.open", "http://a:2/api/v1/tickets"] {
+            assert!(text.contains(wanted), "{text}");
+        }
+    }
+}
