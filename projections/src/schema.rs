@@ -109,7 +109,7 @@ CREATE VIEW agent_metrics AS SELECT
 /// For the connection that writes.
 pub const WRITER: &str = "
 PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA temp_store = MEMORY;
-PRAGMA cache_size = -8192; PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = OFF;";
+PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 8000; PRAGMA busy_timeout = 5000;";
 
 /// For a connection that reads.
 pub const READER: &str = "
