@@ -1,6 +1,10 @@
 //! `canonry serve …`: one service alone, against a running NATS. `canonry up` starts the same
 //! services in one process.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use canonry_api_host::ApiServer;
 use canonry_decider::{Config, Decider};
 use canonry_keystore::KeyStore;
 use canonry_schemas::ids::ActorId;
@@ -10,6 +14,7 @@ use crate::args::Nats;
 use crate::context::{Context, both};
 use crate::failure::Failure;
 use crate::output;
+use crate::upkeep::PROJECTIONS;
 
 /// `canonry serve`.
 #[derive(Debug, Subcommand)]
@@ -18,6 +23,22 @@ use crate::output;
 pub enum Command {
     /// Serve commands: takes over every tenant of the key store that nobody holds
     Decider(DeciderArgs),
+    /// Serve the HTTP API, with a projector and read models of its own
+    Api(ApiArgs),
+}
+
+/// Serve the HTTP API.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+EXAMPLES:
+    canonry serve api --listen 127.0.0.1:8080
+    canonry serve api --nats nats://n1:4222,nats://n2:4222 --listen 0.0.0.0:8080")]
+pub struct ApiArgs {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    nats: Nats,
 }
 
 /// Serve commands.
@@ -53,6 +74,26 @@ pub async fn decider(
     Decider::start(config).await.map_err(Failure::unavailable)
 }
 
+/// Starts the HTTP API in this process.
+///
+/// # Errors
+/// Creds are missing, the server does not answer, or the address is taken.
+pub async fn mount_api(
+    context: &Context,
+    url: &str,
+    keys: KeyStore,
+    listen: SocketAddr,
+) -> Result<ApiServer, Failure> {
+    let config = canonry_api_host::Config {
+        url: url.to_owned(),
+        listen,
+        keys,
+        projections: context.home.join(PROJECTIONS),
+        metrics: Arc::new(String::new),
+    };
+    ApiServer::start(config).await.map_err(Failure::unavailable)
+}
+
 /// Waits for ctrl-c or the signal to terminate.
 ///
 /// # Errors
@@ -79,6 +120,14 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
             output::say(format!("{} serves {url}; ctrl-c stops it", args.name));
             until_stopped().await?;
             decider.stop().await;
+            Ok(())
+        }
+        Command::Api(args) => {
+            let (url, keys) = both(context.nats(args.nats.named()), context.keys())?;
+            let api = mount_api(context, &url, keys, args.listen).await?;
+            output::say(format!("http://{} serves {url}; ctrl-c stops it", api.address()));
+            until_stopped().await?;
+            api.stop().await;
             Ok(())
         }
     }

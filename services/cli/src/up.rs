@@ -1,8 +1,10 @@
 //! `canonry up`: a whole cell in one process. Makes what is not there, starts what does not run,
 //! says how to talk to it, and stops all of it in order on ctrl-c.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use canonry_api_host::ApiServer;
 use canonry_decider::Decider;
 use canonry_provision::server::{Options, Server};
 use canonry_provision::{Cell, CellUser};
@@ -12,7 +14,7 @@ use serde_json::json;
 use crate::args::Nats;
 use crate::context::{Context, DEFAULT_TENANT, Running};
 use crate::failure::{Failure, chain};
-use crate::serve::{decider, until_stopped};
+use crate::serve::{decider, mount_api, until_stopped};
 use crate::tenant::{Person, first_people, found_tenant, identity, write_contexts};
 use crate::{output, progress};
 
@@ -39,6 +41,9 @@ pub struct Args {
     /// Replicas of the streams
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
     replicas: u8,
+    /// Where the HTTP API listens; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
+    listen: SocketAddr,
     #[command(flatten)]
     nats: Nats,
 }
@@ -153,14 +158,22 @@ async fn wait_until_held(decider: &Decider, tenant: &TenantId) -> Result<(), Fai
 pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let nats = args.nats.named();
     let up = Box::pin(start(context, nats, &args.tenant, args.name, args.replicas)).await?;
-    let running = Running { nats: up.url.clone(), api: None };
+    let api = mount_api(context, &up.url, up.cell.key_store().clone(), args.listen).await?;
+    let address = format!("http://{}", api.address());
+    let running = Running { nats: up.url.clone(), api: Some(address) };
     context.set_running(&running)?;
     say_how(context, &args.tenant, &up, &running)?;
     let stopped = until_stopped().await;
     output::say("stopping");
     context.clear_running();
-    up.stop().await;
+    stop(api, up).await;
     stopped
+}
+
+/// First what asks, then what answers.
+async fn stop(api: ApiServer, up: Up) {
+    api.stop().await;
+    up.stop().await;
 }
 
 fn say_how(
