@@ -31,7 +31,7 @@ pub struct Envelope<'a> {
     pub correlationid: Option<&'a str>,
     /// The entity commanded, `<aggregate>/<id>`.
     pub entity: &'a str,
-    /// Further entities that fold this record, sorted, none twice; may be empty.
+    /// Further entities that fold this record; written sorted, none twice; may be empty.
     pub touches: &'a [String],
     /// The holder's epoch.
     pub epoch: u64,
@@ -63,10 +63,10 @@ impl Envelope<'_> {
         format!("ledger.{}.{}.{}", self.tenant, self.aggregate, self.event)
     }
 
-    /// The body's bytes.
+    /// The body's bytes. Whoever signs them first reads them with [`crate::record::parse`]: a
+    /// record that no verifier accepts could never be taken back.
     #[must_use]
     pub fn to_body(&self) -> Vec<u8> {
-        debug_assert!(self.touches.windows(2).all(|pair| pair[0] < pair[1]), "touches are sorted");
         let mut body = Body(Vec::with_capacity(ATTRIBUTES + self.data.len()));
         let version = self.version.to_string();
         body.0.extend_from_slice(b"{\"specversion\":\"1.0\"");
@@ -91,7 +91,10 @@ impl Envelope<'_> {
         body.optional("correlationid", self.correlationid);
         body.text("entity", &[self.entity]);
         if !self.touches.is_empty() {
-            body.text("touches", &[&self.touches.join(" ")]);
+            let mut touches: Vec<_> = self.touches.iter().map(String::as_str).collect();
+            touches.sort_unstable();
+            touches.dedup();
+            body.text("touches", &[&touches.join(" ")]);
         }
         body.text("epoch", &[&self.epoch.to_string()]);
         body.text("position", &[&self.position.to_string()]);
@@ -127,7 +130,7 @@ impl Body {
     }
 
     fn optional(&mut self, name: &str, value: Option<&str>) {
-        if let Some(value) = value {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
             self.text(name, &[value]);
         }
     }

@@ -62,6 +62,7 @@ pub struct KeyRing {
     keyhead: Hash,
     keys: BTreeMap<KeyId, Entry>,
     by_actor: BTreeMap<ActorId, Vec<KeyId>>,
+    record: Option<KeyId>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -118,10 +119,13 @@ fn personal(key: &Key) -> bool {
 
 impl KeyRing {
     const fn empty(tenant: TenantId, keyhead: Hash) -> Self {
-        Self { tenant, keyhead, keys: BTreeMap::new(), by_actor: BTreeMap::new() }
+        Self { tenant, keyhead, keys: BTreeMap::new(), by_actor: BTreeMap::new(), record: None }
     }
 
     fn insert(&mut self, entry: Entry) {
+        if entry.is_current() && entry.may(Use::Record) {
+            self.record = Some(entry.key.id.clone());
+        }
         self.by_actor.entry(entry.key.actor.clone()).or_default().push(entry.key.id.clone());
         self.keys.insert(entry.key.id.clone(), entry);
     }
@@ -166,7 +170,7 @@ impl KeyRing {
     /// The current record key.
     #[must_use]
     pub fn record_key(&self) -> Option<&Entry> {
-        self.keys.values().find(|e| e.is_current() && e.may(Use::Record))
+        self.key(self.record.as_ref()?).filter(|e| e.is_current())
     }
 
     /// The current keys of an actor with this use.

@@ -9,7 +9,7 @@ use canonry_record::verify::{Pins, State};
 use canonry_schemas::time::Time;
 use proptest::prelude::*;
 
-use crate::forge::{Forge, check, push_all};
+use crate::forge::{Forge, check, fact, push_all};
 
 #[test]
 fn a_healthy_ledger_is_whole() {
@@ -80,6 +80,21 @@ fn a_wrong_signature_comes_before_a_later_break() {
     forge.lines.remove(40);
     let broken = check(&forge.export(), &Pins::default()).unwrap_err();
     assert_eq!((broken.position, broken.why.code()), (31, "signature-wrong"));
+}
+
+#[test]
+fn what_is_written_is_in_order_whatever_was_given() {
+    let mut forge = Forge::founded();
+    let mut opened = fact("ticket", "opened", "ticket/tkt_1", serde_json::json!({}));
+    opened.touches = vec!["run/b".into(), "role/a".into(), "run/b".into()];
+    opened.traceparent = Some(String::new());
+    let (_, body) = forge.body(&opened);
+    let record = parse(&body).unwrap();
+    assert_eq!(record.touches.as_deref(), Some("role/a run/b"));
+    assert_eq!(record.traceparent, None);
+    opened.traceparent = None;
+    forge.add(&opened);
+    push_all(&forge.lines).unwrap();
 }
 
 proptest! {
