@@ -1,11 +1,13 @@
 //! The desk: what was asked becomes one decision. Order of the checks: who asks, which intent,
 //! which command, what it says, whether the rules allow it. Nothing here waits or stores.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use canonry_domain::role::Roles;
 use canonry_domain::run::Runs;
 use canonry_domain::ticket::Tickets;
-use canonry_domain::{Approval, Decider as _, Facts};
+use canonry_domain::{Approval, Facts};
 use canonry_record::ring::KeyRing;
 use canonry_record::{Hash, content};
 use canonry_schemas::actor::Refused;
@@ -20,6 +22,7 @@ use canonry_schemas::validate::Commands;
 use canonry_schemas::{actor, json, member, role, run, ticket};
 
 use crate::content_keys::ContentKeys;
+use crate::hosted::{self, OwnFacts};
 use crate::tokens;
 use crate::world::{ContentKey, World};
 
@@ -377,32 +380,48 @@ impl Desk<'_> {
         };
         let role = role_id.as_ref().and_then(|r| Some((r, self.world.role(r.as_str())?)));
         let approval = self.approval(&command)?;
-        let facts = Facts {
+        let timer = who.actor.as_str() == crate::ACTOR && who.via.is_none();
+        if let Command::Member(c) = command {
+            let keys = self.keys_lawful(&c);
+            let facts = Facts {
+                now: self.now,
+                actor: &who.actor,
+                intent: intent.as_str(),
+                parts: &who.parts,
+                works_for: who.works_for.as_ref(),
+                timer,
+                directory: &self.world.directory,
+                keys,
+                approval: None,
+                role,
+                ticket: None,
+            };
+            let event = self.world.directory.decide(&facts, c)?;
+            return Ok((Event::Member(event), vec![format!("tenant/{}", self.tenant)]));
+        }
+        let facts = OwnFacts {
             now: self.now,
-            actor: &who.actor,
-            intent: intent.as_str(),
-            parts: &who.parts,
-            works_for: who.works_for.as_ref(),
-            timer: who.actor.as_str() == crate::ACTOR && who.via.is_none(),
-            directory: &self.world.directory,
-            keys: self.keys_lawful(&command),
-            approval: approval.as_ref(),
-            role,
-            ticket: run_ticket,
+            actor: who.actor.clone(),
+            intent: intent.to_string(),
+            parts: who.parts.clone(),
+            works_for: who.works_for.clone(),
+            timer,
+            directory: Arc::clone(&self.world.directory),
+            approval,
+            role: role.map(|(id, role)| (id.clone(), role.clone())),
+            ticket: run_ticket.cloned(),
         };
         Ok(match command {
-            Command::Member(c) => {
-                let event = self.world.directory.decide(&facts, c)?;
-                (Event::Member(event), vec![format!("tenant/{}", self.tenant)])
-            }
+            Command::Member(_) => return Err(Refusal::UnknownCommand),
             Command::Role(c) => {
-                (Event::Role(Roles::decide(self.world.role(id), &facts, c)?), Vec::new())
+                (Event::Role(hosted::decide::<Roles>(self.world.role(id), facts, c)?), Vec::new())
             }
             Command::Ticket(c) => {
-                (Event::Ticket(Tickets::decide(self.world.ticket(id), &facts, c)?), Vec::new())
+                let ticket = self.world.ticket(id);
+                (Event::Ticket(hosted::decide::<Tickets>(ticket, facts, c)?), Vec::new())
             }
             Command::Run(c) => {
-                let event = Runs::decide(run, &facts, c)?;
+                let event = hosted::decide::<Runs>(run, facts, c)?;
                 let touches = match (&event, ticket_id) {
                     (run::Event::StepRecorded(_), _) | (_, None) => Vec::new(),
                     (_, Some(ticket)) => vec![format!("ticket/{ticket}")],
@@ -424,8 +443,7 @@ impl Desk<'_> {
         }
     }
 
-    fn keys_lawful(&self, command: &Command) -> Result<(), Refusal> {
-        let Command::Member(command) = command else { return Ok(()) };
+    fn keys_lawful(&self, command: &member::Command) -> Result<(), Refusal> {
         let (subject, change) = match command {
             member::Command::Enrol(c) => (&c.actor, c.key_change()),
             member::Command::Remove(c) => (&c.actor, c.key_change()),

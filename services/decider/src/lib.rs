@@ -12,6 +12,7 @@ pub mod desk;
 pub mod draft;
 pub mod found;
 pub mod holder;
+pub mod hosted;
 pub mod intake;
 pub mod keeper;
 pub mod rebuild;

@@ -4,6 +4,7 @@
 //! *Invariant:* two worlds that folded the same records are equal; nothing here reads a clock.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use canonry_domain::directory::Directory;
 use canonry_domain::role::{Role, Roles};
@@ -142,7 +143,7 @@ pub struct World {
     /// Which tenant.
     pub tenant: TenantId,
     /// Members and parts.
-    pub directory: Directory,
+    pub directory: Arc<Directory>,
     /// Intents of the last day.
     pub intents: Intents,
     /// The greatest content key in use.
@@ -157,7 +158,7 @@ impl World {
     pub fn new(tenant: TenantId) -> Self {
         Self {
             tenant,
-            directory: Directory::default(),
+            directory: Arc::default(),
             intents: Intents::default(),
             last_content_key: None,
             slots: HashMap::new(),
@@ -215,11 +216,11 @@ impl World {
             self.slots.entry(r.entity.to_owned()).or_default().content_key = Some(key);
         }
         match r.event {
-            Event::Tenant(tenant::Event::Founded(e)) => self.directory.found(e),
+            Event::Tenant(tenant::Event::Founded(e)) => Arc::make_mut(&mut self.directory).found(e),
             Event::Tenant(tenant::Event::TakenOver(_))
             | Event::Actor(_)
             | Event::Refused { .. } => {}
-            Event::Member(e) => self.directory.evolve(&applied, e),
+            Event::Member(e) => Arc::make_mut(&mut self.directory).evolve(&applied, e),
             Event::Role(e) => {
                 let slot = self.slots.entry(r.entity.to_owned()).or_default();
                 let old = match slot.state.take() {
