@@ -36,7 +36,7 @@ pub struct Desk {
 #[command(after_help = "\
 EXAMPLES:
     canonry approve tkt_01hzy3v7m8q6k4n2r9s5t1w0xa --as approver
-    canonry tickets list --approval asked")]
+    canonry tickets list --filter approval=asked")]
 pub struct Approve {
     #[command(flatten)]
     desk: Desk,

@@ -8,7 +8,7 @@ use crate::context::DEFAULT_TENANT;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Nats {
     /// Address of NATS; without it, the server that `canonry up` runs
-    #[arg(long = "nats", env = "CANONRY_NATS", value_name = "URL")]
+    #[arg(id = "nats", long = "nats", env = "CANONRY_NATS", value_name = "URL")]
     pub url: Option<String>,
 }
 
@@ -24,7 +24,7 @@ impl Nats {
 #[derive(Debug, Clone, clap::Args)]
 pub struct Api {
     /// Address of the HTTP API; without it, the one that `canonry up` runs
-    #[arg(long = "api", env = "CANONRY_API", value_name = "URL")]
+    #[arg(id = "api", long = "api", env = "CANONRY_API", value_name = "URL")]
     pub url: Option<String>,
 }
 

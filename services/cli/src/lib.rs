@@ -39,7 +39,6 @@ Exit codes: 0 done; 1 refused, broken or not found; 2 wrong command line; 3 a le
 but its founder was not pinned; 64 wrong configuration; 69 a server does not answer.
 
 EXAMPLES:
-    canonry demo
     canonry up
     canonry submit ticket open '{\"title\":\"Printer on fire\"}'
     canonry ledger verify --of acme"
@@ -125,6 +124,18 @@ pub fn main() -> ExitCode {
     let done = runtime.block_on(Box::pin(dispatch(&context, cli.command)));
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     end(done)
+}
+
+/// Runs one command line in this process, without logging and exit codes of its own.
+///
+/// # Errors
+/// As the command; a line that does not parse is a usage failure.
+pub async fn run<W: Into<std::ffi::OsString> + Clone>(
+    words: impl IntoIterator<Item = W>,
+) -> Result<(), Failure> {
+    let cli = Cli::try_parse_from(words).map_err(Failure::usage)?;
+    let context = Context { home: cli.home, json: cli.json };
+    Box::pin(dispatch(&context, cli.command)).await
 }
 
 fn end(done: Result<(), Failure>) -> ExitCode {

@@ -79,6 +79,7 @@ pub struct Sign {
 It suffices for reads and ordinary writes; founder-only commands need `canonry sign`.
 
 EXAMPLES:
+    canonry token --as operator --minutes 60
     curl -H \"Authorization: Bearer $(canonry token --as operator)\" $CANONRY_API/api/v1/tickets")]
 pub struct Token {
     #[command(flatten)]
