@@ -10,7 +10,7 @@ async fn ends(home: &str, line: &[&str]) -> u8 {
     match run(words).await {
         Ok(()) => 0,
         Err(failure) => {
-            println!("{line:?}: {} {}", failure.exit, failure.message);
+            eprintln!("{line:?}: {} {}", failure.exit, failure.message);
             failure.exit
         }
     }
