@@ -15,7 +15,7 @@ use crate::seal::{signature_message, verify_strict};
 use crate::verify::Break;
 
 /// Signatures that are decided together at the most.
-const BATCH: usize = 1_024;
+pub const BATCH: usize = 1_024;
 
 /// A signature that the chain stage has yet to see verified.
 pub struct Debt {

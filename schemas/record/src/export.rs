@@ -106,7 +106,7 @@ pub mod decimal_text {
     /// Anything else.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
         let text = String::deserialize(from)?;
-        crate::record::decimal(&text).ok_or_else(|| D::Error::custom("not a decimal string"))
+        crate::grammar::decimal(&text).ok_or_else(|| D::Error::custom("not a decimal string"))
     }
 }
 

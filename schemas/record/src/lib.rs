@@ -6,10 +6,12 @@
 //! [`envelope`] to write, [`verify`] to check.
 
 pub mod content;
+mod crew;
 mod debt;
 pub mod encoding;
 pub mod envelope;
 pub mod export;
+mod grammar;
 pub mod hash;
 pub mod jws;
 mod key_error;

@@ -3,17 +3,15 @@
 
 use std::borrow::Cow;
 
-use canonry_schemas::ids::{ActorId, IntentId, TenantId};
 use canonry_schemas::time::Time;
 
-use crate::encoding::unhex32;
+use crate::grammar::{
+    decimal, entity, split_subject, token, touches, traceparent, ulid, version_of, visible,
+};
 use crate::hash::Hash;
 pub use crate::scan::NotStrict;
 use crate::scan::{Member, members};
 use crate::stamp;
-
-/// Longest id and correlation id.
-pub const ID_CHARS: usize = 64;
 
 /// A record's body, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,51 +89,67 @@ pub enum NotARecord {
     Attribute(String),
 }
 
-const NAMES: [&str; 21] = [
-    "specversion",
-    "id",
-    "source",
-    "type",
-    "subject",
-    "time",
-    "datacontenttype",
-    "dataschema",
-    "traceparent",
-    "tenant",
-    "workspace",
-    "actor",
-    "via",
-    "authdigest",
-    "intentid",
-    "intentdigest",
-    "correlationid",
-    "entity",
-    "touches",
-    "epoch",
-    "position",
-];
+macro_rules! attributes {
+    ($($name:ident = $text:literal),* $(,)?) => {
+        /// An attribute whose value is a string.
+        #[derive(Clone, Copy)]
+        enum Name { $($name),* }
 
-/// The attributes as they were found, by their place in [`NAMES`].
+        impl Name {
+            const COUNT: usize = [$($text),*].len();
+            const TEXTS: [&str; Self::COUNT] = [$($text),*];
+
+            fn of(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+attributes! {
+    Specversion = "specversion",
+    Id = "id",
+    Source = "source",
+    Type = "type",
+    Subject = "subject",
+    Time = "time",
+    Datacontenttype = "datacontenttype",
+    Dataschema = "dataschema",
+    Traceparent = "traceparent",
+    Tenant = "tenant",
+    Workspace = "workspace",
+    Actor = "actor",
+    Via = "via",
+    Authdigest = "authdigest",
+    Intentid = "intentid",
+    Intentdigest = "intentdigest",
+    Correlationid = "correlationid",
+    Entity = "entity",
+    Touches = "touches",
+    Epoch = "epoch",
+    Position = "position",
+    Prevhash = "prevhash",
+}
+
+/// The attributes as they were found.
 struct Found<'a> {
-    texts: [Option<Cow<'a, str>>; NAMES.len()],
-    prevhash: Option<Cow<'a, str>>,
+    texts: [Option<Cow<'a, str>>; Name::COUNT],
     data: Option<(&'a str, bool)>,
     wrong: Option<String>,
 }
 
-fn bad(name: &str) -> NotARecord {
-    NotARecord::Attribute(name.to_owned())
+fn bad(name: Name) -> NotARecord {
+    NotARecord::Attribute(Name::TEXTS[name as usize].to_owned())
 }
 
 impl<'a> Found<'a> {
-    fn take(&mut self, name: &str) -> Option<Cow<'a, str>> {
-        let place = NAMES.iter().position(|n| *n == name)?;
-        self.texts[place].take()
+    fn take(&mut self, name: Name) -> Option<Cow<'a, str>> {
+        self.texts[name as usize].take()
     }
 
     fn need(
         &mut self,
-        name: &str,
+        name: Name,
         ok: impl FnOnce(&str) -> bool,
     ) -> Result<Cow<'a, str>, NotARecord> {
         self.take(name).filter(|text| ok(text)).ok_or_else(|| bad(name))
@@ -143,7 +157,7 @@ impl<'a> Found<'a> {
 
     fn may(
         &mut self,
-        name: &str,
+        name: Name,
         ok: impl FnOnce(&str) -> bool,
     ) -> Result<Option<Cow<'a, str>>, NotARecord> {
         match self.take(name) {
@@ -152,64 +166,13 @@ impl<'a> Found<'a> {
         }
     }
 
-    fn hash(&mut self, name: &str) -> Result<Option<Hash>, NotARecord> {
+    fn hash(&mut self, name: Name) -> Result<Option<Hash>, NotARecord> {
         self.take(name).map(|text| text.parse().map_err(|_| bad(name))).transpose()
     }
 
-    fn number(&mut self, name: &str) -> Result<u64, NotARecord> {
+    fn number(&mut self, name: Name) -> Result<u64, NotARecord> {
         self.take(name).and_then(|text| decimal(&text)).ok_or_else(|| bad(name))
     }
-}
-
-/// An unsigned number in its only decimal form.
-pub(crate) fn decimal(text: &str) -> Option<u64> {
-    let plain = !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
-    (plain && (text == "0" || !text.starts_with('0'))).then(|| text.parse().ok())?
-}
-
-fn visible(text: &str) -> bool {
-    (1..=ID_CHARS).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_graphic())
-}
-
-fn token(text: &str) -> bool {
-    text.parse::<ActorId>().is_ok()
-}
-
-fn word(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|c| c.is_ascii_lowercase() || c == b'-')
-}
-
-/// `<aggregate>/<id>`.
-fn entity(text: &str) -> bool {
-    text.split_once('/').is_some_and(|(aggregate, id)| word(aggregate) && token(id))
-}
-
-fn touches(text: &str) -> bool {
-    let mut before = "";
-    text.split(' ').all(|one| entity(one) && std::mem::replace(&mut before, one) < one)
-}
-
-fn traceparent(text: &str) -> bool {
-    text.len() == 55
-        && text.bytes().enumerate().all(|(n, c)| match n {
-            2 | 35 | 52 => c == b'-',
-            _ => matches!(c, b'0'..=b'9' | b'a'..=b'f'),
-        })
-}
-
-/// The tenant, aggregate and event of a ledger subject.
-fn split_subject(subject: &str) -> Option<(&str, &str, &str)> {
-    let mut tokens = subject.strip_prefix("ledger.")?.split('.');
-    let (tenant, aggregate, event) = (tokens.next()?, tokens.next()?, tokens.next()?);
-    let plain = word(aggregate) && word(event) && tokens.next().is_none();
-    (plain && tenant.parse::<TenantId>().is_ok()).then_some((tenant, aggregate, event))
-}
-
-/// The version of a type `canonry.<aggregate>.<event>.v<n>`, which must be of this subject.
-fn version_of(kind: &str, aggregate: &str, event: &str) -> Option<u32> {
-    let rest = kind.strip_prefix("canonry.")?.strip_prefix(aggregate)?.strip_prefix('.')?;
-    let version = decimal(rest.strip_prefix(event)?.strip_prefix(".v")?)?;
-    u32::try_from(version).ok().filter(|v| *v > 0)
 }
 
 /// Reads a body.
@@ -219,15 +182,11 @@ fn version_of(kind: &str, aggregate: &str, event: &str) -> Option<u32> {
 /// or the others.
 pub fn parse(body: &[u8]) -> Result<Record<'_>, NotARecord> {
     let text = std::str::from_utf8(body).map_err(|_| NotARecord::Utf8)?;
-    let mut found = Found { texts: Default::default(), prevhash: None, data: None, wrong: None };
-    members(text, &["keys", "revoked"], |name, member| match (name, member) {
-        ("data", Member::Object { raw, named }) => found.data = Some((raw, named)),
-        ("prevhash", Member::Text(text)) => found.prevhash = Some(text),
-        (name, Member::Text(text)) => match NAMES.iter().position(|n| *n == name) {
-            Some(place) => found.texts[place] = Some(text),
-            None => found.wrong = Some(name.to_owned()),
-        },
-        (name, _) => found.wrong = Some(name.to_owned()),
+    let mut found = Found { texts: [const { None }; Name::COUNT], data: None, wrong: None };
+    members(text, &["keys", "revoked"], |name, member| match (Name::of(name), member) {
+        (Some(name), Member::Text(text)) => found.texts[name as usize] = Some(text),
+        (None, Member::Object { raw, named }) if name == "data" => found.data = Some((raw, named)),
+        _ => found.wrong = Some(name.to_owned()),
     })?;
     if let Some(name) = found.wrong {
         return Err(NotARecord::Attribute(name));
@@ -236,53 +195,51 @@ pub fn parse(body: &[u8]) -> Result<Record<'_>, NotARecord> {
 }
 
 fn assemble(mut found: Found<'_>) -> Result<Record<'_>, NotARecord> {
-    found.need("specversion", |t| t == "1.0")?;
-    found.need("datacontenttype", |t| t == "application/json")?;
-    let subject = found.need("subject", |t| split_subject(t).is_some())?;
-    let (tenant, aggregate, event) = split_subject(&subject).ok_or_else(|| bad("subject"))?;
+    found.need(Name::Specversion, |t| t == "1.0")?;
+    found.need(Name::Datacontenttype, |t| t == "application/json")?;
+    let subject = found.need(Name::Subject, |t| split_subject(t).is_some())?;
+    let (tenant, aggregate, event) = split_subject(&subject).ok_or_else(|| bad(Name::Subject))?;
     let (aggregate, event) = (aggregate.to_owned(), event.to_owned());
-    let source = found.need("source", |t| t.strip_prefix("canonry/") == Some(tenant))?;
-    drop(source);
-    let tenant = found.need("tenant", |t| t == tenant)?;
-    let kind = found.need("type", |_| true)?;
-    let version = version_of(&kind, &aggregate, &event).ok_or_else(|| bad("type"))?;
-    found.need("dataschema", |t| {
+    found.need(Name::Source, |t| t.strip_prefix("canonry/") == Some(tenant))?;
+    let tenant = found.need(Name::Tenant, |t| t == tenant)?;
+    let kind = found.need(Name::Type, |_| true)?;
+    let version = version_of(&kind, &aggregate, &event).ok_or_else(|| bad(Name::Type))?;
+    found.need(Name::Dataschema, |t| {
         let name = t.strip_prefix("schemas/records/").and_then(|t| t.strip_suffix(".json"));
         name.is_some() && name == kind.strip_prefix("canonry.")
     })?;
-    let intentid = found.may("intentid", |t| t.parse::<IntentId>().is_ok())?;
-    let intentdigest = found.hash("intentdigest")?;
+    let intentid = found.may(Name::Intentid, ulid)?;
+    let intentdigest = found.hash(Name::Intentdigest)?;
     if intentdigest.is_some() && intentid.is_none() {
-        return Err(bad("intentid"));
+        return Err(bad(Name::Intentid));
     }
-    let prevhash =
-        found.prevhash.take().and_then(|t| unhex32(&t)).ok_or_else(|| bad("prevhash"))?;
-    let time = found.need("time", |_| true)?;
-    let (data, has_keys) = found.data.ok_or_else(|| bad("data"))?;
+    let prevhash = found.hash(Name::Prevhash)?.ok_or_else(|| bad(Name::Prevhash))?;
+    let time = found.need(Name::Time, |_| true)?;
+    let (data, has_keys) = found.data.ok_or_else(|| NotARecord::Attribute("data".to_owned()))?;
     Ok(Record {
-        id: found.need("id", visible)?,
+        id: found.need(Name::Id, visible)?,
         tenant,
         aggregate,
         event,
         version,
-        time: stamp::parse(&time).ok_or_else(|| bad("time"))?,
-        traceparent: found.may("traceparent", traceparent)?,
-        workspace: found.may("workspace", token)?,
-        actor: found.need("actor", token)?,
-        via: found.may("via", token)?,
-        authdigest: found.hash("authdigest")?,
+        time: stamp::parse(&time).ok_or_else(|| bad(Name::Time))?,
+        traceparent: found.may(Name::Traceparent, traceparent)?,
+        workspace: found.may(Name::Workspace, token)?,
+        actor: found.need(Name::Actor, token)?,
+        via: found.may(Name::Via, token)?,
+        authdigest: found.hash(Name::Authdigest)?,
         intentid,
         intentdigest,
-        correlationid: found.may("correlationid", visible)?,
-        entity: found.need("entity", entity)?,
-        touches: found.may("touches", touches)?,
-        epoch: found.number("epoch")?,
+        correlationid: found.may(Name::Correlationid, visible)?,
+        entity: found.need(Name::Entity, entity)?,
+        touches: found.may(Name::Touches, touches)?,
+        epoch: found.number(Name::Epoch)?,
         position: found
-            .number("position")
+            .number(Name::Position)
             .ok()
             .filter(|p| *p > 0)
-            .ok_or_else(|| bad("position"))?,
-        prevhash: Hash(prevhash),
+            .ok_or_else(|| bad(Name::Position))?,
+        prevhash,
         data,
         has_keys,
         subject,

@@ -17,7 +17,7 @@ pub struct NotStrict {
 }
 
 /// Keys of one object that are compared pair by pair; more are sorted.
-const FEW_KEYS: usize = 16;
+const FEW_KEYS: usize = 32;
 
 /// A place in a text.
 pub struct Scanner<'a> {
@@ -65,6 +65,7 @@ impl<'a> Scanner<'a> {
         self.expect(b'"', "expected a string")?;
         let start = self.at;
         let bytes = self.text.as_bytes();
+        self.at += plain(&bytes[start..]);
         loop {
             match bytes.get(self.at) {
                 Some(b'"') => {
@@ -175,7 +176,7 @@ impl<'a> Scanner<'a> {
             self.at += 1;
             return Ok(());
         }
-        let mut keys: Vec<Cow<'a, str>> = Vec::new();
+        let mut keys: Vec<Cow<'a, str>> = Vec::with_capacity(8);
         loop {
             let key = self.string()?;
             self.expect(b':', "expected :")?;
@@ -192,6 +193,27 @@ impl<'a> Scanner<'a> {
             }
         }
     }
+}
+
+/// How many bytes from the start certainly need no care within a string, in steps of eight.
+fn plain(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const TOPS: u64 = ONES << 7;
+    // The top bit of a byte is set where the byte is below `n`; bytes above 0x7f may set it too
+    // when a lower one does, which only ends the fast way early.
+    let below = |x: u64, n: u64| x.wrapping_sub(ONES * n) & !x & TOPS;
+    let equals = |x: u64, c: u8| below(x ^ (ONES * u64::from(c)), 1);
+    let mut at = 0;
+    for eight in bytes.chunks_exact(8) {
+        let x = u64::from_le_bytes([
+            eight[0], eight[1], eight[2], eight[3], eight[4], eight[5], eight[6], eight[7],
+        ]);
+        if below(x, 0x20) | equals(x, b'"') | equals(x, b'\\') != 0 {
+            break;
+        }
+        at += 8;
+    }
+    at
 }
 
 fn unique(mut keys: Vec<Cow<'_, str>>) -> bool {

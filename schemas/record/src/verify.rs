@@ -1,8 +1,8 @@
 //! The chain verifier: bytes and public keys in, a summary or a break out. It holds no clock and
 //! does no IO; projectors and holders carry its [`State`] in their snapshots.
 //!
-//! Three stages, so that a caller with two cores can use both: [`crate::read::read`] (no state),
-//! the chain (in order, cheap), and the signatures (no state). [`Verifier::push`] does all three
+//! Three stages: [`crate::read::read`] (no state), the chain (in order, cheap), and the signatures
+//! (no state, and most of the work), which further threads can take. [`Verifier::push`] does all three
 //! for one line and decides the signature alone; [`Verifier::push_batch`] decides many together
 //! and falls back to single decisions to find the culprit.
 //!
@@ -14,7 +14,8 @@ use canonry_schemas::time::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::debt::{Debt, alone, together};
+use crate::crew::Crew;
+use crate::debt::{Debt, alone};
 use crate::export::{HeadLine, verify_head};
 use crate::hash::Hash;
 use crate::read::read;
@@ -163,24 +164,28 @@ impl Verifier {
     /// # Errors
     /// The ledger is broken; every later call answers the same.
     pub fn push_parallel(&mut self, lines: &[Line<'_>], threads: usize) -> Result<(), Break> {
+        let mut crew = self.crew(threads);
+        let linked = lines.iter().try_for_each(|line| self.owe(line, &mut crew));
+        self.close(crew, linked)
+    }
+
+    /// Threads for signatures, in this verifier's manner.
+    pub(crate) fn crew(&self, threads: usize) -> Crew {
+        Crew::new(threads, self.strict)
+    }
+
+    /// Chains the next record and leaves its signature to the crew.
+    pub(crate) fn owe(&mut self, line: &Line<'_>, crew: &mut Crew) -> Result<(), Break> {
         self.guard()?;
-        let reads = spread(lines, threads, |part| part.iter().map(read).collect::<Vec<_>>());
-        let mut debts = Vec::with_capacity(lines.len());
-        let mut done = Ok(());
-        for (line, read) in lines.iter().zip(reads.into_iter().flatten()) {
-            match self.link(line, read) {
-                Ok(debt) => debts.push(debt),
-                Err(broken) => {
-                    done = Err(broken);
-                    break;
-                }
-            }
-        }
-        let strict = self.strict;
-        // A wrong signature lies before the place where the chain stopped: it is the first break.
-        let signed: Result<(), Break> =
-            spread(&debts, threads, |part| together(part, strict)).into_iter().collect();
-        self.settle(signed.and(done))
+        let debt = self.link(line, read(line))?;
+        crew.owe(debt)
+    }
+
+    /// Waits for the crew. A wrong signature lies before the place where the chain stopped, so
+    /// it is the first break.
+    pub(crate) fn close(&mut self, crew: Crew, linked: Result<(), Break>) -> Result<(), Break> {
+        let done = self.guard().and(crew.settle()).and(linked);
+        self.settle(done)
     }
 
     fn guard(&self) -> Result<(), Break> {
@@ -276,27 +281,6 @@ impl Verifier {
             pinned: self.pins.tenant_hash.is_some(),
         })
     }
-}
-
-/// Runs `work` over parts of a slice, one part a thread; the answers are in order.
-pub(crate) fn spread<'a, T: Sync, R: Send>(
-    all: &'a [T],
-    threads: usize,
-    work: impl Fn(&'a [T]) -> R + Sync,
-) -> Vec<R> {
-    let part = all.len().div_ceil(threads.max(1)).max(1);
-    if part >= all.len() {
-        return vec![work(all)];
-    }
-    std::thread::scope(|scope| {
-        let work = &work;
-        let running: Vec<_> =
-            all.chunks(part).map(|chunk| scope.spawn(move || work(chunk))).collect();
-        running
-            .into_iter()
-            .map(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    })
 }
 
 /// Record 1: `tenant.founded`, epoch 0, which brings the keys that it is signed with.

@@ -3,29 +3,25 @@
 
 use canonry_schemas::subject::parse_ledger;
 
+use crate::crew::Crew;
 use crate::export::{Entry, HeadLine, OwnedLine, parse_line};
-use crate::verify::{Break, Pins, Summary, Verifier, Why, spread};
-
-/// Lines that are held before they are verified together, per thread.
-const CHUNK: usize = 1_024;
+use crate::verify::{Break, Pins, Summary, Verifier, Why};
 
 /// Verifies an export of one tenant, whose name it takes from the first line.
-#[derive(Debug)]
 pub struct Whole {
     pins: Pins,
     threads: usize,
     strict: bool,
-    verifier: Option<Verifier>,
-    waiting: Vec<String>,
+    running: Option<(Verifier, Crew)>,
     head: Option<HeadLine>,
+    broken: Option<Break>,
 }
 
 impl Whole {
-    /// On up to this many threads.
+    /// On up to this many threads, the caller's included.
     #[must_use]
     pub const fn new(pins: Pins, threads: usize) -> Self {
-        let threads = if threads == 0 { 1 } else { threads };
-        Self { pins, threads, strict: false, verifier: None, waiting: Vec::new(), head: None }
+        Self { pins, threads, strict: false, running: None, head: None, broken: None }
     }
 
     /// Decides every signature alone.
@@ -35,56 +31,57 @@ impl Whole {
         self
     }
 
-    /// Position of the last record that was verified.
+    /// Position of the last record that was read; its signature may still be under way.
     #[must_use]
     pub fn position(&self) -> u64 {
-        self.verifier.as_ref().map_or(0, Verifier::position)
+        self.running.as_ref().map_or(0, |(verifier, _)| verifier.position())
     }
 
-    /// Takes the next line, without its line break. Lines are verified together, so a break may
-    /// be told some lines later.
+    /// Takes the next line, without its line break. Signatures are verified together, so a break
+    /// may be told some lines later.
     ///
     /// # Errors
-    /// The export is broken.
-    pub fn push(&mut self, line: String) -> Result<(), Break> {
-        self.waiting.push(line);
-        if self.waiting.len() >= CHUNK * self.threads { self.flush() } else { Ok(()) }
+    /// The export is broken; every later call answers the same.
+    pub fn push(&mut self, line: impl AsRef<str>) -> Result<(), Break> {
+        if let Some(broken) = &self.broken {
+            return Err(broken.clone());
+        }
+        let taken = match parse_line(line.as_ref()) {
+            Ok(Entry::Record(line)) if self.head.is_none() => self.record(&line),
+            Ok(Entry::Head(line)) if self.head.is_none() => {
+                self.head = Some(line);
+                Ok(())
+            }
+            other => self.refuse(other.err().unwrap_or(Why::NotALine)),
+        };
+        let Err(broken) = taken else { return Ok(()) };
+        // What the crew still holds lies before the line that stopped us.
+        let broken = match self.running.take() {
+            Some((mut verifier, crew)) => {
+                verifier.close(crew, Err(broken.clone())).err().unwrap_or(broken)
+            }
+            None => broken,
+        };
+        self.broken = Some(broken.clone());
+        Err(broken)
     }
 
-    fn broken<T>(&self, why: Why) -> Result<T, Break> {
+    fn refuse<T>(&self, why: Why) -> Result<T, Break> {
         Err(Break { position: self.position() + 1, why })
     }
 
-    fn flush(&mut self) -> Result<(), Break> {
-        let lines = std::mem::take(&mut self.waiting);
-        let parse = |part: &[String]| part.iter().map(|line| parse_line(line)).collect::<Vec<_>>();
-        let mut records = Vec::with_capacity(lines.len());
-        let mut parsed = spread(&lines, self.threads, parse).into_iter().flatten();
-        for entry in parsed.by_ref() {
-            match entry {
-                Ok(Entry::Record(line)) if self.head.is_none() => records.push(line),
-                Ok(Entry::Head(line)) if self.head.is_none() => self.head = Some(line),
-                other => {
-                    self.verify(&records)?;
-                    return self.broken(other.err().unwrap_or(Why::NotALine));
-                }
-            }
-        }
-        self.verify(&records)
-    }
-
-    fn verify(&mut self, records: &[OwnedLine]) -> Result<(), Break> {
-        let Some(first) = records.first() else { return Ok(()) };
-        if self.verifier.is_none() {
-            let Some((tenant, _, _)) = parse_ledger(&first.subject) else {
-                return self.broken(Why::Subject);
+    fn record(&mut self, line: &OwnedLine) -> Result<(), Break> {
+        if self.running.is_none() {
+            let Some((tenant, _, _)) = parse_ledger(&line.subject) else {
+                return self.refuse(Why::Subject);
             };
             let verifier = Verifier::new(tenant, self.pins.clone());
-            self.verifier = Some(if self.strict { verifier.strict() } else { verifier });
+            let verifier = if self.strict { verifier.strict() } else { verifier };
+            let crew = verifier.crew(self.threads);
+            self.running = Some((verifier, crew));
         }
-        let lines: Vec<_> = records.iter().map(OwnedLine::line).collect();
-        let threads = self.threads;
-        self.verifier.as_mut().map_or(Ok(()), |verifier| verifier.push_parallel(&lines, threads))
+        let running = self.running.as_mut();
+        running.map_or(Ok(()), |(verifier, crew)| verifier.owe(&line.line(), crew))
     }
 
     /// The answer, after the last line.
@@ -92,10 +89,13 @@ impl Whole {
     /// # Errors
     /// The export is broken or not whole.
     pub fn finish(mut self) -> Result<Summary, Break> {
-        self.flush()?;
-        match &self.verifier {
-            Some(verifier) => verifier.finish(self.head.as_ref()),
-            None => self.broken(Why::NotFounded),
+        if let Some(broken) = self.broken {
+            return Err(broken);
         }
+        let Some((mut verifier, crew)) = self.running.take() else {
+            return self.refuse(Why::NotFounded);
+        };
+        verifier.close(crew, Ok(()))?;
+        verifier.finish(self.head.as_ref())
     }
 }

@@ -6,6 +6,7 @@ mod approve;
 mod args;
 pub mod client;
 pub mod context;
+mod demo;
 mod failure;
 pub mod http;
 mod ledger;
@@ -58,6 +59,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the main job on a server of its own, and print what was measured
+    Demo(demo::Args),
     /// Start everything on this machine; the first time, make it
     Up(up::Args),
     /// Start one service alone
@@ -151,6 +154,7 @@ fn end(done: Result<(), Failure>) -> ExitCode {
 async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
     use read::Kind;
     match command {
+        Command::Demo(args) => Box::pin(demo::run(args, context.json)).await,
         Command::Up(args) => Box::pin(up::run(context, args)).await,
         Command::Serve(command) => Box::pin(serve::run(context, command)).await,
         Command::Tenant(command) => Box::pin(tenant::run(context, command)).await,

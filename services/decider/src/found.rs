@@ -150,7 +150,11 @@ pub async fn found(
     let keeper =
         Keeper::open(&committer, tenant, kek.as_bytes(), Signer::new(checkpoint.key.clone())).await;
     let keeper = keeper.map_err(|e| format!("{e:?}"))?;
+    for connection in [&sys.0, &streams.0] {
+        connection.close().await;
+    }
     keeper.write_head(tenant, &Head { position: 1, hash: sealed.hash, time, epoch: 0 }).await;
+    committer.close().await;
     Ok(Founding { identity: sealed.hash })
 }
 

@@ -225,9 +225,10 @@ where
     Ok(event.0)
 }
 
-/// The value of a future that never waits.
+/// The value of a future that never waits. Unconstrained, because inside a task that has used up
+/// its budget even a free lock of tokio would ask to wait.
 fn ready<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+    match pin!(tokio::task::unconstrained(future)).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
         Poll::Pending => unreachable!("a pure decision waits for nothing"),
     }

@@ -154,6 +154,9 @@ impl Decider {
     pub async fn stop(self) {
         let _ = self.shop.stop.send(true);
         let _ = self.task.await;
+        for connection in [&self.shop.committer, &self.shop.intake, &self.shop.responder] {
+            connection.close().await;
+        }
     }
 }
 

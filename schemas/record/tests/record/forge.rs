@@ -226,7 +226,7 @@ impl Forge {
 /// What an export says, on one thread and two, together and alone; all must agree.
 pub fn check(text: &str, pins: &Pins) -> Result<Summary, Break> {
     let whole = |mut whole: Whole| {
-        text.lines().try_for_each(|line| whole.push(line.to_owned()))?;
+        text.lines().try_for_each(|line| whole.push(line))?;
         whole.finish()
     };
     let alone = whole(Whole::new(pins.clone(), 1).strict());

@@ -100,7 +100,7 @@ fn verify_file(
         }
         // What is no UTF-8 is no line; the verifier says at which position.
         let line = String::from_utf8_lossy(&text).into_owned();
-        if let Err(broken) = whole.push(line) {
+        if let Err(broken) = whole.push(&line) {
             return Ok((whole.position(), Err(broken)));
         }
     }
