@@ -91,10 +91,10 @@ impl Metrics {
         registry.register(names::COMMIT_SECONDS, help, commit_seconds.clone());
         // Shown from the start, so that a rate over the first one is seen.
         for kind in [Kind::Fact, Kind::Refusal] {
-            records.get_or_create(&[("kind", kind.label())]);
+            records.get_or_create(&[("kind", kind.label())]).inc_by(0);
         }
         for way in [Way::Plain, Way::Batch] {
-            commits.get_or_create(&[("way", way.label())]);
+            commits.get_or_create(&[("way", way.label())]).inc_by(0);
         }
         Self { registry: Arc::new(registry), records, commits, unrecorded, commit_seconds }
     }

@@ -62,7 +62,7 @@ pub fn init(service: &'static str) -> Guard {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_filter(filter);
-    let (provider, failed) = match wanted(|name| var(name)).then(|| provider(service)) {
+    let (provider, failed) = match wanted(var).then(|| provider(service)) {
         None => (None, None),
         Some(Ok(provider)) => (Some(provider), None),
         Some(Err(error)) => (None, Some(error)),

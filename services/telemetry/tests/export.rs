@@ -1,5 +1,6 @@
 //! Spans arrive at a collector, sent by a process of its own: the environment is the interface,
 //! and a test must not change its own.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
