@@ -16,7 +16,7 @@ pub struct NotStrict {
     pub what: &'static str,
 }
 
-/// Keys of one object that are compared pair by pair; more are sorted.
+/// Keys of one object that are compared as they come; more are sorted.
 const FEW_KEYS: usize = 32;
 
 /// A place in a text.
@@ -176,11 +176,18 @@ impl<'a> Scanner<'a> {
             self.at += 1;
             return Ok(());
         }
-        let mut keys: Vec<Cow<'a, str>> = Vec::with_capacity(8);
+        let (mut keys, mut marks) = (Vec::<Cow<'a, str>>::with_capacity(8), 0);
         loop {
             let key = self.string()?;
             self.expect(b':', "expected :")?;
             member(&key, self, room)?;
+            if keys.len() < FEW_KEYS {
+                let bit = mark(&key);
+                if marks & bit != 0 && keys.contains(&key) {
+                    return self.fail("a key stands twice");
+                }
+                marks |= bit;
+            }
             keys.push(key);
             self.space();
             match self.peek() {
@@ -216,9 +223,17 @@ fn plain(bytes: &[u8]) -> usize {
     at
 }
 
+/// One bit for a key: two keys with different bits differ.
+fn mark(key: &str) -> u128 {
+    let key = key.as_bytes();
+    let ends = key.first().map_or(0, |c| c.wrapping_mul(37)) ^ key.last().map_or(0, |c| c << 1);
+    1 << ((ends ^ key.len() as u8) & 127)
+}
+
+/// Whether no key stands twice; the first few were compared as they came.
 fn unique(mut keys: Vec<Cow<'_, str>>) -> bool {
     if keys.len() <= FEW_KEYS {
-        return keys.iter().enumerate().all(|(n, key)| !keys[..n].contains(key));
+        return true;
     }
     keys.sort_unstable();
     keys.windows(2).all(|pair| pair[0] != pair[1])
