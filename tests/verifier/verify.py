@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Verifies an export of a Canonry ledger; written from docs/record-format.md alone.
+"""Verifies an export of a Canonry ledger by docs/record-format.md; shares no code with Canonry.
 Needs `cryptography`. Exit: 0 whole and pinned, 3 consistent but founder not pinned, 1 broken, 2 usage."""
 import argparse, base64, datetime, hashlib, json, re, sys
 from cryptography.exceptions import InvalidSignature
