@@ -131,7 +131,6 @@ pub(crate) fn wire_len(map: &HeaderMap) -> usize {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod tests {
     use super::*;
 
