@@ -10,7 +10,6 @@ mod demo;
 mod failure;
 pub mod http;
 mod ledger;
-mod logging;
 mod member;
 pub mod output;
 mod progress;
@@ -118,7 +117,8 @@ pub fn main() -> ExitCode {
         return end(Err(Failure::config(wrong.join("\n"))));
     }
     let cli = Cli::parse();
-    logging::init();
+    // Until the end, so that the last spans leave.
+    let _telemetry = canonry_telemetry::init("canonry");
     let context = Context { home: cli.home, json: cli.json };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -8,6 +8,7 @@ use canonry_api_host::ApiServer;
 use canonry_decider::{Config, Decider};
 use canonry_keystore::KeyStore;
 use canonry_schemas::ids::ActorId;
+use canonry_telemetry::Metrics;
 use clap::Subcommand;
 
 use crate::args::Nats;
@@ -70,7 +71,7 @@ pub async fn decider(
     name: ActorId,
     replicas: u8,
 ) -> Result<Decider, Failure> {
-    let config = Config { url: url.to_owned(), name, keys, replicas };
+    let config = Config { url: url.to_owned(), name, keys, replicas, metrics: metrics() };
     Decider::start(config).await.map_err(Failure::unavailable)
 }
 
@@ -89,7 +90,7 @@ pub async fn mount_api(
         listen,
         keys,
         projections: context.home.join(PROJECTIONS),
-        metrics: Arc::new(String::new),
+        metrics: Arc::new(|| metrics().encode()),
     };
     ApiServer::start(config).await.map_err(Failure::unavailable)
 }
@@ -131,4 +132,10 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+/// What this process counts, one set for all its services.
+fn metrics() -> Metrics {
+    static METRICS: std::sync::OnceLock<Metrics> = std::sync::OnceLock::new();
+    METRICS.get_or_init(Metrics::new).clone()
 }

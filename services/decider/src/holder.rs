@@ -17,14 +17,15 @@ use canonry_schemas::answer::Answer;
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::{ActorId, TenantId, generated};
 use canonry_schemas::limits::{
-    BATCH_RECORDS, COMMANDS_WAITING, HEAD_EVERY, RECORDS_AHEAD, REFUSAL_COST, TENANT_BYTES,
-    THROTTLE_SUMMARY, TIMER_EVERY,
+    BATCH_RECORDS, COMMANDS_WAITING, HEAD_EVERY, PLAIN_PUBLISHES, RECORDS_AHEAD, REFUSAL_COST,
+    TENANT_BYTES, THROTTLE_SUMMARY, TIMER_EVERY,
 };
 use canonry_schemas::refusal::unrecorded;
 use canonry_schemas::tenant::{Reason, TakenOver};
 use canonry_schemas::time::Time;
 use canonry_schemas::validate::Commands;
 use canonry_schemas::{actor, tenant};
+use canonry_telemetry::{Kind, Metrics, Way};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -88,6 +89,8 @@ pub struct Setup {
     pub reason: Reason,
     /// Shared with readiness and tests.
     pub status: Arc<Status>,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// The holder.
@@ -237,11 +240,13 @@ impl Holder {
         let known = self.world.directory.member(&asked.actor).is_some();
         if (known || asked.actor.is_service()) && !asked.timer {
             if !self.throttle.pass(&asked.actor, Instant::now()) {
+                self.s.metrics.unrecorded(unrecorded::THROTTLED);
                 let text = "too many commands: slow down";
                 reply.answer(&Answer::unrecorded(unrecorded::THROTTLED, text)).await;
                 return Ok(());
             }
             if self.bytes >= TENANT_BYTES {
+                self.s.metrics.unrecorded(unrecorded::QUOTA);
                 let text = "the tenant's ledger has reached its quota";
                 reply.answer(&Answer::unrecorded(unrecorded::QUOTA, text)).await;
                 return Ok(());
@@ -260,6 +265,7 @@ impl Holder {
             };
             match desk.decide(&asked, &mut random) {
                 Verdict::Unattributed(refusal) => {
+                    self.s.metrics.unrecorded(refusal.code());
                     reply.answer(&Answer::unrecorded(refusal.code(), refusal.message())).await;
                     return Ok(());
                 }
@@ -367,6 +373,8 @@ impl Holder {
         self.flying = drafts.iter().map(|d| (d.head, d.body.len())).collect();
         let (log, signer) = (self.s.log.clone(), self.s.signer.clone());
         let unavailable = Arc::clone(&self.s.status.unavailable);
+        let metrics = self.s.metrics.clone();
+        let way = if count <= PLAIN_PUBLISHES { Way::Plain } else { Way::Batch };
         self.in_flight = Some(tokio::spawn(async move {
             let hashes: Vec<_> = drafts.iter().map(|d| d.head.hash).collect();
             let key = signer.clone();
@@ -384,7 +392,15 @@ impl Holder {
                 .zip(&signatures)
                 .map(|(draft, signature)| draft::outgoing(draft, &signer, signature))
                 .collect();
-            commit(&log, drafts, messages, &unavailable).await
+            let begun = Instant::now();
+            let ended = commit(&log, drafts, messages, &unavailable).await;
+            if let Ended::Committed(done) = &ended {
+                metrics.commit(way, begun.elapsed());
+                for (_, answer) in done {
+                    metrics.record(if answer.ok { Kind::Fact } else { Kind::Refusal });
+                }
+            }
+            ended
         }));
     }
 

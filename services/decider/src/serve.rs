@@ -16,6 +16,7 @@ use canonry_schemas::refusal::unrecorded;
 use canonry_schemas::subject::{Inbound, ledger_stream};
 use canonry_schemas::tenant::Reason;
 use canonry_schemas::validate::Commands;
+use canonry_telemetry::Metrics;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -32,7 +33,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const COMPARE_EVERY: Duration = Duration::from_secs(10);
 
 /// What a decider needs.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Config {
     /// Addresses of the servers, joined by commas.
     pub url: String,
@@ -42,6 +43,8 @@ pub struct Config {
     pub keys: KeyStore,
     /// Replicas that the streams must have.
     pub replicas: u8,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// A connection as provisioning wants it.
@@ -334,6 +337,7 @@ async fn ready(
         epoch,
         reason,
         status: Arc::clone(status),
+        metrics: shop.config.metrics.clone(),
     })
     .await
 }

@@ -70,7 +70,13 @@ impl Demo {
         let (tenant, url) = (people::tenant(), server.url());
         let founding = found(&cell, &url, &tenant, &people::first(), 1).await.map_err(failed)?;
         let keys = cell.key_store().clone();
-        let config = Config { url: url.clone(), name: people::actor("demo"), keys, replicas: 1 };
+        let config = Config {
+            url: url.clone(),
+            name: people::actor("demo"),
+            keys,
+            replicas: 1,
+            metrics: canonry_telemetry::Metrics::new(),
+        };
         let decider = Decider::start(config).await.map_err(failed)?;
         let keys = cell.key_store();
         let client = |name: &str| {

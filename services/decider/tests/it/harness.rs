@@ -61,6 +61,7 @@ impl Spine {
             name: name.parse().unwrap(),
             keys: self.test.cell.key_store().clone(),
             replicas: self.test.replicas(),
+            metrics: canonry_telemetry::Metrics::new(),
         })
         .await
         .unwrap()
