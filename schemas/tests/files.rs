@@ -3,17 +3,26 @@
 //! that are generated.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "files/asyncapi.rs"]
+mod asyncapi;
 #[path = "files/blessed.rs"]
 mod blessed;
+#[path = "files/content.rs"]
+mod content;
 #[path = "files/errors.rs"]
 mod errors;
 #[path = "files/records.rs"]
 mod records;
+#[path = "files/sample.rs"]
+mod sample;
+#[path = "files/yaml.rs"]
+mod yaml;
 
+use canonry_schemas::answer::Answer;
 use canonry_schemas::event::{Command, Event};
 use serde_json::Value;
 
-use blessed::{below, hold, pretty};
+use blessed::{below, hold, hold_file, pretty};
 
 #[test]
 fn every_command_has_its_schema() {
@@ -30,4 +39,21 @@ fn every_record_has_its_schema() {
         (format!("{aggregate}.{event}.v{version}.json"), pretty(&body))
     });
     hold(&below("records"), &wanted.collect());
+}
+
+#[test]
+fn the_answer_has_its_schema() {
+    let schema = Value::from(schemars::schema_for!(Answer));
+    hold_file(&below("answer.json"), &pretty(&schema));
+    let fits = jsonschema::draft202012::new(&schema).unwrap();
+    let mut answer = Answer::unrecorded("retry", "again");
+    let fit = |answer: &Answer| fits.is_valid(&serde_json::to_value(answer).unwrap());
+    assert!(fit(&answer));
+    answer.receipt = Some(format!("acme/7/{}", "0".repeat(64)));
+    (answer.position, answer.entity) = (Some("7".into()), Some("ticket/tkt_1".into()));
+    assert!(fit(&answer));
+    for position in ["0", "07", "x"] {
+        answer.position = Some(position.into());
+        assert!(!fit(&answer), "{position}");
+    }
 }
