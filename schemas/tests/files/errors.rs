@@ -54,7 +54,9 @@ fn codes() -> Vec<(&'static str, Kind, u16)> {
     refusals
         .chain(unrecorded::ALL.iter().map(|c| (*c, Kind::Unrecorded)))
         .chain(http::ALL.iter().map(|c| (*c, Kind::Http)))
-        .map(|(code, kind)| (code, kind, http::status(code).unwrap()))
+        .map(|(code, kind)| {
+            (code, kind, http::status(code).unwrap_or_else(|| panic!("{code}: no HTTP status")))
+        })
         .collect()
 }
 
