@@ -259,7 +259,10 @@ fn component_parameters() -> Value {
 fn document() -> Value {
     let (commands, records) = catalogue();
     let channels = channels(&commands, &records);
-    let foreign = |name: &str, summary: &str| json!({ "name": name, "summary": summary, "payload": { "type": "object" } });
+    let foreign = |name: &str, summary: &str| {
+        let payload = json!({ "type": "object" });
+        json!({ "name": name, "summary": summary, "payload": payload })
+    };
     let mut messages: Map<String, Value> = commands.into_iter().chain(records).collect();
     let mut add = |name: &str, message: Value| drop(messages.insert(name.to_owned(), message));
     add("answer", answer_message("What became of a command: a receipt, or a stable code."));

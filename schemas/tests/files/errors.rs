@@ -13,6 +13,18 @@ use super::blessed::{below, found, hold_file};
 const INDEX: &str = "README.md";
 const SECTIONS: [&str; 3] = ["What happened", "Where it is seen", "How to fix it"];
 
+/// How the index begins.
+const OPENING: &str = "\
+# Errors
+
+Every refused command or request carries one of these stable codes, over NATS as `code` of the
+answer, over HTTP as `code` of an `application/problem+json` whose `type` is the page's path.
+This table is made of the pages and the types: `CANONRY_BLESS=1 cargo test -p canonry-schemas`.
+
+| code | what happened | seen | HTTP |
+|---|---|---|---|
+";
+
 /// Where a code comes from, and so where people see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -161,12 +173,7 @@ fn commands_on_the_pages_fit_their_schemas() {
 #[test]
 fn the_index_names_every_page() {
     let pages = pages();
-    let mut text = "# Errors\n\nEvery refused command or request carries one of these stable codes, \
-        over NATS as `code` of the\nanswer, over HTTP as `code` of an `application/problem+json` \
-        whose `type` is the page's path.\nThis table is made of the pages and the types: \
-        `CANONRY_BLESS=1 cargo test -p canonry-schemas`.\n\n| code | what happened | seen | HTTP |\n\
-        |---|---|---|---|\n"
-        .to_owned();
+    let mut text = OPENING.to_owned();
     for (code, kind, status) in codes() {
         let (_, sections) = parts(pages.get(code).expect(code));
         let happened = sections[0].1.replace('\n', " ").replace('|', "\\|");

@@ -60,11 +60,20 @@ fn key(name: &str) -> String {
 #[test]
 fn what_is_written_is_yaml() {
     let value = serde_json::json!({
-        "b": [1, { "x": null, "a": [] }, ["y"]], "a": {}, "on": true, "$ref": "#/a: \"b\"\n", "1": -1,
+        "b": [1, { "x": null, "a": [] }, ["y"]],
+        "a": {}, "on": true, "$ref": "#/a: \"b\"\n", "1": -1,
     });
-    assert_eq!(
-        emit(&value),
-        "$ref: \"#/a: \\\"b\\\"\\n\"\n\"1\": -1\na: {}\nb:\n  - 1\n  -\n    a: []\n    x: null\n  -\n    \
-         - \"y\"\n\"on\": true\n"
-    );
+    let wanted = r##"$ref: "#/a: \"b\"\n"
+"1": -1
+a: {}
+b:
+  - 1
+  -
+    a: []
+    x: null
+  -
+    - "y"
+"on": true
+"##;
+    assert_eq!(emit(&value), wanted);
 }
