@@ -53,6 +53,18 @@ pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
 pub const INTENTS_HOT: usize = 20_000;
 /// Aggregates held in memory, per tenant.
 pub const AGGREGATES_HOT: usize = 4_096;
+/// Deadlines held in memory before the later ones are only in the snapshot store, per tenant.
+pub const DEADLINES_HOT: usize = 4_096;
+/// Records after which a holder writes what changed into its snapshot store.
+pub const SNAPSHOT_RECORDS: u64 = 2_000;
+/// After this time it does so for fewer.
+pub const SNAPSHOT_EVERY: Duration = Duration::from_secs(10);
+/// How often a decider that does not hold a tenant looks for its new records, at first.
+pub const FOLLOW_EVERY: Duration = Duration::from_secs(2);
+/// The same for a tenant that rests.
+pub const FOLLOW_EVERY_MOST: Duration = Duration::from_secs(30);
+/// Tenants that a decider reads at once to follow or to check them.
+pub const FOLLOWED_AT_ONCE: usize = 4;
 /// Members of a tenant, removed ones included.
 pub const MEMBERS: usize = 10_000;
 /// Runs that one ticket may have.

@@ -1,6 +1,7 @@
 //! Who serves a tenant: one KV key a tenant, changed by compare-and-set, and one liveness key a
 //! decider. Assignment is for speed; the guard of each commit is the safety.
 
+use std::str::FromStr as _;
 use std::time::Duration;
 
 use canonry_nats::{Bytes, Cas, Connection, Error, Kv};
@@ -9,6 +10,9 @@ use canonry_schemas::limits::LIVENESS_TTL;
 use canonry_schemas::subject::{BUCKET_ASSIGN, BUCKET_LIVENESS};
 use canonry_schemas::tenant::Reason;
 use serde::{Deserialize, Serialize};
+
+/// The holder of a tenant that was given up; never alive.
+const NOBODY: &str = "nobody";
 
 /// What the assignment key holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +90,22 @@ impl Assignments {
             Some(revision) => self.assign.update(tenant.as_str(), value, revision).await?,
         };
         Ok(matches!(won, Cas::Won(_)).then_some((epoch, reason)))
+    }
+
+    /// Gives a tenant up that this decider cannot serve, so that another takes it over.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn release(&self, tenant: &TenantId, epoch: u64) -> Result<(), Error> {
+        let Some((held, revision)) = self.read(tenant).await? else { return Ok(()) };
+        if held.decider == self.me && held.epoch == epoch {
+            let nobody = ActorId::from_str(NOBODY).expect("a token");
+            let value = serde_json::to_vec(&Assignment { decider: nobody, epoch });
+            self.assign
+                .update(tenant.as_str(), Bytes::from(value.unwrap_or_default()), revision)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Gives up this decider's liveness, so that another need not wait for it to end.

@@ -24,7 +24,7 @@ use canonry_schemas::{actor, json, member, role, run, ticket};
 use crate::content_keys::ContentKeys;
 use crate::hosted::{self, OwnFacts};
 use crate::tokens;
-use crate::world::{ContentKey, World};
+use crate::world::{ContentKey, Need, World};
 
 /// Header: the command's idempotency id.
 pub const INTENT_ID: &str = "Canonry-Intent-Id";
@@ -80,8 +80,8 @@ pub enum Verdict {
     Unattributed(Refusal),
     /// This intent was decided before, at this position.
     Repeat(u64),
-    /// A group of content keys must be loaded first.
-    Load(u32),
+    /// Something must be brought into memory first.
+    Need(Need),
     /// A record.
     Decided(Box<Decided>),
 }
@@ -102,6 +102,24 @@ pub struct Desk<'a> {
     pub digest_key: &'a [u8; 32],
     /// The record's time.
     pub now: Time,
+}
+
+/// Why there is no fact.
+enum Stop {
+    Refused(Refusal),
+    Need(Need),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Need> for Stop {
+    fn from(need: Need) -> Self {
+        Self::Need(need)
+    }
 }
 
 /// Who asks, once that is known.
@@ -126,7 +144,8 @@ impl Desk<'_> {
     pub fn decide(&self, asked: &Asked, random: &mut impl FnMut() -> u128) -> Verdict {
         let digest = content::intent_digest(self.digest_key, &asked.body);
         let given = one(&asked.headers, INTENT_ID);
-        let (intent, intent_error) = self.intent(given, random);
+        let (intent, intent_error) = self.intent(given.clone(), random);
+        let fresh = matches!(given, Ok(None)) || intent_error.is_some();
         let who = match self.who(asked, &intent) {
             Ok(who) => who,
             Err(Refusal::ActorUnknown) => return Verdict::Unattributed(Refusal::ActorUnknown),
@@ -145,17 +164,21 @@ impl Desk<'_> {
         if let Some(refusal) = intent_error {
             return self.refuse(asked, &who, intent, digest, refusal);
         }
-        if let Some(known) = self.world.intents.get(&who.actor, &intent) {
-            if known.digest == digest.0[..8] {
+        // An id that was made just now is new.
+        let answered = if fresh { Ok(None) } else { self.world.answered(&who.actor, &intent) };
+        match answered {
+            Ok(None) => {}
+            Ok(Some(known)) if known.digest == digest.0[..8] => {
                 return Verdict::Repeat(known.position);
             }
-            return self.refuse(asked, &who, intent, digest, Refusal::IntentReused);
+            Ok(Some(_)) => return self.refuse(asked, &who, intent, digest, Refusal::IntentReused),
+            Err(need) => return Verdict::Need(need),
         }
-        if self.world.intents.expired(&intent, self.now) {
+        if self.world.expired(&intent, self.now) {
             return self.refuse(asked, &who, intent, digest, Refusal::IntentExpired);
         }
         match self.command(asked, &who, &intent, random) {
-            Ok(Ok(done)) => Verdict::Decided(Box::new(Decided {
+            Ok(done) => Verdict::Decided(Box::new(Decided {
                 actor: who.actor,
                 via: who.via,
                 authdigest: who.authdigest,
@@ -166,8 +189,8 @@ impl Desk<'_> {
                 content_key: done.content_key,
                 traceparent: trace(asked),
             })),
-            Ok(Err(group)) => Verdict::Load(group),
-            Err(refusal) => self.refuse(asked, &who, intent, digest, refusal),
+            Err(Stop::Need(need)) => Verdict::Need(need),
+            Err(Stop::Refused(refusal)) => self.refuse(asked, &who, intent, digest, refusal),
         }
     }
 
@@ -267,12 +290,16 @@ impl Desk<'_> {
             Some((aggregate, verb)) => Event::Refused { aggregate, verb, data },
             None => Event::Actor(actor::Event::CommandRefused(data)),
         };
+        let named = match self.named_entity(asked) {
+            Ok(named) => named,
+            Err(need) => return Verdict::Need(need),
+        };
         Verdict::Decided(Box::new(Decided {
             actor: who.actor.clone(),
             via: who.via.clone(),
             authdigest: who.authdigest,
             intent: Some((intent, intentdigest)),
-            entity: self.named_entity(asked).unwrap_or_else(|| format!("actor/{}", who.actor)),
+            entity: named.unwrap_or_else(|| format!("actor/{}", who.actor)),
             touches: Vec::new(),
             event,
             content_key: None,
@@ -281,19 +308,14 @@ impl Desk<'_> {
     }
 
     /// The entity that a body names, if it exists: only then may its id stand in a refusal.
-    fn named_entity(&self, asked: &Asked) -> Option<String> {
-        if asked.body.len() > COMMAND_BYTES {
-            return None;
-        }
-        let (aggregate, _) = known(&asked.aggregate, &asked.verb)?;
-        let body = json::parse(&asked.body).ok()?;
-        let id = body.get("id").or_else(|| body.get("actor"))?.as_str()?;
+    fn named_entity(&self, asked: &Asked) -> Result<Option<String>, Need> {
+        let Some((aggregate, id)) = named(asked) else { return Ok(None) };
         let entity = format!("{aggregate}/{id}");
         let exists = match aggregate {
-            "member" => self.world.directory.member(&id.parse().ok()?).is_some(),
-            _ => self.world.slot(&entity).is_some_and(|s| s.state.is_some()),
+            "member" => id.parse().is_ok_and(|id| self.world.directory.member(&id).is_some()),
+            _ => is_token(&id) && self.world.slot(&entity)?.state.is_some(),
         };
-        exists.then_some(entity)
+        Ok(exists.then_some(entity))
     }
 
     fn command(
@@ -302,50 +324,51 @@ impl Desk<'_> {
         who: &Who,
         intent: &IntentId,
         random: &mut impl FnMut() -> u128,
-    ) -> Result<Result<Done, u32>, Refusal> {
+    ) -> Result<Done, Stop> {
         let (aggregate, verb) =
             known(&asked.aggregate, &asked.verb).ok_or(Refusal::UnknownCommand)?;
         if asked.body.len() > COMMAND_BYTES {
-            return Err(Refusal::BodyTooLarge);
+            return Err(Refusal::BodyTooLarge.into());
         }
         let body = json::parse(&asked.body).map_err(|_| Refusal::NotJson)?;
         if self.commands.fits(aggregate, verb, &body) != Some(true) {
-            return Err(Refusal::SchemaViolation);
+            return Err(Refusal::SchemaViolation.into());
         }
         let mut command = Command::parse(aggregate, verb, body).map_err(|e| match e {
             NotACommand::Unknown => Refusal::UnknownCommand,
             NotACommand::Body(_) => Refusal::SchemaViolation,
         })?;
         if command.content().iter().any(|(_, c)| !c.within_bound()) {
-            return Err(Refusal::ContentTooLong);
+            return Err(Refusal::ContentTooLong.into());
         }
         if command.request_bound() && !who.bound {
-            return Err(Refusal::RequestTokenMissing);
+            return Err(Refusal::RequestTokenMissing.into());
         }
-        let id = target(&command)
-            .unwrap_or_else(|| generated(prefix(aggregate), self.now.millis(), random()));
-        let entity = format!("{aggregate}/{id}");
-        let content_key = match self.encrypt(&entity, &mut command, random) {
-            Ok(key) => key,
-            Err(group) => return Ok(Err(group)),
+        let named = target(&command);
+        let used = match &named {
+            Some(id) => self.world.slot(&format!("{aggregate}/{id}"))?.content_key,
+            None => None,
         };
+        let id = named.unwrap_or_else(|| generated(prefix(aggregate), self.now.millis(), random()));
+        let entity = format!("{aggregate}/{id}");
+        let content_key = self.encrypt(&entity, used, &mut command, random)?;
         let (event, touches) = self.apply_rules(who, intent, command, &entity)?;
-        Ok(Ok(Done { entity, touches, event, content_key }))
+        Ok(Done { entity, touches, event, content_key })
     }
 
     fn encrypt(
         &self,
         entity: &str,
+        used: Option<ContentKey>,
         command: &mut Command,
         random: &mut impl FnMut() -> u128,
-    ) -> Result<Option<ContentKey>, u32> {
+    ) -> Result<Option<ContentKey>, Need> {
         let fields = command.content();
         if fields.is_empty() {
             return Ok(None);
         }
-        let used = self.world.slot(entity).and_then(|s| s.content_key);
         let id = used.unwrap_or_else(|| ContentKeys::after(self.world.last_content_key));
-        let key = self.keys.get(id).ok_or(id.group)?;
+        let key = self.keys.get(id).ok_or(Need::Group(id.group))?;
         for (pointer, field) in fields {
             let mut nonce = [0; 24];
             nonce[..16].copy_from_slice(&random().to_le_bytes());
@@ -363,14 +386,22 @@ impl Desk<'_> {
         intent: &IntentId,
         command: Command,
         entity: &str,
-    ) -> Result<(Event, Vec<String>), Refusal> {
+    ) -> Result<(Event, Vec<String>), Stop> {
         let id = entity.split_once('/').map_or("", |(_, id)| id);
-        let run = self.world.run(id);
+        // An entity that was named just now is not there yet.
+        let run = match &command {
+            Command::Run(run::Command::Start(_)) => None,
+            Command::Run(_) => self.world.run(id)?,
+            _ => None,
+        };
         let ticket_id = match &command {
             Command::Run(run::Command::Start(c)) => Some(c.ticket.clone()),
             _ => run.map(|r| r.ticket.clone()),
         };
-        let run_ticket = ticket_id.as_ref().and_then(|t| self.world.ticket(t.as_str()));
+        let run_ticket = match &ticket_id {
+            Some(ticket) => self.world.ticket(ticket.as_str())?,
+            None => None,
+        };
         let role_id = match &command {
             Command::Member(member::Command::Enrol(c)) => c.role.clone(),
             Command::Ticket(ticket::Command::Open(c)) => c.role.clone(),
@@ -378,7 +409,10 @@ impl Desk<'_> {
             Command::Run(run::Command::Start(_)) => run_ticket.and_then(|t| t.role.clone()),
             _ => None,
         };
-        let role = role_id.as_ref().and_then(|r| Some((r, self.world.role(r.as_str())?)));
+        let role = match &role_id {
+            Some(id) => self.world.role(id.as_str())?.map(|role| (id, role)),
+            None => None,
+        };
         let approval = self.approval(&command)?;
         let timer = who.actor.as_str() == crate::ACTOR && who.via.is_none();
         if let Command::Member(c) = command {
@@ -412,12 +446,19 @@ impl Desk<'_> {
             ticket: run_ticket.cloned(),
         };
         Ok(match command {
-            Command::Member(_) => return Err(Refusal::UnknownCommand),
+            Command::Member(_) => return Err(Refusal::UnknownCommand.into()),
             Command::Role(c) => {
-                (Event::Role(hosted::decide::<Roles>(self.world.role(id), facts, c)?), Vec::new())
+                let role = match &c {
+                    role::Command::Hire(_) => None,
+                    _ => self.world.role(id)?,
+                };
+                (Event::Role(hosted::decide::<Roles>(role, facts, c)?), Vec::new())
             }
             Command::Ticket(c) => {
-                let ticket = self.world.ticket(id);
+                let ticket = match &c {
+                    ticket::Command::Open(_) => None,
+                    _ => self.world.ticket(id)?,
+                };
                 (Event::Ticket(hosted::decide::<Tickets>(ticket, facts, c)?), Vec::new())
             }
             Command::Run(c) => {
@@ -458,6 +499,22 @@ struct Done {
     touches: Vec<String>,
     event: Event,
     content_key: Option<ContentKey>,
+}
+
+/// The aggregate and id that a body names.
+fn named(asked: &Asked) -> Option<(&'static str, String)> {
+    if asked.body.len() > COMMAND_BYTES {
+        return None;
+    }
+    let (aggregate, _) = known(&asked.aggregate, &asked.verb)?;
+    let body = json::parse(&asked.body).ok()?;
+    let id = body.get("id").or_else(|| body.get("actor"))?.as_str()?;
+    Some((aggregate, id.to_owned()))
+}
+
+/// Whether a client's string could be an id at all, before anything is looked up by it.
+fn is_token(id: &str) -> bool {
+    id.parse::<ActorId>().is_ok()
 }
 
 fn trace(asked: &Asked) -> Option<String> {

@@ -10,15 +10,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use canonry_nats::Log;
-use canonry_record::KeyRing;
 use canonry_record::seal::Signer;
+use canonry_record::{Hash, KeyRing};
 use canonry_schemas::actor::Throttled;
 use canonry_schemas::answer::Answer;
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::{ActorId, TenantId, generated};
 use canonry_schemas::limits::{
     BATCH_RECORDS, COMMANDS_WAITING, HEAD_EVERY, PLAIN_PUBLISHES, RECORDS_AHEAD, REFUSAL_COST,
-    TENANT_BYTES, THROTTLE_SUMMARY, TIMER_EVERY,
+    SNAPSHOT_EVERY, SNAPSHOT_RECORDS, TENANT_BYTES, THROTTLE_SUMMARY, TIMER_EVERY,
 };
 use canonry_schemas::refusal::unrecorded;
 use canonry_schemas::tenant::{Reason, TakenOver};
@@ -34,11 +34,12 @@ use crate::content_keys::ContentKeys;
 use crate::desk::{Asked, Decided, Desk, Verdict};
 use crate::draft::{self, Draft, Head};
 use crate::keeper::Keeper;
-use crate::rebuild::{self, Rebuilt};
+use crate::rebuild::{self, Rebuilt, Standing, unstored};
 use crate::reply::Reply;
 use crate::serve::told;
+use crate::snapshot::{self, Change, Snapshot};
 use crate::throttle::Throttle;
-use crate::world::{Folded, World};
+use crate::world::{Folded, Need, World};
 
 /// One message for a holder.
 pub type Message = (Arc<Asked>, Reply);
@@ -68,6 +69,11 @@ pub enum Over {
     },
     /// The store or a key could not be reached: try again later.
     Failed(String),
+    /// A record of a type or version that this program does not know: a newer one must serve.
+    TooNew {
+        /// Where it stands.
+        position: u64,
+    },
 }
 
 /// What a holder is made of.
@@ -82,6 +88,8 @@ pub struct Setup {
     pub signer: Signer,
     /// Content keys, heads, freezing.
     pub keeper: Keeper,
+    /// The tenant's snapshot store.
+    pub store: Arc<Snapshot>,
     /// Compiled schemas.
     pub commands: Arc<Commands>,
     /// The epoch that the assignment gave.
@@ -106,11 +114,18 @@ pub struct Holder {
     throttle: Throttle,
     ready: VecDeque<Draft>,
     in_flight: Option<JoinHandle<Ended>>,
-    flying: Vec<(Head, usize)>,
+    /// The last record in flight.
+    flying: Option<Head>,
     late: HashMap<u64, Vec<Reply>>,
     signed_head: u64,
     summed: Instant,
     headed: Instant,
+    founder: Hash,
+    /// What is to be written into the snapshot store once its last record is committed.
+    captured: Option<Change>,
+    storing: Option<JoinHandle<Result<(u64, u64), snapshot::Error>>>,
+    captured_at: (u64, Instant),
+    captured_keys: Option<Hash>,
 }
 
 /// The clock, in the ledger's form.
@@ -127,12 +142,13 @@ fn random() -> u128 {
 }
 
 impl Holder {
-    /// Rebuilds the tenant's state and writes `tenant.taken-over`.
+    /// Brings a standing to the head and writes `tenant.taken-over`.
     ///
     /// # Errors
     /// As [`Over`] says.
-    pub async fn take_over(s: Setup) -> Result<Self, Over> {
-        let rebuilt = rebuild::from_log(&s.log, &s.tenant).await?;
+    pub async fn take_over(s: Setup, mut standing: Standing) -> Result<Self, Over> {
+        standing.catch_up(&s.log).await?;
+        let rebuilt = standing.into_rebuilt()?;
         s.keeper.check_head(&s.log, rebuilt.head.position).await?;
         if rebuilt.ring.record_key().is_none_or(|k| k.key.id != s.signer.id) {
             return Err(Over::Failed(
@@ -142,7 +158,7 @@ impl Holder {
         if rebuilt.head.epoch >= s.epoch {
             return Err(Over::Failed(format!("epoch {} is not new", s.epoch)));
         }
-        let Rebuilt { world, ring, head, bytes } = rebuilt;
+        let Rebuilt { world, ring, head, founder, bytes } = rebuilt;
         let keys = s.keeper.load_ahead(world.last_content_key).await?;
         let mut holder = Self {
             s,
@@ -155,17 +171,22 @@ impl Holder {
             throttle: Throttle::default(),
             ready: VecDeque::new(),
             in_flight: None,
-            flying: Vec::new(),
+            flying: None,
             late: HashMap::new(),
             signed_head: 0,
             summed: Instant::now(),
             headed: Instant::now(),
+            founder,
+            captured: None,
+            storing: None,
+            captured_at: (head.position, Instant::now()),
+            captured_keys: None,
         };
         let event = Event::Tenant(tenant::Event::TakenOver(TakenOver {
             decider: holder.s.me.clone(),
             reason: holder.s.reason,
         }));
-        holder.own_record(event, format!("tenant/{}", holder.s.tenant));
+        holder.own_record(event, format!("tenant/{}", holder.s.tenant))?;
         holder.launch();
         match holder.landed().await {
             Ended::Committed(_) => Ok(holder),
@@ -195,6 +216,9 @@ impl Holder {
                         Err(over) => break over,
                     }
                 }
+                stored = landing_of(&mut self.storing), if self.storing.is_some() => {
+                    if let Err(over) = self.stored(stored) { break over; }
+                }
                 _ = tick.tick() => if let Err(over) = self.tick().await { break over },
                 count = inbox.recv_many(&mut buffer, BATCH_RECORDS), if open => {
                     if count == 0 { break Over::Stopped; }
@@ -207,6 +231,7 @@ impl Holder {
                 }
             }
             self.launch();
+            self.store();
         };
         self.leave(inbox, over).await
     }
@@ -221,6 +246,12 @@ impl Holder {
             }
         }
         self.write_head().await;
+        if matches!(over, Over::Stopped) {
+            self.store_last().await;
+        } else if let Some(storing) = self.storing.take() {
+            // The next holder opens the same file: nobody may write it any more.
+            drop(storing.await);
+        }
         let why = "the tenant is changing hands";
         for draft in self.ready.drain(..) {
             draft.reply.retry(why).await;
@@ -272,16 +303,21 @@ impl Holder {
                     self.repeat(position, reply);
                     return Ok(());
                 }
-                Verdict::Load(group) => {
+                Verdict::Need(Need::Group(group)) => {
                     let keys = self.s.keeper.group(group).await?;
                     self.keys.insert(group, keys);
+                }
+                Verdict::Need(Need::Entity(entity)) => {
+                    self.world.warm(&entity).map_err(|e| unstored(&e))?;
+                }
+                Verdict::Need(Need::Intent(key)) => {
+                    self.world.recall(key).map_err(|e| unstored(&e))?;
                 }
                 Verdict::Decided(decided) => {
                     if decided.event.is_refusal() {
                         self.throttle.charge(&asked.actor, REFUSAL_COST);
                     }
-                    self.draft(&decided, now, Some(asked), reply);
-                    return Ok(());
+                    return self.draft(&decided, now, Some(asked), reply);
                 }
             }
         }
@@ -301,12 +337,18 @@ impl Holder {
         });
     }
 
-    fn draft(&mut self, decided: &Decided, now: Time, asked: Option<Arc<Asked>>, reply: Reply) {
+    fn draft(
+        &mut self,
+        decided: &Decided,
+        now: Time,
+        asked: Option<Arc<Asked>>,
+        reply: Reply,
+    ) -> Result<(), Over> {
         let id = generated("", now.millis(), random());
         let chained =
             draft::chain(&self.s.tenant, &self.head, self.s.epoch, now, id.clone(), decided);
-        let Some((head, subject, body)) = chained else { return };
-        self.fold(&head, decided);
+        let Some((head, subject, body)) = chained else { return Ok(()) };
+        self.fold(&head, decided)?;
         self.head = head;
         self.bytes += body.len() as u64;
         let answer = draft::answer(
@@ -326,12 +368,13 @@ impl Holder {
             asked,
             reply,
         });
+        Ok(())
     }
 
-    fn fold(&mut self, head: &Head, decided: &Decided) {
+    fn fold(&mut self, head: &Head, decided: &Decided) -> Result<(), Over> {
         let hash = head.hash.to_string();
         rebuild::fold_keys(&mut self.ring, &decided.event, head.hash, head.position);
-        self.world.fold(&Folded {
+        let folded = Folded {
             position: head.position,
             hash: &hash,
             time: head.time,
@@ -340,10 +383,11 @@ impl Holder {
             entity: &decided.entity,
             event: &decided.event,
             content_key: decided.content_key,
-        });
+        };
+        self.world.fold(&folded).map_err(|e| unstored(&e))
     }
 
-    fn own_record(&mut self, event: Event, entity: String) {
+    fn own_record(&mut self, event: Event, entity: String) -> Result<(), Over> {
         let decided = Decided {
             actor: self.actor(),
             via: None,
@@ -355,7 +399,7 @@ impl Holder {
             content_key: None,
             traceparent: None,
         };
-        self.draft(&decided, now().max(self.head.time), None, Reply::Nobody);
+        self.draft(&decided, now().max(self.head.time), None, Reply::Nobody)
     }
 
     fn actor(&self) -> ActorId {
@@ -369,7 +413,7 @@ impl Holder {
         }
         let count = self.ready.len().min(BATCH_RECORDS);
         let drafts: Vec<Draft> = self.ready.drain(..count).collect();
-        self.flying = drafts.iter().map(|d| (d.head, d.body.len())).collect();
+        self.flying = drafts.last().map(|d| d.head);
         let (log, signer) = (self.s.log.clone(), self.s.signer.clone());
         let unavailable = Arc::clone(&self.s.status.unavailable);
         let metrics = self.s.metrics.clone();
@@ -412,11 +456,10 @@ impl Holder {
     }
 
     fn settle_head(&mut self) {
-        if let Some((head, _)) = self.flying.last() {
-            self.committed = *head;
+        if let Some(head) = self.flying.take() {
+            self.committed = head;
             self.s.status.committed.store(head.position, Ordering::Relaxed);
         }
-        self.flying.clear();
     }
 
     async fn land(&mut self, ended: Ended) -> Result<(), Over> {
@@ -444,10 +487,10 @@ impl Holder {
     /// The chain moved under us: drop all state, read to the head, decide again by intent id.
     async fn again(&mut self, lost: Vec<Draft>) -> Result<(), Over> {
         tracing::warn!(tenant = %self.s.tenant, lost = lost.len(), "the chain moved: reading it again");
-        self.flying.clear();
+        self.flying = None;
         let mut waiting: Vec<Draft> = lost;
         waiting.extend(self.ready.drain(..));
-        let rebuilt = match rebuild::from_log(&self.s.log, &self.s.tenant).await {
+        let rebuilt = match self.read_again().await {
             Ok(rebuilt) if rebuilt.head.epoch <= self.s.epoch => rebuilt,
             other => {
                 for draft in waiting {
@@ -461,6 +504,8 @@ impl Holder {
         self.head = rebuilt.head;
         self.committed = rebuilt.head;
         self.bytes = rebuilt.bytes;
+        self.captured_at = (rebuilt.head.position, Instant::now());
+        self.captured_keys = None;
         self.s.status.committed.store(rebuilt.head.position, Ordering::Relaxed);
         for reply in std::mem::take(&mut self.late).into_values().flatten() {
             reply.retry("the chain moved").await;
@@ -473,7 +518,82 @@ impl Holder {
         Ok(())
     }
 
+    /// The state at the head of the ledger, from the snapshot on: that holds nothing uncommitted.
+    async fn read_again(&mut self) -> Result<Rebuilt, Over> {
+        self.captured = None;
+        if let Some(storing) = self.storing.take() {
+            drop(storing.await);
+        }
+        let store = Arc::clone(&self.s.store);
+        let mut standing = Standing::open(&self.s.log, &self.s.tenant, store, false).await?;
+        standing.catch_up(&self.s.log).await?;
+        standing.into_rebuilt()
+    }
+
+    /// Captures what changed when it is time, and writes it once it is committed.
+    fn store(&mut self) {
+        let (position, at) = self.captured_at;
+        let new = self.head.position - position;
+        let due = new >= SNAPSHOT_RECORDS || (new > 0 && at.elapsed() >= SNAPSHOT_EVERY);
+        if self.captured.is_none() && self.storing.is_none() && due {
+            self.capture();
+        }
+        let committed = self.committed.position;
+        if self.storing.is_none()
+            && let Some(change) = self.captured.take_if(|c| c.head.position <= committed)
+        {
+            let store = Arc::clone(&self.s.store);
+            self.storing = Some(tokio::task::spawn_blocking(move || {
+                let floor = store.write(&change)?;
+                Ok((change.head.position, floor))
+            }));
+        }
+    }
+
+    fn capture(&mut self) {
+        let keyhead = self.ring.keyhead();
+        let ring = (self.captured_keys != Some(keyhead)).then(|| self.ring.clone());
+        self.captured_keys = Some(keyhead);
+        self.captured_at = (self.head.position, Instant::now());
+        self.captured = Some(Change {
+            capture: self.world.capture(),
+            head: self.head,
+            founder: self.founder,
+            bytes: self.bytes,
+            ring,
+        });
+    }
+
+    fn stored(&mut self, stored: Result<(u64, u64), snapshot::Error>) -> Result<(), Over> {
+        match stored {
+            Ok((position, floor)) => {
+                self.world.flushed(position, floor);
+                Ok(())
+            }
+            // What was captured is lost: only a fresh fold knows it again.
+            Err(error) => Err(unstored(&error)),
+        }
+    }
+
+    /// Stores the rest when a holder ends in good order, so that the next one starts from there.
+    async fn store_last(&mut self) {
+        for _ in 0..3 {
+            if let Some(storing) = self.storing.take()
+                && !matches!(storing.await, Ok(Ok(_)))
+            {
+                return;
+            }
+            let all_committed = self.head.position == self.committed.position;
+            if self.captured.is_none() && all_committed && self.captured_at.0 < self.head.position {
+                self.capture();
+            }
+            self.store();
+        }
+    }
+
     async fn tick(&mut self) -> Result<(), Over> {
+        let soon = Time(now().0.saturating_add(60_000_000));
+        self.world.more_deadlines(soon).map_err(|e| unstored(&e))?;
         for (due, ticket) in self.world.overdue(now(), BATCH_RECORDS) {
             let body = serde_json::json!({ "id": ticket, "due": due }).to_string();
             let asked = Asked {
@@ -491,12 +611,15 @@ impl Holder {
             for (actor, commands) in self.throttle.take_sums() {
                 let entity = format!("actor/{actor}");
                 let event = actor::Event::Throttled(Throttled { actor, commands });
-                self.own_record(Event::Actor(event), entity);
+                self.own_record(Event::Actor(event), entity)?;
             }
         }
         if self.headed.elapsed() >= HEAD_EVERY {
             self.headed = Instant::now();
             self.write_head().await;
+        }
+        if self.storing.is_none() {
+            self.s.store.rest();
         }
         let last = self.world.last_content_key;
         self.s.keeper.make_ahead(last, &mut self.keys).await
@@ -517,6 +640,15 @@ async fn landing(in_flight: &mut Option<JoinHandle<Ended>>) -> Ended {
     let ended = handle.await;
     *in_flight = None;
     ended.unwrap_or_else(|_| Ended::Moved(Vec::new()))
+}
+
+async fn landing_of<T>(
+    task: &mut Option<JoinHandle<Result<T, snapshot::Error>>>,
+) -> Result<T, snapshot::Error> {
+    let Some(handle) = task.as_mut() else { return std::future::pending().await };
+    let ended = handle.await;
+    *task = None;
+    ended.unwrap_or_else(|_| Err(snapshot::Error::Foreign("nothing: the writer fell".to_owned())))
 }
 
 /// The channel into a holder.

@@ -36,6 +36,7 @@ pub struct Keeper {
     frozen: Kv,
     kek: Zeroizing<[u8; 32]>,
     digest_key: Zeroizing<[u8; 32]>,
+    snapshot_key: Zeroizing<[u8; 32]>,
     checkpoint: Signer,
 }
 
@@ -74,6 +75,7 @@ impl Keeper {
             frozen: bucket(BUCKET_FROZEN)?,
             kek: Zeroizing::new(*kek),
             digest_key: content::derive(&secret, "intent-digest"),
+            snapshot_key: content::derive(&secret, "snapshot"),
             checkpoint,
         })
     }
@@ -82,6 +84,12 @@ impl Keeper {
     #[must_use]
     pub fn digest_key(&self) -> &[u8; 32] {
         &self.digest_key
+    }
+
+    /// The key that authenticates the tenant's snapshot store.
+    #[must_use]
+    pub fn snapshot_key(&self) -> Zeroizing<[u8; 32]> {
+        self.snapshot_key.clone()
     }
 
     /// Compares the stored signed head with the ledger.

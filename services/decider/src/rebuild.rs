@@ -1,8 +1,10 @@
-//! From the stream to a [`World`]: every record read in order, verified and folded. Nothing is
-//! ever rebuilt by a subject filter.
+//! From the stream to a [`World`]: every record read in order, verified and folded, from the first
+//! one or from the snapshot store on. Nothing is ever rebuilt by a subject filter.
+
+use std::sync::Arc;
 
 use canonry_nats::{Log, ReadError, Stored};
-use canonry_record::{Hash, KeyRing, Line, Verifier, record, verify};
+use canonry_record::{Hash, KeyRing, Line, Verifier, record, record_hash, verify};
 use canonry_schemas::answer::Answer;
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::TenantId;
@@ -12,12 +14,32 @@ use serde_json::Value;
 
 use crate::draft::{self, Head};
 use crate::holder::Over;
-use crate::world::{ContentKey, Folded, World};
+use crate::snapshot::{self, Change, Snapshot};
+use crate::world::{Bounds, ContentKey, Folded, World};
 
 /// Records verified at once.
 const CHUNK: usize = 1_024;
+/// Records between two writes of the snapshot while a ledger is read.
+const WRITE_AFTER: u64 = 16 * CHUNK as u64;
 
-/// A tenant's state at the head.
+/// A tenant's state at some position of the ledger.
+pub struct Standing {
+    /// The fold.
+    pub world: World,
+    /// The chain so far, with the keys.
+    pub verifier: Verifier,
+    /// Bytes of all bodies.
+    pub bytes: u64,
+    /// Where the snapshot stood that this began with; `None` when the ledger was read from its
+    /// first record on. Up to there nothing was verified by this process: see [`crate::patrol`].
+    pub trusted: Option<(u64, Hash)>,
+    store: Arc<Snapshot>,
+    stored: u64,
+    /// The key head that the snapshot has.
+    stored_keys: Option<Hash>,
+}
+
+/// A standing at the head, in the holder's parts.
 pub struct Rebuilt {
     /// The fold.
     pub world: World,
@@ -25,52 +47,187 @@ pub struct Rebuilt {
     pub ring: KeyRing,
     /// The head.
     pub head: Head,
+    /// The tenant's identity.
+    pub founder: Hash,
     /// Bytes of all bodies.
     pub bytes: u64,
 }
 
-fn frozen(position: u64, why: impl Into<String>) -> Over {
+/// The ledger is not as it must be.
+pub(crate) fn frozen(position: u64, why: impl Into<String>) -> Over {
     Over::Frozen { position, why: why.into() }
 }
 
-/// Reads, verifies and folds a whole ledger.
-///
-/// # Errors
-/// [`Over::Frozen`] with the position of a gap, a broken chain or an unknown type;
-/// [`Over::Failed`] when the store does not answer.
-pub async fn from_log(log: &Log, tenant: &TenantId) -> Result<Rebuilt, Over> {
-    let failed = |e: &dyn std::fmt::Display| Over::Failed(e.to_string());
-    let upto = log.info().await.map_err(|e| failed(&e))?.last_seq;
-    let mut world = World::new(tenant.clone());
-    let mut verifier = Verifier::new(tenant.clone(), verify::Pins::default());
-    let mut bytes = 0;
-    let mut records = log.read(1, Some(upto)).await.map_err(|e| read_error(&e))?;
-    let mut chunk = Vec::with_capacity(CHUNK);
-    loop {
-        let next = records.next().await;
-        let end = next.is_none();
-        if let Some(stored) = next {
-            let stored = stored.map_err(|e| read_error(&e))?;
-            bytes += stored.body.len() as u64;
-            chunk.push(stored);
-        }
-        if chunk.len() == CHUNK || (end && !chunk.is_empty()) {
-            verify_chunk(&mut verifier, &chunk)?;
-            for stored in chunk.drain(..) {
-                fold(&mut world, &stored)?;
+/// A failure of the snapshot store is never the ledger's.
+pub(crate) fn unstored(error: &snapshot::Error) -> Over {
+    use std::error::Error as _;
+    let source = error.source().map(|s| format!(": {s}")).unwrap_or_default();
+    Over::Failed(format!("{error}{source}"))
+}
+
+impl Standing {
+    /// Opens the snapshot, or begins before the first record. `whole` has every row of the
+    /// snapshot checked.
+    ///
+    /// # Errors
+    /// [`Over::Frozen`] when the ledger does not hold the record that the snapshot ends with;
+    /// [`Over::Failed`] when stream or snapshot do not answer.
+    pub async fn open(
+        log: &Log,
+        tenant: &TenantId,
+        store: Arc<Snapshot>,
+        whole: bool,
+    ) -> Result<Self, Over> {
+        let opened = {
+            let store = Arc::clone(&store);
+            tokio::task::spawn_blocking(move || store.open(whole)).await
+        };
+        let opened = opened.map_err(|e| Over::Failed(e.to_string()))?;
+        let Some(loaded) = opened.map_err(|e| unstored(&e))? else {
+            return Ok(Self {
+                world: World::new(tenant.clone(), Arc::clone(&store), Bounds::default()),
+                verifier: Verifier::new(tenant.clone(), verify::Pins::default()),
+                bytes: 0,
+                trusted: None,
+                store,
+                stored: 0,
+                stored_keys: None,
+            });
+        };
+        let core = &loaded.core;
+        let stands = log.get(core.position).await.map_err(|e| Over::Failed(e.to_string()))?;
+        match stands.map(|s| record_hash(&s.subject, &s.body)) {
+            Some(hash) if hash == core.hash => {}
+            Some(_) => {
+                return Err(frozen(
+                    core.position,
+                    "another record stands where this decider saw one",
+                ));
+            }
+            None => {
+                return Err(frozen(core.position, "a record that this decider saw is gone"));
             }
         }
-        if end {
-            break;
+        let state = verify::State {
+            tenant: tenant.clone(),
+            position: core.position,
+            hash: core.hash,
+            epoch: core.epoch,
+            time: core.time,
+            founder: core.founder,
+            ring: loaded.ring.clone(),
+        };
+        let world = World::resume(tenant.clone(), Arc::clone(&store), &loaded, Bounds::default());
+        Ok(Self {
+            world: world.map_err(|e| unstored(&e))?,
+            verifier: Verifier::resume(state),
+            bytes: core.bytes,
+            trusted: Some((core.position, core.hash)),
+            store,
+            stored: core.position,
+            stored_keys: Some(loaded.ring.keyhead()),
+        })
+    }
+
+    /// The snapshot store that it writes to.
+    #[must_use]
+    pub fn store(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.store)
+    }
+
+    /// Position of the last record.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.verifier.position()
+    }
+
+    /// Reads, verifies and folds what the ledger has beyond this position.
+    ///
+    /// # Errors
+    /// [`Over::Frozen`] with the position of a gap or a broken chain, [`Over::TooNew`] at a type
+    /// that this program does not know, [`Over::Failed`] when the store does not answer.
+    pub async fn catch_up(&mut self, log: &Log) -> Result<(), Over> {
+        let failed = |e: &dyn std::fmt::Display| Over::Failed(e.to_string());
+        let upto = log.info().await.map_err(|e| failed(&e))?.last_seq;
+        let from = self.position() + 1;
+        if upto + 1 < from {
+            return Err(frozen(from - 1, "a record that this decider saw is gone"));
         }
+        let mut records = log.read(from, Some(upto)).await.map_err(|e| read_error(&e))?;
+        let mut chunk = Vec::with_capacity(CHUNK);
+        loop {
+            let next = records.next().await;
+            let end = next.is_none();
+            if let Some(stored) = next {
+                let stored = stored.map_err(|e| read_error(&e))?;
+                self.bytes += stored.body.len() as u64;
+                chunk.push(stored);
+            }
+            if chunk.len() == CHUNK || (end && !chunk.is_empty()) {
+                verify_chunk(&mut self.verifier, &chunk)?;
+                for stored in chunk.drain(..) {
+                    fold(&mut self.world, &stored)?;
+                }
+            }
+            if end || (chunk.is_empty() && self.position() - self.stored >= WRITE_AFTER) {
+                self.write().await?;
+            }
+            if end {
+                break;
+            }
+        }
+        if self.position() != upto {
+            return Err(frozen(self.position() + 1, "the ledger ended before its head"));
+        }
+        Ok(())
     }
-    let state = verifier.state().ok_or_else(|| frozen(1, "the ledger has no first record"))?;
-    if state.position != upto {
-        return Err(frozen(state.position + 1, "the ledger ended before its head"));
+
+    /// Writes what changed into the snapshot store.
+    async fn write(&mut self) -> Result<(), Over> {
+        let Some(state) = self.verifier.state() else { return Ok(()) };
+        if state.position == self.stored {
+            return Ok(());
+        }
+        let keys_changed = self.stored_keys != Some(state.ring.keyhead());
+        let change = Change {
+            capture: self.world.capture(),
+            head: Head {
+                position: state.position,
+                hash: state.hash,
+                time: state.time,
+                epoch: state.epoch,
+            },
+            founder: state.founder,
+            bytes: self.bytes,
+            ring: keys_changed.then(|| state.ring.clone()),
+        };
+        let (position, keyhead) = (state.position, state.ring.keyhead());
+        let store = Arc::clone(&self.store);
+        let written = tokio::task::spawn_blocking(move || store.write(&change)).await;
+        let written = written.map_err(|e| Over::Failed(e.to_string()))?;
+        let floor = written.map_err(|e| unstored(&e))?;
+        self.world.flushed(position, floor);
+        self.store.rest();
+        (self.stored, self.stored_keys) = (position, Some(keyhead));
+        Ok(())
     }
-    let head =
-        Head { position: state.position, hash: state.hash, time: state.time, epoch: state.epoch };
-    Ok(Rebuilt { world, ring: state.ring.clone(), head, bytes })
+
+    /// Takes it apart for a holder.
+    ///
+    /// # Errors
+    /// [`Over::Frozen`] when there is no first record.
+    pub fn into_rebuilt(self) -> Result<Rebuilt, Over> {
+        let state = self.verifier.state();
+        let state = state.ok_or_else(|| frozen(1, "the ledger has no first record"))?;
+        let head = Head {
+            position: state.position,
+            hash: state.hash,
+            time: state.time,
+            epoch: state.epoch,
+        };
+        let (ring, founder) = (state.ring.clone(), state.founder);
+        Ok(Rebuilt { world: self.world, ring, head, founder, bytes: self.bytes })
+    }
 }
 
 fn read_error(error: &ReadError) -> Over {
@@ -97,15 +254,15 @@ fn fold(world: &mut World, stored: &Stored) -> Result<(), Over> {
     let read = record::parse(&stored.body).map_err(|e| frozen(stored.seq, e.to_string()))?;
     let data: Value = serde_json::from_str(read.data).map_err(|_| bad("the data is not JSON"))?;
     let event = Event::parse(&read.aggregate, &read.event, read.version, &data)
-        .ok_or_else(|| bad("a type or version that this program does not know: upgrade it"))?
+        .ok_or(Over::TooNew { position: stored.seq })?
         .map_err(|_| bad("the data does not fit its type"))?;
-    let hash = canonry_record::record_hash(&stored.subject, &stored.body).to_string();
+    let hash = record_hash(&stored.subject, &stored.body).to_string();
     let actor = read.actor.parse().map_err(|_| bad("not an actor"))?;
     let intent = match (&read.intentid, read.intentdigest) {
         (Some(id), Some(digest)) => Some((id.parse().map_err(|_| bad("not an intent"))?, digest)),
         _ => None,
     };
-    world.fold(&Folded {
+    let folded = Folded {
         position: read.position,
         hash: &hash,
         time: read.time,
@@ -114,8 +271,8 @@ fn fold(world: &mut World, stored: &Stored) -> Result<(), Over> {
         entity: &read.entity,
         event: &event,
         content_key: greatest_content_key(&data),
-    });
-    Ok(())
+    };
+    world.fold(&folded).map_err(|e| unstored(&e))
 }
 
 fn greatest_content_key(data: &Value) -> Option<ContentKey> {
@@ -150,6 +307,6 @@ pub async fn answer_at(log: &Log, tenant: &TenantId, position: u64) -> Option<An
     let read = record::parse(&stored.body).ok()?;
     let data: Value = serde_json::from_str(read.data).ok()?;
     let event = Event::parse(&read.aggregate, &read.event, read.version, &data)?.ok()?;
-    let hash = canonry_record::record_hash(&stored.subject, &stored.body);
+    let hash = record_hash(&stored.subject, &stored.body);
     Some(draft::answer(tenant, position, &hash, &read.entity, &event))
 }

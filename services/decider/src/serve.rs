@@ -8,27 +8,35 @@ use std::time::Duration;
 use canonry_keystore::{KeyStore, KeyUse};
 use canonry_nats::{Bytes, Connect, Connection, Endpoint, Log, Micro, ServeOptions};
 use canonry_provision::{BoxError, Bus, CellUser, check_streams};
+use canonry_record::Hash;
 use canonry_record::seal::Signer;
 use canonry_schemas::answer::Answer;
 use canonry_schemas::ids::{ActorId, TenantId};
-use canonry_schemas::limits::{HOLDER_CLOCK, LIVENESS_EVERY, LOOK_EVERY};
+use canonry_schemas::limits::{FOLLOWED_AT_ONCE, HOLDER_CLOCK, LIVENESS_EVERY, LOOK_EVERY};
 use canonry_schemas::refusal::unrecorded;
 use canonry_schemas::subject::{Inbound, ledger_stream};
 use canonry_schemas::tenant::Reason;
 use canonry_schemas::validate::Commands;
 use canonry_telemetry::Metrics;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::assign::Assignments;
 use crate::desk::Asked;
+use crate::follow::{Place, Standby};
 use crate::holder::{Holder, Message, Over, Setup, Status, inbox};
 use crate::intake;
 use crate::keeper::Keeper;
+use crate::patrol;
+use crate::rebuild::{Standing, unstored};
 use crate::reply::Reply;
+use crate::snapshot::Snapshot;
 
 /// How often the live configuration of a held tenant's streams is compared.
 const COMPARE_EVERY: Duration = Duration::from_secs(10);
+
+/// How long a decider that is too old for a tenant leaves it to others.
+const UNKNOWN_AGAIN: Duration = Duration::from_secs(60);
 
 /// What a decider needs.
 #[derive(Clone)]
@@ -88,6 +96,9 @@ struct Shop {
     commands: Arc<Commands>,
     held: Mutex<BTreeMap<TenantId, Held>>,
     stop: watch::Sender<bool>,
+    /// How many tenants are followed at once, and how many are checked.
+    followed: Arc<Semaphore>,
+    patrolled: Arc<Semaphore>,
 }
 
 /// A running decider.
@@ -124,6 +135,8 @@ impl Decider {
             commands,
             held: Mutex::default(),
             stop,
+            followed: Arc::new(Semaphore::new(FOLLOWED_AT_ONCE)),
+            patrolled: patrol::places(),
         });
         let task = tokio::spawn(look(Arc::clone(&shop), Arc::new(assignments)));
         Ok(Self { shop, task })
@@ -170,6 +183,7 @@ pub(crate) async fn told(stop: &mut watch::Receiver<bool>) {
 async fn look(shop: Arc<Shop>, assignments: Arc<Assignments>) {
     let mut stop = shop.stop.subscribe();
     let mut holders: BTreeMap<TenantId, JoinHandle<()>> = BTreeMap::new();
+    let mut standbys: BTreeMap<TenantId, Standby> = BTreeMap::new();
     let mut renewed = tokio::time::Instant::now() - LIVENESS_EVERY;
     let intake = tokio::spawn(intake::serve(
         shop.micro.clone(),
@@ -186,6 +200,7 @@ async fn look(shop: Arc<Shop>, assignments: Arc<Assignments>) {
             }
         }
         holders.retain(|_, task| !task.is_finished());
+        standbys.retain(|_, standby| !standby.is_over());
         match shop.config.keys.tenants() {
             Ok(tenants) => {
                 for tenant in tenants {
@@ -196,12 +211,22 @@ async fn look(shop: Arc<Shop>, assignments: Arc<Assignments>) {
                         Ok(Some((epoch, reason))) => {
                             let (shop, a) = (Arc::clone(&shop), Arc::clone(&assignments));
                             let name = tenant.clone();
+                            let standby = standbys.remove(&tenant);
                             let run = async move {
-                                Box::pin(hold(&shop, &a, &name, epoch, reason)).await
+                                let standing = match standby {
+                                    Some(standby) => standby.hand_over().await,
+                                    None => None,
+                                };
+                                Box::pin(hold(&shop, &a, &name, epoch, reason, standing)).await
                             };
                             holders.insert(tenant, tokio::spawn(run));
                         }
-                        Ok(None) => {}
+                        Ok(None) => {
+                            standbys.entry(tenant.clone()).or_insert_with(|| {
+                                let followed = Arc::clone(&shop.followed);
+                                Standby::start(place(Arc::clone(&shop), tenant), followed)
+                            });
+                        }
                         Err(error) => tracing::debug!(%error, %tenant, "assignment unreadable"),
                     }
                 }
@@ -216,6 +241,9 @@ async fn look(shop: Arc<Shop>, assignments: Arc<Assignments>) {
     for (_, task) in holders {
         let _ = task.await;
     }
+    for (_, standby) in standbys {
+        drop(standby.hand_over().await);
+    }
     intake.abort();
     assignments.leave().await;
 }
@@ -226,15 +254,16 @@ async fn hold(
     tenant: &TenantId,
     epoch: u64,
     reason: Reason,
+    standing: Option<Standing>,
 ) {
     let (sender, receiver) = inbox();
     let status = Arc::new(Status::default());
-    let over = match ready(shop, tenant, epoch, reason, &status).await {
-        Ok(holder) => {
+    let over = match ready(shop, tenant, epoch, reason, &status, standing).await {
+        Ok(served) => {
             let entry = (Arc::clone(&status), sender.clone());
             shop.held.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), entry);
             tracing::info!(%tenant, epoch, "serving");
-            attend(shop, assignments, tenant, epoch, holder, sender, receiver).await
+            attend(shop, assignments, tenant, epoch, served, sender, receiver).await
         }
         Err(over) => over,
     };
@@ -244,6 +273,17 @@ async fn hold(
         Over::Failed(why) => {
             tracing::warn!(%tenant, epoch, %why, "cannot serve; trying again");
             tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        Over::TooNew { position } => {
+            tracing::error!(
+                %tenant, position,
+                "a record of a type or version that this program does not know: upgrade it; \
+                 the tenant is left to others"
+            );
+            if let Err(error) = assignments.release(tenant, epoch).await {
+                tracing::warn!(%tenant, %error, "the tenant could not be given up");
+            }
+            tokio::time::sleep(UNKNOWN_AGAIN).await;
         }
         Over::Frozen { position, why } => {
             tracing::error!(%tenant, position, %why, "frozen");
@@ -307,13 +347,44 @@ async fn keeper(shop: &Shop, tenant: &TenantId) -> Result<Keeper, Over> {
     Keeper::open(&shop.committer, tenant, kek.as_bytes(), Signer::new(checkpoint)).await
 }
 
+/// The tenant's ledger, as the committer reads and writes it.
+async fn ledger(shop: &Shop, tenant: &TenantId) -> Result<Log, Over> {
+    let log = Log::open(shop.committer.clone(), &ledger_stream(tenant)).await;
+    Ok(log
+        .map_err(|e| Over::Failed(e.to_string()))?
+        .with_reader_name("committer")
+        .with_filter(Some(format!("ledger.{tenant}.>"))))
+}
+
+/// This decider's snapshot store of a tenant.
+fn snapshot(shop: &Shop, tenant: &TenantId, keeper: &Keeper) -> Result<Arc<Snapshot>, Over> {
+    let folder = shop.config.keys.home().join("deciders").join(shop.config.name.as_str());
+    Snapshot::new(&folder, tenant.clone(), keeper.snapshot_key()).map_err(|e| unstored(&e))
+}
+
+/// Where a tenant of another decider is followed.
+async fn place(shop: Arc<Shop>, tenant: TenantId) -> Result<Place, Over> {
+    let keeper = keeper(&shop, &tenant).await?;
+    let log = ledger(&shop, &tenant).await?;
+    let store = snapshot(&shop, &tenant, &keeper)?;
+    Ok(Place { tenant, log, store })
+}
+
+/// A holder that has taken over, and what its snapshot let it skip.
+struct Served {
+    holder: Holder,
+    log: Log,
+    trusted: Option<(u64, Hash)>,
+}
+
 async fn ready(
     shop: &Shop,
     tenant: &TenantId,
     epoch: u64,
     reason: Reason,
     status: &Arc<Status>,
-) -> Result<Holder, Over> {
+    standing: Option<Standing>,
+) -> Result<Served, Over> {
     let failed = |e: &dyn std::fmt::Display| Over::Failed(e.to_string());
     let keeper = keeper(shop, tenant).await?;
     if let Some(frozen) = keeper.frozen().await? {
@@ -321,29 +392,31 @@ async fn ready(
     }
     let bus = OverNats(shop.committer.clone());
     check_streams(&bus, tenant, shop.config.replicas).await.map_err(|e| failed(&e))?;
-    let log = Log::open(shop.committer.clone(), &ledger_stream(tenant))
-        .await
-        .map_err(|e| failed(&e))?
-        .with_reader_name("committer")
-        .with_filter(Some(format!("ledger.{tenant}.>")));
+    let log = ledger(shop, tenant).await?;
     let skew = log.clock_skew().await.map_err(|e| failed(&e))?;
     if skew.nanos.abs() - skew.uncertainty > HOLDER_CLOCK.as_nanos() as i128 {
         return Err(Over::Failed(format!("this clock is {} ns from the server's", skew.nanos)));
     }
     let record = shop.config.keys.signing_key(tenant, KeyUse::Record).map_err(|e| failed(&e))?;
-    Holder::take_over(Setup {
+    let standing = match standing {
+        Some(standing) => standing,
+        None => Standing::open(&log, tenant, snapshot(shop, tenant, &keeper)?, true).await?,
+    };
+    let (trusted, store) = (standing.trusted, standing.store());
+    let setup = Setup {
         tenant: tenant.clone(),
         me: shop.config.name.clone(),
-        log,
+        log: log.clone(),
         signer: Signer::new(record),
         keeper,
+        store,
         commands: Arc::clone(&shop.commands),
         epoch,
         reason,
         status: Arc::clone(status),
         metrics: shop.config.metrics.clone(),
-    })
-    .await
+    };
+    Ok(Served { holder: Holder::take_over(setup, standing).await?, log, trusted })
 }
 
 /// Serves, with everything that feeds the holder beside it.
@@ -352,11 +425,24 @@ async fn attend(
     assignments: &Arc<Assignments>,
     tenant: &TenantId,
     epoch: u64,
-    holder: Holder,
+    served: Served,
     sender: mpsc::Sender<Message>,
     receiver: mpsc::Receiver<Message>,
 ) -> Over {
+    let Served { holder, log, trusted } = served;
     let (stop, stopped) = watch::channel(false);
+    let stop = Arc::new(stop);
+    let broken: Arc<Mutex<Option<Over>>> = Arc::default();
+    let patrol = trusted.map(|trusted| {
+        let (stop, broken) = (Arc::clone(&stop), Arc::clone(&broken));
+        let (tenant, places) = (tenant.clone(), Arc::clone(&shop.patrolled));
+        tokio::spawn(async move {
+            if let Err(over) = patrol::check(&log, &tenant, trusted, &places).await {
+                *broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(over);
+                stop.send_replace(true);
+            }
+        })
+    });
     let subject = format!("command.{tenant}.>");
     let (queue, name) = (format!("holders-{tenant}"), format!("command-{tenant}"));
     let mut options = ServeOptions::new(subject, queue, name);
@@ -382,8 +468,12 @@ async fn attend(
     stopper.stop();
     intents.abort();
     guard.abort();
+    if let Some(patrol) = patrol {
+        patrol.abort();
+    }
     let _ = requests.await;
-    over
+    let broken = broken.lock().unwrap_or_else(PoisonError::into_inner).take();
+    broken.unwrap_or(over)
 }
 
 async fn requests(mut endpoint: Endpoint, sender: mpsc::Sender<Message>) {
@@ -411,7 +501,7 @@ async fn guard(
     assignments: Arc<Assignments>,
     tenant: TenantId,
     epoch: u64,
-    stop: watch::Sender<bool>,
+    stop: Arc<watch::Sender<bool>>,
 ) {
     let mut ended = shop.stop.subscribe();
     let mut compared = tokio::time::Instant::now();

@@ -1,9 +1,11 @@
-//! A tenant as its holder sees it: the fold of every record so far, in memory. Only [`World::fold`]
-//! changes it, with records that were committed or are about to be, in order.
+//! A tenant as its holder sees it: the fold of every record so far. Only [`World::fold`] changes
+//! it, with records that were committed or are about to be, in order. What was used lately is in
+//! memory, the rest in the snapshot store.
 //!
-//! *Invariant:* two worlds that folded the same records are equal; nothing here reads a clock.
+//! *Invariant:* two worlds that folded the same records say the same; nothing here reads a clock.
+//! An entity that changed since the last flush is in memory.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use canonry_domain::directory::Directory;
@@ -12,15 +14,19 @@ use canonry_domain::run::{Run, Runs};
 use canonry_domain::ticket::{Ticket, Tickets};
 use canonry_domain::{Applied, Decider as _, Entity, State};
 use canonry_record::Hash;
-use canonry_record::hash::sha256;
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::{ActorId, IntentId, TenantId, TicketId};
-use canonry_schemas::limits::{INTENT_AGE, INTENTS_KEPT};
+use canonry_schemas::limits::{AGGREGATES_HOT, DEADLINES_HOT, INTENTS_HOT};
 use canonry_schemas::time::Time;
-use canonry_schemas::{run, tenant};
+use canonry_schemas::{role, run, tenant, ticket};
+use serde::{Deserialize, Serialize};
+
+use crate::due::Deadlines;
+use crate::intents::{Answered, Fingerprint, Intents, Known, Row};
+use crate::snapshot::{self, Loaded, Snapshot};
 
 /// One entity and the content key that its content is encrypted under.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
     /// The state; absent for an entity that only has content (a member).
     pub state: Option<State>,
@@ -29,7 +35,7 @@ pub struct Slot {
 }
 
 /// `<group>-<index>`: keys are used in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ContentKey {
     /// The stored group.
     pub group: u32,
@@ -49,71 +55,6 @@ impl ContentKey {
 impl std::fmt::Display for ContentKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}-{}", self.group, self.index)
-    }
-}
-
-/// Where the answer to an intent stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answered {
-    /// Position of its record.
-    pub position: u64,
-    /// First eight bytes of the keyed digest of its body.
-    pub digest: [u8; 8],
-    millis: u64,
-}
-
-/// Actor and intent, as the first 16 bytes of a hash: a table of a million must stay small.
-type Fingerprint = [u8; 16];
-
-fn fingerprint(actor: &ActorId, intent: &IntentId) -> Fingerprint {
-    let whole = sha256(format!("{actor}\0{intent}").as_bytes());
-    let mut short = [0; 16];
-    short.copy_from_slice(&whole.0[..16]);
-    short
-}
-
-/// The intents of the last day.
-#[derive(Debug, Default)]
-pub struct Intents {
-    known: HashMap<Fingerprint, Answered>,
-    order: VecDeque<(Fingerprint, u64)>,
-    /// Ids up to this moment (milliseconds) may have been forgotten.
-    floor: u64,
-}
-
-impl Intents {
-    /// Where an intent was answered.
-    #[must_use]
-    pub fn get(&self, actor: &ActorId, intent: &IntentId) -> Option<Answered> {
-        self.known.get(&fingerprint(actor, intent)).copied()
-    }
-
-    /// Whether an unknown id is too old to tell whether it was used.
-    #[must_use]
-    pub fn expired(&self, intent: &IntentId, now: Time) -> bool {
-        let horizon = now.millis().saturating_sub(INTENT_AGE.as_millis() as u64);
-        intent.millis() < horizon.max(self.floor)
-    }
-
-    fn add(&mut self, actor: &ActorId, intent: &IntentId, digest: &Hash, position: u64, now: Time) {
-        let key = fingerprint(actor, intent);
-        if self.known.contains_key(&key) {
-            return;
-        }
-        let mut short = [0; 8];
-        short.copy_from_slice(&digest.0[..8]);
-        self.known.insert(key, Answered { position, digest: short, millis: now.millis() });
-        self.order.push_back((key, intent.millis()));
-        let horizon = now.millis().saturating_sub(INTENT_AGE.as_millis() as u64);
-        while let Some((first, id_millis)) = self.order.front().copied() {
-            let old = self.known.get(&first).is_none_or(|a| a.millis < horizon);
-            if !old && self.order.len() <= INTENTS_KEPT {
-                break;
-            }
-            self.order.pop_front();
-            self.known.remove(&first);
-            self.floor = self.floor.max(id_millis.min(now.millis()) + 1);
-        }
     }
 }
 
@@ -138,141 +79,405 @@ pub struct Folded<'a> {
     pub content_key: Option<ContentKey>,
 }
 
+/// What is in the snapshot store alone and must be brought into memory before a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Need {
+    /// A group of content keys (from the KV bucket).
+    Group(u32),
+    /// An entity.
+    Entity(String),
+    /// An intent.
+    Intent(Fingerprint),
+}
+
+/// How much stays in memory after a flush.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Entities.
+    pub entities: usize,
+    /// Intents.
+    pub intents: usize,
+    /// Deadlines.
+    pub deadlines: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { entities: AGGREGATES_HOT, intents: INTENTS_HOT, deadlines: DEADLINES_HOT }
+    }
+}
+
+/// An entity in memory.
+#[derive(Debug, Default)]
+struct Hot {
+    slot: Slot,
+    /// Position of the last record that changed it; 0 when it is as the store has it.
+    changed: u64,
+    /// Position of the head when it was last used.
+    used: u64,
+}
+
+/// What changed since the last capture, as of one position.
+#[derive(Debug)]
+pub struct Capture {
+    /// Everything up to this record is in it.
+    pub position: u64,
+    /// Members, if they changed.
+    pub directory: Option<Arc<Directory>>,
+    /// The greatest content key in use.
+    pub last_content_key: Option<ContentKey>,
+    /// Entities with their new state.
+    pub slots: Vec<(String, Slot)>,
+    /// New intents.
+    pub intents: Vec<Row>,
+}
+
 /// The fold.
 pub struct World {
     /// Which tenant.
     pub tenant: TenantId,
     /// Members and parts.
     pub directory: Arc<Directory>,
-    /// Intents of the last day.
-    pub intents: Intents,
     /// The greatest content key in use.
     pub last_content_key: Option<ContentKey>,
-    slots: HashMap<String, Slot>,
-    due: BTreeSet<(Time, TicketId)>,
+    intents: Intents,
+    slots: HashMap<String, Hot>,
+    changed: HashSet<String>,
+    directory_changed: bool,
+    deadlines: Deadlines,
+    position: u64,
+    store: Arc<Snapshot>,
+    bounds: Bounds,
 }
 
 impl World {
-    /// Before record 1.
+    /// Before record 1, over an empty snapshot store.
     #[must_use]
-    pub fn new(tenant: TenantId) -> Self {
+    pub fn new(tenant: TenantId, store: Arc<Snapshot>, bounds: Bounds) -> Self {
         Self {
             tenant,
             directory: Arc::default(),
-            intents: Intents::default(),
             last_content_key: None,
+            intents: Intents::default(),
             slots: HashMap::new(),
-            due: BTreeSet::new(),
+            changed: HashSet::new(),
+            directory_changed: true,
+            deadlines: Deadlines::default(),
+            position: 0,
+            store,
+            bounds,
         }
     }
 
-    /// An entity's slot.
+    /// Where a snapshot stands.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn resume(
+        tenant: TenantId,
+        store: Arc<Snapshot>,
+        loaded: &Loaded,
+        bounds: Bounds,
+    ) -> Result<Self, snapshot::Error> {
+        let mut world = Self::new(tenant, store, bounds);
+        world.directory = Arc::new(loaded.directory.clone());
+        world.directory_changed = false;
+        world.last_content_key = loaded.core.last_content_key;
+        world.position = loaded.core.position;
+        let rows = world.store.newest_intents(bounds.intents)?;
+        let all = rows.len() as u64 == loaded.core.intents;
+        let cold_until = (!all).then_some(loaded.core.greatest_intent);
+        world.intents = Intents::resume(rows, cold_until, loaded.core.floor);
+        world.deadlines.reaches(Some(Time(i64::MIN)));
+        world.more_deadlines(Time(i64::MIN))?;
+        Ok(world)
+    }
+
+    /// Position of the last folded record.
     #[must_use]
-    pub fn slot(&self, entity: &str) -> Option<&Slot> {
-        self.slots.get(entity)
+    pub const fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// An entity's slot, empty for one that never was.
+    ///
+    /// # Errors
+    /// It is not in memory: see [`World::warm`].
+    pub fn slot(&self, entity: &str) -> Result<&Slot, Need> {
+        match self.slots.get(entity) {
+            Some(hot) => Ok(&hot.slot),
+            None => Err(Need::Entity(entity.to_owned())),
+        }
     }
 
     /// A role.
-    #[must_use]
-    pub fn role(&self, id: &str) -> Option<&Role> {
-        match self.slots.get(&format!("role/{id}"))?.state.as_ref()? {
-            State::Role(role) => Some(role),
-            State::Ticket(_) | State::Run(_) => None,
-        }
+    ///
+    /// # Errors
+    /// As [`World::slot`].
+    pub fn role(&self, id: &str) -> Result<Option<&Role>, Need> {
+        Ok(match &self.slot(&format!("role/{id}"))?.state {
+            Some(State::Role(role)) => Some(role),
+            _ => None,
+        })
     }
 
     /// A ticket.
-    #[must_use]
-    pub fn ticket(&self, id: &str) -> Option<&Ticket> {
-        match self.slots.get(&format!("ticket/{id}"))?.state.as_ref()? {
-            State::Ticket(ticket) => Some(ticket),
-            State::Role(_) | State::Run(_) => None,
-        }
+    ///
+    /// # Errors
+    /// As [`World::slot`].
+    pub fn ticket(&self, id: &str) -> Result<Option<&Ticket>, Need> {
+        Ok(match &self.slot(&format!("ticket/{id}"))?.state {
+            Some(State::Ticket(ticket)) => Some(ticket),
+            _ => None,
+        })
     }
 
     /// A run.
-    #[must_use]
-    pub fn run(&self, id: &str) -> Option<&Run> {
-        match self.slots.get(&format!("run/{id}"))?.state.as_ref()? {
-            State::Run(run) => Some(run),
-            State::Role(_) | State::Ticket(_) => None,
+    ///
+    /// # Errors
+    /// As [`World::slot`].
+    pub fn run(&self, id: &str) -> Result<Option<&Run>, Need> {
+        Ok(match &self.slot(&format!("run/{id}"))?.state {
+            Some(State::Run(run)) => Some(run),
+            _ => None,
+        })
+    }
+
+    /// Where an intent was answered.
+    ///
+    /// # Errors
+    /// Only the store knows: see [`World::recall`].
+    pub fn answered(&self, actor: &ActorId, intent: &IntentId) -> Result<Option<Answered>, Need> {
+        match self.intents.get(actor, intent) {
+            Known::Answered(answered) => Ok(Some(answered)),
+            Known::New => Ok(None),
+            Known::Cold(key) => Err(Need::Intent(key)),
         }
+    }
+
+    /// Whether an unknown intent is too old to tell whether it was used.
+    #[must_use]
+    pub fn expired(&self, intent: &IntentId, now: Time) -> bool {
+        self.intents.expired(intent, now)
+    }
+
+    /// Brings an entity into memory.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn warm(&mut self, entity: &str) -> Result<(), snapshot::Error> {
+        let used = self.position;
+        if let Some(hot) = self.slots.get_mut(entity) {
+            hot.used = used;
+            return Ok(());
+        }
+        let slot = self.store.slot(entity)?.unwrap_or_default();
+        self.slots.insert(entity.to_owned(), Hot { slot, changed: 0, used });
+        Ok(())
+    }
+
+    /// Brings an intent into memory.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn recall(&mut self, key: Fingerprint) -> Result<(), snapshot::Error> {
+        let answered = self.store.intent(&key)?;
+        self.intents.say(key, answered);
+        Ok(())
     }
 
     /// Tickets whose deadline passed and was not reported, at most `most`.
     #[must_use]
     pub fn overdue(&self, now: Time, most: usize) -> Vec<(Time, TicketId)> {
-        self.due.iter().take_while(|(due, _)| *due <= now).take(most).cloned().collect()
+        self.deadlines.overdue(now, most)
+    }
+
+    /// Brings the next deadlines into memory when those there end before `soon`.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn more_deadlines(&mut self, soon: Time) -> Result<(), snapshot::Error> {
+        let Some(from) = self.deadlines.wants_more(soon) else { return Ok(()) };
+        let (stored, horizon) = self.store.deadlines(from, self.bounds.deadlines)?;
+        self.deadlines.reaches(horizon);
+        for (due, ticket) in stored {
+            // An entity in memory is newer than the store.
+            if !self.slots.contains_key(&format!("ticket/{ticket}")) {
+                self.deadlines.insert(due, ticket);
+            }
+        }
+        for (entity, hot) in &self.slots {
+            if let Some((due, ticket)) = watched(entity, &hot.slot) {
+                self.deadlines.insert(due, ticket);
+            }
+        }
+        Ok(())
     }
 
     /// Folds one record.
-    pub fn fold(&mut self, r: &Folded<'_>) {
+    ///
+    /// # Errors
+    /// An entity had to be brought into memory, and the store cannot be read.
+    pub fn fold(&mut self, r: &Folded<'_>) -> Result<(), snapshot::Error> {
         let applied = Applied { position: r.position, hash: r.hash, time: r.time, actor: r.actor };
+        self.position = r.position;
+        if creates(r.event) {
+            let used = r.position;
+            self.slots.entry(r.entity.to_owned()).or_insert_with(|| Hot { used, ..Hot::default() });
+        }
         if let Some((intent, digest)) = r.intent {
             self.intents.add(r.actor, intent, digest, r.position, r.time);
         }
         if let Some(key) = r.content_key {
             self.last_content_key = self.last_content_key.max(Some(key));
-            self.slots.entry(r.entity.to_owned()).or_default().content_key = Some(key);
+            self.change(r.entity, |slot| slot.content_key = Some(key))?;
         }
         match r.event {
-            Event::Tenant(tenant::Event::Founded(e)) => Arc::make_mut(&mut self.directory).found(e),
+            Event::Tenant(tenant::Event::Founded(e)) => {
+                self.directory_changed = true;
+                Arc::make_mut(&mut self.directory).found(e);
+            }
             Event::Tenant(tenant::Event::TakenOver(_))
             | Event::Actor(_)
             | Event::Refused { .. } => {}
-            Event::Member(e) => Arc::make_mut(&mut self.directory).evolve(&applied, e),
-            Event::Role(e) => {
-                let slot = self.slots.entry(r.entity.to_owned()).or_default();
+            Event::Member(e) => {
+                self.directory_changed = true;
+                Arc::make_mut(&mut self.directory).evolve(&applied, e);
+            }
+            Event::Role(e) => self.change(r.entity, |slot| {
                 let old = match slot.state.take() {
                     Some(State::Role(role)) => Some(role),
                     _ => None,
                 };
                 slot.state = Roles::evolve(old, &applied, e).map(State::Role);
-            }
+            })?,
             Event::Ticket(e) => {
-                self.with_ticket(r.entity, |ticket| Tickets::evolve(ticket, &applied, e));
+                self.change_ticket(r.entity, |ticket| Tickets::evolve(ticket, &applied, e))?;
             }
-            Event::Run(e) => self.fold_run(r, &applied, e),
+            Event::Run(e) => self.fold_run(r, &applied, e)?,
+        }
+        Ok(())
+    }
+
+    /// What changed since the last capture. It may be written once every record up to its
+    /// position is committed.
+    pub fn capture(&mut self) -> Capture {
+        let slots = self.changed.drain().filter_map(|entity| {
+            let slot = self.slots.get(&entity)?.slot.clone();
+            Some((entity, slot))
+        });
+        Capture {
+            position: self.position,
+            directory: std::mem::take(&mut self.directory_changed)
+                .then(|| Arc::clone(&self.directory)),
+            last_content_key: self.last_content_key,
+            slots: slots.collect(),
+            intents: self.intents.capture(),
         }
     }
 
-    fn fold_run(&mut self, r: &Folded<'_>, applied: &Applied<'_>, e: &run::Event) {
-        let slot = self.slots.entry(r.entity.to_owned()).or_default();
-        let old = match slot.state.take() {
-            Some(State::Run(run)) => Some(run),
-            _ => None,
-        };
-        let new = Runs::evolve(old, applied, e);
-        let ticket = new.as_ref().map(|run| run.ticket.clone());
-        slot.state = new.map(State::Run);
+    /// The store has everything up to `position`: what is more than memory shall hold is let go,
+    /// longest unused first.
+    pub fn flushed(&mut self, position: u64, floor: u64) {
+        self.intents.flushed(position, self.bounds.intents, floor);
+        self.deadlines.trim(self.bounds.deadlines);
+        if self.slots.len() <= self.bounds.entities {
+            return;
+        }
+        let mut uses: Vec<u64> = self.slots.values().map(|hot| hot.used).collect();
+        // A quarter more than needed, so that this is done once in a while.
+        let surplus = self.slots.len() - self.bounds.entities * 3 / 4;
+        let (_, &mut last, _) = uses.select_nth_unstable(surplus - 1);
+        self.slots.retain(|_, hot| hot.changed > position || hot.used > last);
+    }
+
+    fn fold_run(
+        &mut self,
+        r: &Folded<'_>,
+        applied: &Applied<'_>,
+        e: &run::Event,
+    ) -> Result<(), snapshot::Error> {
+        let mut ticket = None;
+        self.change(r.entity, |slot| {
+            let old = match slot.state.take() {
+                Some(State::Run(run)) => Some(run),
+                _ => None,
+            };
+            let new = Runs::evolve(old, applied, e);
+            ticket = new.as_ref().map(|run| run.ticket.clone());
+            slot.state = new.map(State::Run);
+        })?;
         let id = r.entity.split_once('/').map_or("", |(_, id)| id);
         if let (Some(ticket), false) = (ticket, matches!(e, run::Event::StepRecorded(_))) {
             let entity = Entity::new("ticket", ticket.as_str()).to_string();
-            self.with_ticket(&entity, |ticket| ticket.map(|t| t.evolve_run(id, e)));
+            self.change_ticket(&entity, |ticket| ticket.map(|t| t.evolve_run(id, e)))?;
         }
+        Ok(())
     }
 
-    fn with_ticket(&mut self, entity: &str, change: impl FnOnce(Option<Ticket>) -> Option<Ticket>) {
-        let Some(id) = entity.strip_prefix("ticket/").and_then(|id| id.parse::<TicketId>().ok())
-        else {
-            return;
-        };
-        let slot = self.slots.entry(entity.to_owned()).or_default();
-        let old = match slot.state.take() {
-            Some(State::Ticket(ticket)) => Some(ticket),
-            _ => None,
-        };
-        let before = old.as_ref().and_then(Ticket::watched_due);
-        let new = change(old);
-        let after = new.as_ref().and_then(Ticket::watched_due);
-        slot.state = new.map(State::Ticket);
+    fn change(
+        &mut self,
+        entity: &str,
+        change: impl FnOnce(&mut Slot),
+    ) -> Result<(), snapshot::Error> {
+        self.warm(entity)?;
+        let position = self.position;
+        if let Some(hot) = self.slots.get_mut(entity) {
+            hot.changed = position;
+            change(&mut hot.slot);
+        }
+        if !self.changed.contains(entity) {
+            self.changed.insert(entity.to_owned());
+        }
+        Ok(())
+    }
+
+    fn change_ticket(
+        &mut self,
+        entity: &str,
+        change: impl FnOnce(Option<Ticket>) -> Option<Ticket>,
+    ) -> Result<(), snapshot::Error> {
+        let (mut before, mut after) = (None, None);
+        self.change(entity, |slot| {
+            before = watched(entity, slot);
+            let old = match slot.state.take() {
+                Some(State::Ticket(ticket)) => Some(ticket),
+                _ => None,
+            };
+            slot.state = change(old).map(State::Ticket);
+            after = watched(entity, slot);
+        })?;
         if before != after {
-            if let Some(due) = before {
-                self.due.remove(&(due, id.clone()));
+            if let Some((due, ticket)) = before {
+                self.deadlines.remove(due, &ticket);
             }
-            if let Some(due) = after {
-                self.due.insert((due, id));
+            if let Some((due, ticket)) = after {
+                self.deadlines.insert(due, ticket);
             }
         }
+        Ok(())
+    }
+}
+
+/// Whether the entity did not exist before: its id was made for this record, so nothing of it can
+/// be in the store.
+const fn creates(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Role(role::Event::Hired(_))
+            | Event::Ticket(ticket::Event::Opened(_))
+            | Event::Run(run::Event::Started(_))
+    )
+}
+
+/// The deadline that an entity has the timer watch.
+#[must_use]
+pub fn watched(entity: &str, slot: &Slot) -> Option<(Time, TicketId)> {
+    match &slot.state {
+        Some(State::Ticket(ticket)) => {
+            let id = entity.strip_prefix("ticket/")?.parse().ok()?;
+            ticket.watched_due().map(|due| (due, id))
+        }
+        _ => None,
     }
 }
