@@ -144,7 +144,7 @@ impl Desk<'_> {
     pub fn decide(&self, asked: &Asked, random: &mut impl FnMut() -> u128) -> Verdict {
         let digest = content::intent_digest(self.digest_key, &asked.body);
         let given = one(&asked.headers, INTENT_ID);
-        let (intent, intent_error) = self.intent(given.clone(), random);
+        let (intent, intent_error) = self.intent(given, random);
         let fresh = matches!(given, Ok(None)) || intent_error.is_some();
         let who = match self.who(asked, &intent) {
             Ok(who) => who,
@@ -373,9 +373,9 @@ impl Desk<'_> {
             let mut nonce = [0; 24];
             nonce[..16].copy_from_slice(&random().to_le_bytes());
             nonce[16..].copy_from_slice(&random().to_le_bytes()[..8]);
-            let (tenant, pointer) = (self.tenant.as_str(), format!("/data{pointer}"));
+            let tenant = self.tenant.as_str();
             field.0 =
-                content::encrypt(key, &id.to_string(), &nonce, tenant, entity, &pointer, &field.0);
+                content::encrypt(key, &id.to_string(), &nonce, tenant, entity, pointer, &field.0);
         }
         Ok(Some(id))
     }

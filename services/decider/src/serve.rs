@@ -263,7 +263,7 @@ async fn hold(
             let entry = (Arc::clone(&status), sender.clone());
             shop.held.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), entry);
             tracing::info!(%tenant, epoch, "serving");
-            attend(shop, assignments, tenant, epoch, served, sender, receiver).await
+            Box::pin(attend(shop, assignments, tenant, epoch, served, sender, receiver)).await
         }
         Err(over) => over,
     };

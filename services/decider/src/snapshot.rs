@@ -25,7 +25,7 @@ use crate::intents::{Answered, Fingerprint, Row};
 use crate::world::{Capture, ContentKey, Slot};
 
 /// The version of everything that is folded: the rules' `evolve`, the shape of the states, this
-/// file. Whoever changes one of them counts it up; `tests/snapshot.rs` notices when they forget.
+/// file. Whoever changes one of them counts it up; `tests/it/world.rs` notices when they forget.
 pub const FOLD: u32 = 1;
 
 /// Why the store gave no answer.
@@ -91,6 +91,10 @@ pub struct Loaded {
     /// The tenant's keys.
     pub ring: KeyRing,
 }
+
+/// Deadlines in order, and up to which moment these are all there are; `None` when there are no
+/// later ones.
+pub type Deadlines = (Vec<(Time, TicketId)>, Option<Time>);
 
 /// What is written at once.
 #[derive(Debug)]
@@ -260,16 +264,11 @@ impl Snapshot {
         Ok(self.with_reader(|c| rows::newest_intents(c, &self.key, most))?.unwrap_or_default())
     }
 
-    /// Deadlines after a moment, about `most`, and up to which moment these are all there are;
-    /// `None` when there are no more.
+    /// Deadlines after a moment, about `most`.
     ///
     /// # Errors
     /// As [`Snapshot::slot`].
-    pub fn deadlines(
-        &self,
-        after: Time,
-        most: usize,
-    ) -> Result<(Vec<(Time, TicketId)>, Option<Time>), Error> {
+    pub fn deadlines(&self, after: Time, most: usize) -> Result<Deadlines, Error> {
         Ok(self.with_reader(|c| rows::deadlines(c, after, most))?.unwrap_or_default())
     }
 }

@@ -4,14 +4,14 @@ use canonry_domain::directory::Directory;
 use canonry_record::content::intent_digest;
 use canonry_record::hash::sha256;
 use canonry_record::{Hash, KeyRing};
-use canonry_schemas::ids::{TenantId, TicketId};
+use canonry_schemas::ids::TenantId;
 use canonry_schemas::limits::INTENTS_KEPT;
 use canonry_schemas::time::Time;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Change, Core, Error, FOLD};
+use super::{Change, Core, Deadlines, Error, FOLD};
 use crate::intents::{Answered, Fingerprint, Row, horizon};
 use crate::world::{Slot, watched};
 
@@ -179,11 +179,7 @@ pub fn newest_intents(c: &Connection, key: &Key, most: usize) -> Result<Vec<Row>
 }
 
 /// Deadlines after a moment. Those of the same moment come together.
-pub fn deadlines(
-    c: &Connection,
-    after: Time,
-    most: usize,
-) -> Result<(Vec<(Time, TicketId)>, Option<Time>), Error> {
+pub fn deadlines(c: &Connection, after: Time, most: usize) -> Result<Deadlines, Error> {
     let mut last =
         c.prepare_cached("SELECT due FROM slots WHERE due > ?1 ORDER BY due LIMIT 1 OFFSET ?2")?;
     let skip = signed(most as u64).saturating_sub(1);

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::harness::{Spine, intent};
 
 /// Sends `count` commands, many at once; every one gets exactly one outcome.
-async fn load(spine: &Spine, count: usize) -> Vec<String> {
+pub async fn load(spine: &Spine, count: usize) -> Vec<String> {
     let founder = Arc::new(spine.person("founder").await);
     let mut tasks = Vec::new();
     for n in 0..count {
@@ -71,7 +71,7 @@ async fn the_server_is_killed_under_load() {
 }
 
 /// Waits until commands are answered with the code.
-async fn answered_with(spine: &Spine, code: &str) -> canonry_schemas::answer::Answer {
+pub async fn answered_with(spine: &Spine, code: &str) -> canonry_schemas::answer::Answer {
     let founder = spine.person("founder").await;
     let subject = founder.subject("ticket", "open");
     let until = std::time::Instant::now() + Duration::from_secs(30);
@@ -98,6 +98,14 @@ fn block_files(dir: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
     }
 }
 
+/// The only block of the ledger's stream.
+pub fn ledger_block(spine: &Spine) -> std::path::PathBuf {
+    let mut blocks = Vec::new();
+    block_files(&spine.test.server().store_dir(), &mut blocks);
+    assert_eq!(blocks.len(), 1, "{blocks:?}");
+    blocks.remove(0)
+}
+
 /// Damages the ledger's only block while the server is down.
 async fn damaged(
     change: impl FnOnce(&std::path::Path),
@@ -105,12 +113,8 @@ async fn damaged(
     let mut spine = Spine::start().await;
     load(&spine, 200).await;
     spine.stop().await;
-    let store = spine.test.server().store_dir();
     spine.test.server_mut().stop().await.unwrap();
-    let mut blocks = Vec::new();
-    block_files(&store, &mut blocks);
-    assert_eq!(blocks.len(), 1, "{blocks:?}");
-    change(&blocks[0]);
+    change(&ledger_block(&spine));
     spine.test.server_mut().start_again().await.unwrap();
     spine.decider = Some(spine.decider("decider-b").await);
     let answer = answered_with(&spine, "tenant-frozen").await;

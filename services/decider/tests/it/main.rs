@@ -4,4 +4,6 @@
 mod faults;
 mod harness;
 mod intake;
+mod snapshot;
 mod ticket;
+mod world;
