@@ -1,7 +1,8 @@
 //! `canonry serve …`: one service alone, against a running NATS. `canonry up` starts the same
 //! services in one process.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use canonry_api_host::ApiServer;
@@ -14,8 +15,8 @@ use clap::Subcommand;
 use crate::args::Nats;
 use crate::context::{Context, both};
 use crate::failure::Failure;
+use crate::lock::Lock;
 use crate::output;
-use crate::upkeep::PROJECTIONS;
 
 /// `canonry serve`.
 #[derive(Debug, Subcommand)]
@@ -38,6 +39,9 @@ pub struct ApiArgs {
     /// Where to listen; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
+    /// Where its read models lie, for this process alone; without it, in the home
+    #[arg(long, value_name = "DIR")]
+    projections: Option<PathBuf>,
     #[command(flatten)]
     nats: Nats,
 }
@@ -75,24 +79,63 @@ pub async fn decider(
     Decider::start(config).await.map_err(Failure::unavailable)
 }
 
-/// Starts the HTTP API in this process.
+/// Whether the API could listen there now.
 ///
 /// # Errors
-/// Creds are missing, the server does not answer, or the address is taken.
+/// The address is taken, or not of this machine.
+pub fn can_listen(listen: SocketAddr) -> Result<(), Failure> {
+    let tried = TcpListener::bind(listen).map(drop);
+    tried.map_err(|e| Failure::config(format!("--listen {listen}: {e}")))
+}
+
+/// The HTTP API in this process, and its read models.
+pub struct Api {
+    server: ApiServer,
+    _lock: Lock,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").field("address", &self.address()).finish_non_exhaustive()
+    }
+}
+
+impl Api {
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Ends it in good order.
+    pub async fn stop(self) {
+        self.server.stop().await;
+    }
+}
+
+/// Starts the HTTP API in this process, with read models in `projections`.
+///
+/// # Errors
+/// Creds are missing, the server does not answer, the address is taken, or another process uses
+/// the read models.
 pub async fn mount_api(
-    context: &Context,
     url: &str,
     keys: KeyStore,
     listen: SocketAddr,
-) -> Result<ApiServer, Failure> {
+    projections: &Path,
+) -> Result<Api, Failure> {
+    let failed = |e: std::io::Error| Failure::config(format!("{}: {e}", projections.display()));
+    std::fs::create_dir_all(projections).map_err(failed)?;
+    let lock = Lock::take(projections, "api", "an API")?;
     let config = canonry_api_host::Config {
         url: url.to_owned(),
         listen,
         keys,
-        projections: context.home.join(PROJECTIONS),
+        projections: projections.to_owned(),
         metrics: Arc::new(|| metrics().encode()),
     };
-    ApiServer::start(config).await.map_err(Failure::unavailable)
+    let server = ApiServer::start(config).await.map_err(Failure::unavailable)?;
+    Ok(Api { server, _lock: lock })
 }
 
 /// Waits for ctrl-c or the signal to terminate.
@@ -124,8 +167,10 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
             Ok(())
         }
         Command::Api(args) => {
-            let (url, keys) = both(context.nats(args.nats.named()), context.keys())?;
-            let api = mount_api(context, &url, keys, args.listen).await?;
+            let whole = both(context.nats(args.nats.named()), context.keys());
+            let ((url, keys), ()) = both(whole, can_listen(args.listen))?;
+            let projections = args.projections.unwrap_or_else(|| context.projections());
+            let api = mount_api(&url, keys, args.listen, &projections).await?;
             output::say(format!("http://{} serves {url}; ctrl-c stops it", api.address()));
             until_stopped().await?;
             api.stop().await;
