@@ -4,5 +4,6 @@
 #[path = "../../services/decider/tests/it/harness.rs"]
 #[expect(dead_code, reason = "the decider's own tests use the rest")]
 mod harness;
+mod packages;
 mod python;
 mod verifier;

@@ -2,7 +2,7 @@
 //! keys lie beside the old ones until the ledger has them; a rotation that was cut off between the
 //! commit and that moment is taken up by the next change of keys.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use canonry_decider::found::user_kind;
 use canonry_keystore::{ErrorKind, KeyStore, KeyUse, StoredKey};
@@ -124,9 +124,12 @@ impl Login {
         let issued = issued.map_err(|e| Failure::config(chain(&e)))?;
         let entry = public_key(&issued.public, vec![Use::Login], member.clone());
         let fresh = keys.read_text(&path).map_err(unstored)?;
-        keys.put_creds(&beside(keys, tenant, member, &entry.id), &fresh).map_err(unstored)?;
+        let put = |path: &Path, creds: &str| {
+            keys.put_creds(path, &format!("{creds}\n")).map_err(unstored)
+        };
+        put(&beside(keys, tenant, member, &entry.id), &fresh)?;
         if let Some(held) = held {
-            keys.put_creds(&path, &held).map_err(unstored)?;
+            put(&path, &held)?;
         }
         Ok(Self { entry })
     }
