@@ -1,12 +1,12 @@
 //! `canonry demo` beyond its plain run: on the sample, kept, exported, asking at the terminal.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::program::{Ran, canonry, lives, ran, terminate, wait_gone};
+use crate::program::{Background, Ran, canonry, lives, ran, terminate, wait_gone};
 
 /// The demo in a folder where no data set is to be found.
 fn demo(folder: &Path, words: &[&str]) -> Command {
@@ -76,6 +76,30 @@ fn a_kept_demo_runs_on_and_is_stopped_as_it_says() {
     assert!(Command::new("/bin/sh").args(["-c", stop]).status().unwrap().success());
     assert!(wait_gone(kept.0), "it does not stop");
     assert!(!folder.path().join(".canonry-demo/running.json").exists(), "it stopped in good order");
+}
+
+#[test]
+fn an_interrupted_demo_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let tmp = folder.path().join("tmp");
+    std::fs::create_dir(&tmp).unwrap();
+    // It waits for a person, who answers with a signal.
+    let words = ["--interactive", "--incidents", "3", "--threshold", "1001"];
+    let mut command = demo(folder.path(), &words);
+    command.env("TMPDIR", &tmp).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = Background(command.stdout(Stdio::null()).spawn().unwrap());
+    let mut err = child.0.stderr.take().unwrap();
+    let mut said = Vec::new();
+    // The question does not end its line.
+    while !String::from_utf8_lossy(&said).contains("[y/n]") {
+        let mut piece = [0; 1024];
+        let count = err.read(&mut piece).unwrap();
+        assert!(count > 0, "{}", String::from_utf8_lossy(&said));
+        said.extend_from_slice(&piece[..count]);
+    }
+    assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 1, "its cell");
+    assert_eq!(child.stop(), Some(1));
+    assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0, "its cell is gone");
 }
 
 #[test]

@@ -7,5 +7,6 @@ mod dataset;
 mod demo;
 mod program;
 mod rotate;
+mod serve;
 mod terminal;
 mod wrong;

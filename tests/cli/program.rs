@@ -73,10 +73,62 @@ pub fn wait_gone(process: u32) -> bool {
     !lives(process)
 }
 
+/// Reads lines until one is the last that is waited for.
+pub fn lines_until(
+    from: impl std::io::Read + Send + 'static,
+    last: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, Vec<String>> {
+    let (sender, said) = mpsc::channel();
+    // Reads on to the end, so that nobody is stopped by a full pipe.
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    let until = Instant::now() + UP_WITHIN;
+    let mut lines: Vec<String> = Vec::new();
+    while !lines.last().is_some_and(|line| last(line)) {
+        match said.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(line) => lines.push(line),
+            Err(_) => return Err(lines),
+        }
+    }
+    Ok(lines)
+}
+
+/// A child that is told to leave, by its id, when this is dropped.
+#[derive(Debug)]
+pub struct Background(pub Child);
+
+impl Background {
+    /// Stops it in good order; how it ended.
+    pub fn stop(&mut self) -> Option<i32> {
+        terminate(self.0.id());
+        let until = Instant::now() + STOP_WITHIN;
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status.code();
+            }
+            if Instant::now() >= until {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) && self.stop().is_none() {
+            let _ = self.0.kill().and_then(|()| self.0.wait());
+        }
+    }
+}
+
 /// A `canonry up` in a folder of its own, gone when this is dropped.
 #[derive(Debug)]
 pub struct Up {
-    child: Child,
+    child: Background,
     /// What it printed.
     pub lines: Vec<String>,
     /// Where it was started; its home is `.canonry` there, the default.
@@ -90,25 +142,13 @@ impl Up {
         let mut command = canonry(folder.path(), words);
         let log = std::fs::File::create(folder.path().join("up.err")).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let (sender, said) = mpsc::channel();
-        let out = BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || {
-            for line in out.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        let mut up = Self { child, lines: Vec::new(), folder };
-        let until = Instant::now() + UP_WITHIN;
-        while !up.lines.last().is_some_and(|line| line.starts_with(LAST_LINE)) {
-            let left = until.saturating_duration_since(Instant::now());
-            match said.recv_timeout(left) {
-                Ok(line) => up.lines.push(line),
-                Err(why) => {
-                    let log = std::fs::read_to_string(up.folder.path().join("up.err"));
-                    panic!("{why}: {:#?}\n{}", up.lines, log.unwrap());
-                }
+        let out = child.stdout.take().unwrap();
+        let mut up = Self { child: Background(child), lines: Vec::new(), folder };
+        match lines_until(out, |line| line.starts_with(LAST_LINE)) {
+            Ok(lines) => up.lines = lines,
+            Err(lines) => {
+                let log = std::fs::read_to_string(up.folder.path().join("up.err"));
+                panic!("{lines:#?}\n{}", log.unwrap());
             }
         }
         up
@@ -131,24 +171,6 @@ impl Up {
 
     /// Stops it in good order; how it ended.
     pub fn stop(&mut self) -> Option<i32> {
-        terminate(self.child.id());
-        let until = Instant::now() + STOP_WITHIN;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            if Instant::now() >= until {
-                return None;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) && self.stop().is_none() {
-            let _ = self.child.kill().and_then(|()| self.child.wait());
-        }
+        self.child.stop()
     }
 }

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use canonry_nats::{Bytes, Connect, Connection};
 use serde_json::{Value, json};
@@ -28,6 +28,22 @@ async fn connect(home: &Path, name: &str) -> (Connection, Value) {
     connect.creds = Some(std::fs::read_to_string(text("creds")).unwrap());
     connect.inbox_prefix = text("inbox_prefix");
     (Connection::connect(connect).await.unwrap(), context)
+}
+
+/// One message of a mirror, which follows its stream a moment later.
+async fn message(nats: &Connection, prefix: &str, stream: &str, sequence: u64) -> Value {
+    let subject = format!("{prefix}.STREAM.MSG.GET.{stream}");
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let body = Bytes::from(json!({"seq": sequence}).to_string());
+        let reply = nats.request(&subject, &[], body, PATIENCE).await.unwrap();
+        let mut found: Value = serde_json::from_slice(&reply.body).unwrap();
+        if found["message"]["seq"] == sequence {
+            return found["message"].take();
+        }
+        assert!(Instant::now() < until, "{found}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Does every `nats` line; the id of the ticket that they open.
@@ -54,12 +70,8 @@ pub async fn nats(up: &Up) -> String {
             "stream" => {
                 let (stream, sequence) = rest[1].split_once(' ').unwrap();
                 let prefix = context["jetstream_api_prefix"].as_str().unwrap();
-                let subject = format!("{prefix}.STREAM.MSG.GET.{stream}");
-                let sequence: u64 = sequence.parse().unwrap();
-                let body = Bytes::from(json!({"seq": sequence}).to_string());
-                let reply = connection.request(&subject, &[], body, PATIENCE).await.unwrap();
-                let found: Value = serde_json::from_slice(&reply.body).unwrap();
-                assert_eq!(found["message"]["seq"], sequence, "{found}");
+                let found = message(&connection, prefix, stream, sequence.parse().unwrap()).await;
+                assert_eq!(found["subject"], "ledger.acme.tenant.founded", "{found}");
             }
             "micro" => {
                 assert_eq!(rest, ["ls"]);

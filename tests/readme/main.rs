@@ -12,14 +12,14 @@ mod program;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use program::{Ran, Up, bare, ran};
+use program::{Ran, Up, bare, canonry, ran};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The code blocks of the README's section "By hand", line by line.
-fn by_hand() -> Vec<Vec<String>> {
+/// The code blocks of a section of the README, line by line.
+fn section(name: &str) -> Vec<Vec<String>> {
     let readme = std::fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap();
-    let section = readme.split("\n## ").find(|s| s.starts_with("By hand")).unwrap();
+    let section = readme.split("\n## ").find(|s| s.starts_with(name)).unwrap();
     let block = |text: &str| -> Vec<String> {
         text.trim_start_matches("sh")
             .lines()
@@ -66,8 +66,27 @@ fn printed<'a>(up: &'a Up, word: &str) -> Vec<&'a str> {
 }
 
 #[test]
+fn the_demo_runs_as_written() {
+    let blocks = section("Two commands");
+    let words = blocks[0][0].split('#').next().unwrap().trim();
+    let words = words.strip_prefix("cargo run --release -- ").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut demo = canonry(folder.path(), &words.split(' ').collect::<Vec<_>>());
+    // Without the real log, so that it takes as long on every machine.
+    demo.env("XDG_CACHE_HOME", folder.path());
+    demo.env("NATS_SERVER", canonry_provision::server::find().unwrap());
+    let done = ran(&mut demo);
+    assert_eq!(done.code, 0, "{}{}", done.out, done.err);
+    // What the README says that it prints.
+    for wanted in ["commands", "rate", "accuracy", "approvals", "whole", "peak memory"] {
+        assert!(done.out.contains(wanted), "{wanted}: {}", done.out);
+    }
+    assert!(blocks[0][1].starts_with("cargo test "), "{blocks:?}");
+}
+
+#[test]
 fn the_lines_by_hand_work_as_written() {
-    let blocks = by_hand();
+    let blocks = section("By hand");
     assert_eq!(blocks.len(), 2, "{blocks:?}");
     let [start] = blocks[0].as_slice() else { panic!("one line starts it: {blocks:?}") };
     let words = start.strip_prefix("cargo run --release -- ").unwrap();

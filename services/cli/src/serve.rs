@@ -4,6 +4,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use canonry_api_host::ApiServer;
 use canonry_decider::{Config, Decider};
@@ -13,10 +14,16 @@ use canonry_telemetry::Metrics;
 use clap::Subcommand;
 
 use crate::args::Nats;
+use crate::client::Pen;
 use crate::context::{Context, both};
 use crate::failure::Failure;
 use crate::lock::Lock;
-use crate::output;
+use crate::{http, output};
+
+/// How long the read models may take to know the people of the tenants.
+const READ_WITHIN: Duration = Duration::from_secs(10);
+/// Between two looks.
+const READ_POLL: Duration = Duration::from_millis(20);
 
 /// `canonry serve`.
 #[derive(Debug, Subcommand)]
@@ -134,8 +141,30 @@ pub async fn mount_api(
         projections: projections.to_owned(),
         metrics: Arc::new(|| metrics().encode()),
     };
+    let store = config.keys.clone();
     let server = ApiServer::start(config).await.map_err(Failure::unavailable)?;
+    wait_until_read(&format!("http://{}", server.address()), &store).await;
     Ok(Api { server, _lock: lock })
+}
+
+/// Waits until the API knows the people of the tenants: its read models begin empty, and who asks
+/// too early is told that the key is unknown. A person whose key is not at hand cannot be asked
+/// for; the wait is bounded, because a key at hand may have been revoked.
+async fn wait_until_read(api: &str, keys: &KeyStore) {
+    let until = tokio::time::Instant::now() + READ_WITHIN;
+    for tenant in keys.tenants().unwrap_or_default() {
+        let people = crate::tenant::first_people().unwrap_or_default();
+        let pen = people.iter().find_map(|(who, _)| Pen::open(keys, &tenant, who).ok());
+        let Some(pen) = pen else { continue };
+        let query = [("limit", "1".to_owned())];
+        while let Err(failure) = http::get(api, "/api/v1/tickets", &query, &pen).await {
+            if tokio::time::Instant::now() >= until {
+                tracing::warn!(%tenant, error = %failure, "the read models are not there yet");
+                return;
+            }
+            tokio::time::sleep(READ_POLL).await;
+        }
+    }
 }
 
 /// Waits for ctrl-c or the signal to terminate.

@@ -22,6 +22,7 @@ use canonry_triage::split::Split;
 use crate::context::{Context, both};
 use crate::failure::Failure;
 use crate::output;
+use crate::serve::until_stopped;
 
 /// How many incidents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +92,7 @@ pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     tokio::select! {
         done = Box::pin(whole(args, context)) => done,
         // What was made is taken away on the way out.
-        _ = tokio::signal::ctrl_c() => Err(Failure::refused("interrupted")),
+        stopped = until_stopped() => stopped.and(Err(Failure::refused("interrupted"))),
     }
 }
 
