@@ -59,6 +59,8 @@ impl Bars {
     pub fn spinner(self, what: &'static str) -> ProgressBar {
         let spinner = self.bar(what, 0, "{spinner} {msg} {elapsed}");
         if self.shown {
+            // At once, and not only when its thread gets its turn.
+            spinner.tick();
             spinner.enable_steady_tick(Duration::from_millis(250));
         }
         spinner
