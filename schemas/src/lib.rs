@@ -6,6 +6,7 @@ pub mod actor;
 pub mod answer;
 mod catalogue;
 pub mod event;
+pub mod header;
 pub mod ids;
 pub mod json;
 pub mod key;

@@ -64,6 +64,10 @@ pub const STEPS_PER_RUN: u32 = 10_000;
 pub const LIVENESS_TTL: Duration = Duration::from_secs(10);
 /// How often a decider renews it.
 pub const LIVENESS_EVERY: Duration = Duration::from_secs(3);
+/// How often unheld tenants are looked for, and a held one's assignment is read.
+pub const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Within this another decider serves a tenant whose holder died, if the store answers at once.
+pub const TAKE_OVER: Duration = Duration::from_secs(15);
 /// How often the holder writes a signed head when the ledger moved.
 pub const HEAD_EVERY: Duration = Duration::from_secs(1);
 /// Difference of clocks between holder and server beyond which the holder does not serve.

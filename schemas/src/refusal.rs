@@ -1,4 +1,7 @@
-//! The closed list of refusals, each with a stable code and a page `schemas/errors/<code>.md`.
+//! The closed list of refusals, each with a stable code and a page `schemas/errors/<code>.md`;
+//! beside it the codes that leave no record, and in [`http`] those that only HTTP knows.
+
+pub mod http;
 
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $message:literal;)*) => {
@@ -92,6 +95,9 @@ pub mod unrecorded {
     pub const FROZEN: &str = "tenant-frozen";
     /// The store gives no answer.
     pub const STORE: &str = "store-unavailable";
+
+    /// All of them.
+    pub const ALL: &[&str] = &[RETRY, THROTTLED, QUOTA, FROZEN, STORE];
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 #[path = "../../services/decider/tests/it/harness.rs"]
 #[expect(dead_code, reason = "the decider's own tests use the rest")]
 mod harness;
+mod killed;
 mod packages;
 mod python;
 mod verifier;

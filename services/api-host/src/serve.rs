@@ -99,7 +99,7 @@ impl ApiServer {
 
     /// Ends in good order; open streams of changes are cut after two seconds.
     pub async fn stop(self) {
-        let _ = self.stop.send(true);
+        self.stop.send_replace(true);
         for mut task in self.tasks {
             if tokio::time::timeout(Duration::from_secs(2), &mut task).await.is_err() {
                 task.abort();

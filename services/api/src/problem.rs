@@ -1,97 +1,23 @@
-//! Problems, `application/problem+json`: a stable code each, and one table from code to status.
+//! Problems, `application/problem+json`: a stable code each. The codes and their statuses stand in
+//! [`canonry_schemas::refusal`], a page for each in `schemas/errors`.
 
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use canonry_schemas::answer::Answer;
-use canonry_schemas::refusal::{Refusal, unrecorded};
+pub use canonry_schemas::refusal::http::{
+    ALL as HTTP_CODES, CURSOR_INVALID, INTERNAL, METHOD_UNKNOWN, NOT_YET, QUERY_INVALID,
+    ROUTE_UNKNOWN, TOKEN_MISSING,
+};
+use canonry_schemas::refusal::{Refusal, http};
 use serde_json::{Value, json};
 
 use crate::projections::ReadError;
 
-/// The read models have not come to `min_position` yet.
-pub const NOT_YET: &str = "not-yet";
-/// There is no such route.
-pub const ROUTE_UNKNOWN: &str = "route-unknown";
-/// The route knows other methods.
-pub const METHOD_UNKNOWN: &str = "method-unknown";
-/// A query parameter is unknown or malformed.
-pub const QUERY_INVALID: &str = "query-invalid";
-/// The cursor is not one of this list.
-pub const CURSOR_INVALID: &str = "cursor-invalid";
-/// No token.
-pub const TOKEN_MISSING: &str = "token-missing";
-/// A fault of ours.
-pub const INTERNAL: &str = "internal";
-
-/// The codes that only HTTP knows.
-pub const HTTP_CODES: &[&str] = &[
-    NOT_YET,
-    ROUTE_UNKNOWN,
-    METHOD_UNKNOWN,
-    QUERY_INVALID,
-    CURSOR_INVALID,
-    TOKEN_MISSING,
-    INTERNAL,
-];
-
 /// The status of a code; `None` for one that is not in the table.
 #[must_use]
 pub fn status(code: &str) -> Option<StatusCode> {
-    Some(match code {
-        "not-json" | "bad-header" | "bad-intent-id" | QUERY_INVALID | CURSOR_INVALID => {
-            StatusCode::BAD_REQUEST
-        }
-        "token-invalid" | "token-expired" | "key-unknown" | "actor-unknown" | "actor-removed"
-        | TOKEN_MISSING => StatusCode::UNAUTHORIZED,
-        "not-allowed"
-        | "founder-only"
-        | "request-token-missing"
-        | "on-behalf-of-missing"
-        | "on-behalf-of-foreign"
-        | "keys-unauthorized"
-        | "run-of-another"
-        | "other-role"
-        | "self-approval"
-        | "approval-invalid" => StatusCode::FORBIDDEN,
-        "unknown-command" | "role-unknown" | "ticket-unknown" | "run-unknown"
-        | "member-unknown" | ROUTE_UNKNOWN => StatusCode::NOT_FOUND,
-        METHOD_UNKNOWN => StatusCode::METHOD_NOT_ALLOWED,
-        "intent-reused"
-        | "intent-expired"
-        | "already-enrolled"
-        | "member-removed"
-        | "last-founder"
-        | "members-full"
-        | "keys-moved"
-        | "role-paused"
-        | "role-not-paused"
-        | "role-retired"
-        | "ticket-ended"
-        | "ticket-not-ended"
-        | "ticket-not-started"
-        | "ticket-started"
-        | "ticket-unassigned"
-        | "ticket-has-run"
-        | "deadline-not-passed"
-        | "approval-pending"
-        | "approval-not-pending"
-        | "approval-missing"
-        | "run-ended"
-        | "runs-full" => StatusCode::CONFLICT,
-        "body-too-large" => StatusCode::PAYLOAD_TOO_LARGE,
-        "schema-violation" | "content-too-long" | "keys-invalid" | "service-token"
-        | "escalation-unknown" | "nothing-changed" | "deadline-passed" => {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
-        unrecorded::THROTTLED => StatusCode::TOO_MANY_REQUESTS,
-        unrecorded::RETRY | unrecorded::STORE | unrecorded::FROZEN | NOT_YET => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
-        unrecorded::QUOTA => StatusCode::INSUFFICIENT_STORAGE,
-        INTERNAL => StatusCode::INTERNAL_SERVER_ERROR,
-        _ => return None,
-    })
+    http::status(code).and_then(|status| StatusCode::from_u16(status).ok())
 }
 
 /// Why a request was not done.
@@ -187,19 +113,16 @@ impl IntoResponse for Problem {
 
 #[cfg(test)]
 mod tests {
+    use canonry_schemas::refusal::unrecorded;
+
     use super::*;
 
     #[test]
     fn every_code_has_a_status() {
         let refusals = Refusal::ALL.iter().map(|r| r.code());
-        let others = [
-            unrecorded::RETRY,
-            unrecorded::THROTTLED,
-            unrecorded::QUOTA,
-            unrecorded::FROZEN,
-            unrecorded::STORE,
-        ];
-        for code in refusals.chain(others).chain(HTTP_CODES.iter().copied()) {
+        for code in
+            refusals.chain(unrecorded::ALL.iter().copied()).chain(HTTP_CODES.iter().copied())
+        {
             assert!(status(code).is_some(), "{code} is not in the table");
         }
         assert_eq!(status("no-such-code"), None);

@@ -36,6 +36,7 @@ use crate::draft::{self, Draft, Head};
 use crate::keeper::Keeper;
 use crate::rebuild::{self, Rebuilt};
 use crate::reply::Reply;
+use crate::serve::told;
 use crate::throttle::Throttle;
 use crate::world::{Folded, World};
 
@@ -187,9 +188,7 @@ impl Holder {
             let open = self.ready.len() < RECORDS_AHEAD;
             tokio::select! {
                 biased;
-                changed = stop.changed() => {
-                    if changed.is_err() || *stop.borrow() { break Over::Stopped; }
-                }
+                () = told(&mut stop) => break Over::Stopped,
                 ended = landing(&mut self.in_flight), if self.in_flight.is_some() => {
                     match self.land(ended).await {
                         Ok(()) => {}

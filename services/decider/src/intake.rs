@@ -68,7 +68,7 @@ pub async fn serve(
     loop {
         let incoming = tokio::select! {
             incoming = endpoint.next() => incoming,
-            _ = stop.changed() => None,
+            () = crate::serve::told(&mut stop) => None,
         };
         let Some(incoming) = incoming else { break };
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };

@@ -11,7 +11,7 @@ use canonry_provision::{BoxError, Bus, CellUser, check_streams};
 use canonry_record::seal::Signer;
 use canonry_schemas::answer::Answer;
 use canonry_schemas::ids::{ActorId, TenantId};
-use canonry_schemas::limits::{HOLDER_CLOCK, LIVENESS_EVERY};
+use canonry_schemas::limits::{HOLDER_CLOCK, LIVENESS_EVERY, LOOK_EVERY};
 use canonry_schemas::refusal::unrecorded;
 use canonry_schemas::subject::{Inbound, ledger_stream};
 use canonry_schemas::tenant::Reason;
@@ -27,8 +27,6 @@ use crate::intake;
 use crate::keeper::Keeper;
 use crate::reply::Reply;
 
-/// How often unheld tenants are looked for, and a held one's assignment is read.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often the live configuration of a held tenant's streams is compared.
 const COMPARE_EVERY: Duration = Duration::from_secs(10);
 
@@ -155,12 +153,18 @@ impl Decider {
 
     /// Ends in good order: commits in flight end, the rest is answered `retry`.
     pub async fn stop(self) {
-        let _ = self.shop.stop.send(true);
+        self.shop.stop.send_replace(true);
         let _ = self.task.await;
         for connection in [&self.shop.committer, &self.shop.intake, &self.shop.responder] {
             connection.close().await;
         }
     }
+}
+
+/// Waits until told to stop, also when that was said before anybody waited; or until nobody is
+/// left who could say it.
+pub(crate) async fn told(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
 }
 
 async fn look(shop: Arc<Shop>, assignments: Arc<Assignments>) {
@@ -206,7 +210,7 @@ async fn look(shop: Arc<Shop>, assignments: Arc<Assignments>) {
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
-            _ = stop.changed() => break,
+            () = told(&mut stop) => break,
         }
     }
     for (_, task) in holders {
@@ -289,7 +293,7 @@ async fn refuse_frozen(
                     break;
                 }
             }
-            _ = ended.changed() => break,
+            () = told(&mut ended) => break,
         }
     }
     endpoint.stop();
@@ -415,7 +419,7 @@ async fn guard(
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
-            _ = ended.changed() => break,
+            () = told(&mut ended) => break,
         }
         if let Ok(Some((a, _))) = assignments.read(&tenant).await
             && (a.epoch != epoch || a.decider != shop.config.name)
@@ -432,5 +436,5 @@ async fn guard(
             }
         }
     }
-    let _ = stop.send(true);
+    stop.send_replace(true);
 }

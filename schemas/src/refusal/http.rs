@@ -1,0 +1,104 @@
+//! What only HTTP says, and the HTTP status of every code. Bodies, `application/problem+json`,
+//! are made in `services/api`; a page stands beside each code, `schemas/errors/<code>.md`.
+
+use super::unrecorded;
+
+/// The read models have not come to `min_position` yet.
+pub const NOT_YET: &str = "not-yet";
+/// There is no such route.
+pub const ROUTE_UNKNOWN: &str = "route-unknown";
+/// The route knows other methods.
+pub const METHOD_UNKNOWN: &str = "method-unknown";
+/// A query parameter is unknown or malformed.
+pub const QUERY_INVALID: &str = "query-invalid";
+/// The cursor is not one of this list.
+pub const CURSOR_INVALID: &str = "cursor-invalid";
+/// No token.
+pub const TOKEN_MISSING: &str = "token-missing";
+/// A fault of ours.
+pub const INTERNAL: &str = "internal";
+
+/// The codes that only HTTP knows.
+pub const ALL: &[&str] = &[
+    NOT_YET,
+    ROUTE_UNKNOWN,
+    METHOD_UNKNOWN,
+    QUERY_INVALID,
+    CURSOR_INVALID,
+    TOKEN_MISSING,
+    INTERNAL,
+];
+
+/// The HTTP status of a code; `None` for one that is in no list.
+#[must_use]
+pub fn status(code: &str) -> Option<u16> {
+    Some(match code {
+        "not-json" | "bad-header" | "bad-intent-id" | QUERY_INVALID | CURSOR_INVALID => 400,
+        "token-invalid" | "token-expired" | "key-unknown" | "actor-unknown" | "actor-removed"
+        | TOKEN_MISSING => 401,
+        "not-allowed"
+        | "founder-only"
+        | "request-token-missing"
+        | "on-behalf-of-missing"
+        | "on-behalf-of-foreign"
+        | "keys-unauthorized"
+        | "run-of-another"
+        | "other-role"
+        | "self-approval"
+        | "approval-invalid" => 403,
+        "unknown-command" | "role-unknown" | "ticket-unknown" | "run-unknown"
+        | "member-unknown" | ROUTE_UNKNOWN => 404,
+        METHOD_UNKNOWN => 405,
+        "intent-reused"
+        | "intent-expired"
+        | "already-enrolled"
+        | "member-removed"
+        | "last-founder"
+        | "members-full"
+        | "keys-moved"
+        | "role-paused"
+        | "role-not-paused"
+        | "role-retired"
+        | "ticket-ended"
+        | "ticket-not-ended"
+        | "ticket-not-started"
+        | "ticket-started"
+        | "ticket-unassigned"
+        | "ticket-has-run"
+        | "deadline-not-passed"
+        | "approval-pending"
+        | "approval-not-pending"
+        | "approval-missing"
+        | "run-ended"
+        | "runs-full" => 409,
+        "body-too-large" => 413,
+        "schema-violation" | "content-too-long" | "keys-invalid" | "service-token"
+        | "escalation-unknown" | "nothing-changed" | "deadline-passed" => 422,
+        unrecorded::THROTTLED => 429,
+        INTERNAL => 500,
+        unrecorded::RETRY | unrecorded::STORE | unrecorded::FROZEN | NOT_YET => 503,
+        unrecorded::QUOTA => 507,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refusal::Refusal;
+
+    #[test]
+    fn every_code_has_a_status_and_stands_in_one_list() {
+        let refusals = Refusal::ALL.iter().map(|r| r.code());
+        let mut all: Vec<_> =
+            refusals.chain(unrecorded::ALL.iter().copied()).chain(ALL.iter().copied()).collect();
+        for code in &all {
+            assert!(status(code).is_some_and(|s| (400..600).contains(&s)), "{code}");
+        }
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count, "a code stands in two lists");
+        assert_eq!(status("no-such-code"), None);
+    }
+}
