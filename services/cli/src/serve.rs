@@ -12,6 +12,7 @@ use canonry_keystore::KeyStore;
 use canonry_schemas::ids::ActorId;
 use canonry_telemetry::Metrics;
 use clap::Subcommand;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::Nats;
 use crate::client::Pen;
@@ -167,18 +168,32 @@ async fn wait_until_read(api: &str, keys: &KeyStore) {
     }
 }
 
-/// Waits for ctrl-c or the signal to terminate.
-///
-/// # Errors
-/// Signals cannot be heard.
-pub async fn until_stopped() -> Result<(), Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::unavailable)?;
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
+/// Ctrl-C and the signal to terminate, heard from the moment that this is made: before anybody is
+/// told that it can be stopped.
+#[derive(Debug)]
+pub struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// Signals cannot be heard.
+    pub fn hear() -> Result<Self, Failure> {
+        let hear = |kind| signal(kind).map_err(Failure::unavailable);
+        let interrupt = hear(SignalKind::interrupt())?;
+        Ok(Self { interrupt, terminate: hear(SignalKind::terminate())? })
     }
-    Ok(())
+
+    /// Waits for the first of them.
+    pub async fn wait(mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// Runs it.
@@ -190,8 +205,9 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Decider(args) => {
             let (url, keys) = both(context.nats(args.nats.named()), context.keys())?;
             let decider = decider(&url, keys, args.name.clone(), args.replicas).await?;
+            let stop = StopSignals::hear()?;
             output::say(format!("{} serves {url}; ctrl-c stops it", args.name));
-            until_stopped().await?;
+            stop.wait().await;
             decider.stop().await;
             Ok(())
         }
@@ -200,8 +216,9 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
             let ((url, keys), ()) = both(whole, can_listen(args.listen))?;
             let projections = args.projections.unwrap_or_else(|| context.projections());
             let api = mount_api(&url, keys, args.listen, &projections).await?;
+            let stop = StopSignals::hear()?;
             output::say(format!("http://{} serves {url}; ctrl-c stops it", api.address()));
-            until_stopped().await?;
+            stop.wait().await;
             api.stop().await;
             Ok(())
         }

@@ -16,7 +16,7 @@ use crate::failure::{Failure, chain};
 use crate::lock::Lock;
 use crate::output;
 use crate::progress::Bars;
-use crate::serve::{Api, can_listen, decider, mount_api, until_stopped};
+use crate::serve::{Api, StopSignals, can_listen, decider, mount_api};
 use crate::tenant::{Person, first_people, found_tenant, identity, write_contexts};
 
 /// How long the decider may take to hold the tenant.
@@ -176,13 +176,14 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let address = format!("http://{}", api.address());
     let process = Some(std::process::id());
     let running = Running { nats: up.url.clone(), api: Some(address), process };
+    let signals = StopSignals::hear()?;
     context.set_running(&running)?;
     say_how(context, &args.tenant, &up, &running)?;
-    let stopped = until_stopped().await;
+    signals.wait().await;
     output::say("stopping");
     context.clear_running();
     stop(api, up).await;
-    stopped
+    Ok(())
 }
 
 /// First what asks, then what answers.

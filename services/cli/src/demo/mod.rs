@@ -22,7 +22,7 @@ use canonry_triage::split::Split;
 use crate::context::{Context, both};
 use crate::failure::Failure;
 use crate::output;
-use crate::serve::until_stopped;
+use crate::serve::StopSignals;
 
 /// How many incidents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,10 +89,11 @@ pub struct Args {
 /// # Errors
 /// Anything that does not add up: the exit code is 1.
 pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
+    let stop = StopSignals::hear()?;
     tokio::select! {
         done = Box::pin(whole(args, context)) => done,
         // What was made is taken away on the way out.
-        stopped = until_stopped() => stopped.and(Err(Failure::refused("interrupted"))),
+        () = stop.wait() => Err(Failure::refused("interrupted")),
     }
 }
 
