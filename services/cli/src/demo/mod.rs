@@ -51,8 +51,8 @@ impl std::str::FromStr for Count {
 #[command(after_help = "\
 With --keep, a `canonry up` of its own runs the cell on when the demo has ended; what is printed \
 last names its process and the line that stops it.
-Exit codes: 0 everything adds up; 1 it does not; 64 no such log, or an earlier demo was kept; 69 no \
-server.
+Exit codes: 0 everything adds up; 1 it does not; 64 no such log, or an earlier demo was kept; \
+69 no server.
 
 EXAMPLES:
     canonry demo

@@ -34,8 +34,8 @@ pub fn nothing_kept() -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::config(format!(
-        "{KEPT} exists: an earlier demo was kept there; look at it with `canonry --home {KEPT} up`, \
-         or delete it"
+        "{KEPT} exists: an earlier demo was kept there; look at it with \
+         `canonry --home {KEPT} up`, or delete it"
     )))
 }
 
