@@ -5,5 +5,6 @@
 #[expect(dead_code, reason = "the decider's own tests use the rest")]
 mod harness;
 mod killed;
+mod packages;
 mod python;
 mod verifier;

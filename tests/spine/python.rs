@@ -1,5 +1,4 @@
-//! Python packages for the tests that use them, installed once per target folder, and the test
-//! of a third party's client.
+//! Python programs of the tests, and the test of a third party's client.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,26 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::harness::Spine;
-
-/// Pinned: what the tests need of PyPI.
-const PACKAGES: [&str; 3] = ["nats-py==2.16.0", "nkeys==0.2.1", "cryptography>=42"];
-
-/// The folder that holds the packages.
-pub fn packages() -> PathBuf {
-    static ONCE: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
-    ONCE.get_or_init(|| {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("python-packages");
-        if !folder.join("complete").exists() {
-            let mut pip = Command::new("python3");
-            pip.args(["-m", "pip", "install", "--quiet", "--upgrade", "--target"]).arg(&folder);
-            let done = pip.args(PACKAGES).output().unwrap();
-            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-            std::fs::write(folder.join("complete"), "").unwrap();
-        }
-        folder
-    })
-    .clone()
-}
+use crate::packages::packages;
 
 /// A Python program of `tests/`.
 pub fn program(path: &str) -> Command {

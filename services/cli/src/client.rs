@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use canonry_keystore::KeyStore;
-use canonry_nats::{Bytes, Connect, Connection, RequestError};
+use canonry_nats::{Bytes, Connect, Connection, ErrorKind, RequestError};
 use canonry_record::Hash;
 use canonry_record::hash::sha256;
 use canonry_record::jws::{self, Approval, Bearer, Decision, RequestToken};
@@ -164,8 +164,10 @@ impl Client {
         let mut connect = Connect::new(url, actor.as_str());
         connect.creds = Some(creds.to_string());
         connect.inbox_prefix = format!("_INBOX.{actor}");
-        let connection =
-            Connection::connect(connect).await.map_err(|e| Failure::unavailable(chain(&e)))?;
+        let connection = Connection::connect(connect).await.map_err(|e| match e.kind() {
+            ErrorKind::Invalid => Failure::config(format!("creds of {actor}: {}", chain(&e))),
+            _ => Failure::unavailable(chain(&e)),
+        })?;
         let pen = Pen::open(keys, tenant, actor).ok();
         Ok(Self { connection, tenant: tenant.clone(), actor: actor.clone(), pen })
     }

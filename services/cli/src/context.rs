@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use canonry_decider::serve::connect_cell;
 use canonry_keystore::KeyStore;
-use canonry_nats::Log;
+use canonry_nats::{ErrorKind, Log};
 use canonry_provision::{Cell, CellUser};
 use canonry_schemas::ids::{ActorId, TenantId};
 use canonry_schemas::subject::ledger_stream;
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Client, Pen};
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
+use crate::progress::Bars;
 
 /// The home when none is named.
 pub const DEFAULT_HOME: &str = ".canonry";
@@ -20,6 +21,12 @@ pub const DEFAULT_HOME: &str = ".canonry";
 pub const DEFAULT_TENANT: &str = "acme";
 /// Where `canonry up` writes what it listens on, below the home.
 const RUNNING: &str = "running.json";
+/// Where the read models lie, below the home.
+const PROJECTIONS: &str = "projections";
+/// How an address of NATS begins.
+const NATS_SCHEMES: [&str; 4] = ["nats://", "tls://", "ws://", "wss://"];
+/// How an address of the API begins.
+const API_SCHEMES: [&str; 2] = ["http://", "https://"];
 
 /// Where a running cell is reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +36,9 @@ pub struct Running {
     /// The HTTP API, where it is up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<String>,
+    /// The process that runs it; a signal to terminate stops it in good order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<u32>,
 }
 
 /// The global settings.
@@ -41,6 +51,12 @@ pub struct Context {
 }
 
 impl Context {
+    /// The progress bars of this command.
+    #[must_use]
+    pub const fn bars(&self) -> Bars {
+        Bars::new(self.json)
+    }
+
     /// The key store.
     ///
     /// # Errors
@@ -59,7 +75,7 @@ impl Context {
 
     fn no_home(&self, error: &dyn std::error::Error) -> Failure {
         let home = self.home.display();
-        let why = crate::chain(error);
+        let why = chain(error);
         Failure::config(format!(
             "no cell at {home} ({why}); run `canonry up` or name one with --home or $CANONRY_HOME"
         ))
@@ -69,6 +85,12 @@ impl Context {
     #[must_use]
     pub fn absolute_home(&self) -> PathBuf {
         std::path::absolute(&self.home).unwrap_or_else(|_| self.home.clone())
+    }
+
+    /// Where the read models of this home lie.
+    #[must_use]
+    pub fn projections(&self) -> PathBuf {
+        self.home.join(PROJECTIONS)
     }
 
     fn running_path(&self) -> PathBuf {
@@ -103,11 +125,13 @@ impl Context {
     /// Neither is known.
     pub fn nats(&self, named: Option<&str>) -> Result<String, Failure> {
         let found = named.map(str::to_owned).or_else(|| self.running().map(|r| r.nats));
-        found.ok_or_else(|| {
+        let found = found.ok_or_else(|| {
             let home = self.home.display();
             let hint = "name one with --nats or $CANONRY_NATS";
             Failure::config(format!("no NATS address: nothing runs on {home}; {hint}"))
-        })
+        })?;
+        nats_address(&found)?;
+        Ok(found)
     }
 
     /// The address of the HTTP API: as named, else where `canonry up` runs it.
@@ -117,10 +141,14 @@ impl Context {
     pub fn api(&self, named: Option<&str>) -> Result<String, Failure> {
         let found = named.map(str::to_owned).or_else(|| self.running().and_then(|r| r.api));
         let found = found.map(|url| url.trim_end_matches('/').to_owned());
-        found.ok_or_else(|| {
+        let found = found.ok_or_else(|| {
             let hint = "name one with --api or $CANONRY_API";
             Failure::config(format!("no API address: none is up on this home; {hint}"))
-        })
+        })?;
+        match scheme(&found, &API_SCHEMES) {
+            Some(why) => Err(Failure::config(format!("--api: {why}"))),
+            None => Ok(found),
+        }
     }
 
     /// Connects in an actor's name; what is missing is told all at once.
@@ -133,7 +161,12 @@ impl Context {
         tenant: &TenantId,
         actor: &ActorId,
     ) -> Result<Client, Failure> {
-        let (url, keys) = both(self.nats(nats), self.keys())?;
+        let keys = self.keys().and_then(|keys| {
+            let path = keys.tenant_creds_path(tenant, actor);
+            readable(&keys, &path, tenant, &format!("creds of {actor}"))?;
+            Ok(keys)
+        });
+        let (url, keys) = both(self.nats(nats), keys)?;
         Client::connect(&url, &keys, tenant, actor).await
     }
 
@@ -142,7 +175,9 @@ impl Context {
     /// # Errors
     /// There is no such key here.
     pub fn pen(&self, tenant: &TenantId, actor: &ActorId) -> Result<Pen, Failure> {
-        Pen::open(&self.keys()?, tenant, actor)
+        let keys = self.keys()?;
+        known(&keys, tenant)?;
+        Pen::open(&keys, tenant, actor)
     }
 
     /// A tenant's ledger, read with the reader's creds.
@@ -150,13 +185,53 @@ impl Context {
     /// # Errors
     /// The configuration is wrong, the server does not answer, or there is no such ledger.
     pub async fn ledger(&self, nats: Option<&str>, tenant: &TenantId) -> Result<Log, Failure> {
-        let (url, keys) = both(self.nats(nats), self.keys())?;
+        let keys = self.keys().and_then(|keys| {
+            let readable = keys.creds_path(CellUser::Reader.name());
+            let readable = readable.and_then(|path| keys.read_text(&path).map(drop));
+            readable.map_err(|e| Failure::config(chain(&e)))?;
+            Ok(keys)
+        });
+        let (url, keys) = both(self.nats(nats), keys)?;
         let reader = connect_cell(&url, &keys, &CellUser::Reader).await;
         let reader = reader.map_err(Failure::unavailable)?;
         let log = Log::open(reader, &ledger_stream(tenant)).await;
-        let log = log.map_err(|e| Failure::refused(crate::chain(&e)))?;
+        let log = log.map_err(|e| match e.kind() {
+            ErrorKind::Api { status: 404, .. } => {
+                Failure::refused(format!("there is no ledger of {tenant} at {url}"))
+            }
+            ErrorKind::Api { .. } => Failure::refused(chain(&e)),
+            _ => Failure::unavailable(chain(&e)),
+        })?;
         Ok(log.with_reader_name("reader").with_filter(Some(format!("ledger.{tenant}.>"))))
     }
+}
+
+/// Whether this is an address of NATS.
+///
+/// # Errors
+/// It begins otherwise.
+pub fn nats_address(url: &str) -> Result<(), Failure> {
+    match scheme(url, &NATS_SCHEMES) {
+        Some(why) => Err(Failure::config(format!("--nats: {why}"))),
+        None => Ok(()),
+    }
+}
+
+/// Whether a tenant's keys are on this home.
+fn known(keys: &KeyStore, tenant: &TenantId) -> Result<(), Failure> {
+    let here = keys.tenants().map_err(|e| Failure::config(chain(&e)))?;
+    if here.contains(tenant) {
+        return Ok(());
+    }
+    let home = keys.home().display();
+    let here: Vec<&str> = here.iter().map(TenantId::as_str).collect();
+    let here = if here.is_empty() { "none".to_owned() } else { here.join(", ") };
+    Err(Failure::config(format!("no tenant {tenant} on {home}; there is: {here}")))
+}
+
+fn readable(keys: &KeyStore, path: &Path, tenant: &TenantId, what: &str) -> Result<(), Failure> {
+    known(keys, tenant)?;
+    keys.read_text(path).map(drop).map_err(|e| Failure::config(format!("{what}: {}", chain(&e))))
 }
 
 /// Both, or everything that is wrong with either.
@@ -182,8 +257,8 @@ pub fn environment_problems(read: impl Fn(&str) -> Option<String>) -> Vec<String
     };
     look("CANONRY_HOME", &|v| v.is_empty().then(|| "is empty".to_owned()));
     look("CANONRY_TENANT", &|v| v.parse::<TenantId>().err().map(|e| e.to_string()));
-    look("CANONRY_NATS", &|v| scheme(v, &["nats://", "tls://", "ws://", "wss://"]));
-    look("CANONRY_API", &|v| scheme(v, &["http://", "https://"]));
+    look("CANONRY_NATS", &|v| scheme(v, &NATS_SCHEMES));
+    look("CANONRY_API", &|v| scheme(v, &API_SCHEMES));
     wrong
 }
 
@@ -221,11 +296,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let context = Context { home: dir.path().to_owned(), json: false };
         assert_eq!(context.nats(None).unwrap_err().exit, crate::exit::CONFIG);
-        let running = Running { nats: "nats://127.0.0.1:4".into(), api: None };
+        let running = Running { nats: "nats://127.0.0.1:4".into(), api: None, process: None };
         context.set_running(&running).unwrap();
         assert_eq!(context.nats(None).unwrap(), "nats://127.0.0.1:4");
         assert_eq!(context.nats(Some("nats://x")).unwrap(), "nats://x");
+        assert_eq!(context.nats(Some("http://x")).unwrap_err().exit, crate::exit::CONFIG);
         assert!(context.api(None).is_err());
+        assert_eq!(context.api(Some("ftp://x")).unwrap_err().exit, crate::exit::CONFIG);
         context.clear_running();
         assert_eq!(context.running(), None);
     }

@@ -10,6 +10,7 @@ mod demo;
 mod failure;
 pub mod http;
 mod ledger;
+mod lock;
 mod member;
 pub mod output;
 mod progress;
@@ -35,8 +36,13 @@ pub use failure::{Failure, chain, exit};
     version,
     disable_help_subcommand = true,
     after_help = "\
-Exit codes: 0 done; 1 refused, broken or not found; 2 wrong command line; 3 a ledger is consistent \
-but its founder was not pinned; 64 wrong configuration; 69 a server does not answer.
+Exit codes:
+     0  done
+     1  refused, broken or not found
+     2  the command line is wrong
+     3  a ledger is consistent, but its founder was not pinned
+    64  the configuration is wrong; all that is wrong is told at once
+    69  a server or service does not answer
 
 EXAMPLES:
     canonry up
@@ -113,7 +119,10 @@ struct Completion {
 #[must_use]
 pub fn main() -> ExitCode {
     let wrong = context::environment_problems(|name| std::env::var(name).ok());
-    if !wrong.is_empty() {
+    // Who asks for help is helped all the same.
+    let asks = |word: &str| matches!(word, "-h" | "--help" | "-V" | "--version");
+    let asks = std::env::args().any(|word| asks(&word));
+    if !wrong.is_empty() && !asks {
         return end(Err(Failure::config(wrong.join("\n"))));
     }
     let cli = Cli::parse();
@@ -154,7 +163,7 @@ fn end(done: Result<(), Failure>) -> ExitCode {
 async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
     use read::Kind;
     match command {
-        Command::Demo(args) => Box::pin(demo::run(args, context.json)).await,
+        Command::Demo(args) => Box::pin(demo::run(args, context)).await,
         Command::Up(args) => Box::pin(up::run(context, args)).await,
         Command::Serve(command) => Box::pin(serve::run(context, command)).await,
         Command::Tenant(command) => Box::pin(tenant::run(context, command)).await,

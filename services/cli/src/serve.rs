@@ -1,8 +1,10 @@
 //! `canonry serve …`: one service alone, against a running NATS. `canonry up` starts the same
 //! services in one process.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use canonry_api_host::ApiServer;
 use canonry_decider::{Config, Decider};
@@ -10,12 +12,19 @@ use canonry_keystore::KeyStore;
 use canonry_schemas::ids::ActorId;
 use canonry_telemetry::Metrics;
 use clap::Subcommand;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::Nats;
+use crate::client::Pen;
 use crate::context::{Context, both};
 use crate::failure::Failure;
-use crate::output;
-use crate::upkeep::PROJECTIONS;
+use crate::lock::Lock;
+use crate::{http, output};
+
+/// How long the read models may take to know the people of the tenants.
+const READ_WITHIN: Duration = Duration::from_secs(10);
+/// Between two looks.
+const READ_POLL: Duration = Duration::from_millis(20);
 
 /// `canonry serve`.
 #[derive(Debug, Subcommand)]
@@ -38,6 +47,9 @@ pub struct ApiArgs {
     /// Where to listen; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
+    /// Where its read models lie, for this process alone; without it, in the home
+    #[arg(long, value_name = "DIR")]
+    projections: Option<PathBuf>,
     #[command(flatten)]
     nats: Nats,
 }
@@ -75,38 +87,113 @@ pub async fn decider(
     Decider::start(config).await.map_err(Failure::unavailable)
 }
 
-/// Starts the HTTP API in this process.
+/// Whether the API could listen there now.
 ///
 /// # Errors
-/// Creds are missing, the server does not answer, or the address is taken.
+/// The address is taken, or not of this machine.
+pub fn can_listen(listen: SocketAddr) -> Result<(), Failure> {
+    let tried = TcpListener::bind(listen).map(drop);
+    tried.map_err(|e| Failure::config(format!("--listen {listen}: {e}")))
+}
+
+/// The HTTP API in this process, and its read models.
+pub struct Api {
+    server: ApiServer,
+    _lock: Lock,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").field("address", &self.address()).finish_non_exhaustive()
+    }
+}
+
+impl Api {
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Ends it in good order.
+    pub async fn stop(self) {
+        self.server.stop().await;
+    }
+}
+
+/// Starts the HTTP API in this process, with read models in `projections`.
+///
+/// # Errors
+/// Creds are missing, the server does not answer, the address is taken, or another process uses
+/// the read models.
 pub async fn mount_api(
-    context: &Context,
     url: &str,
     keys: KeyStore,
     listen: SocketAddr,
-) -> Result<ApiServer, Failure> {
+    projections: &Path,
+) -> Result<Api, Failure> {
+    let failed = |e: std::io::Error| Failure::config(format!("{}: {e}", projections.display()));
+    std::fs::create_dir_all(projections).map_err(failed)?;
+    let lock = Lock::take(projections, "api", "an API")?;
     let config = canonry_api_host::Config {
         url: url.to_owned(),
         listen,
         keys,
-        projections: context.home.join(PROJECTIONS),
+        projections: projections.to_owned(),
         metrics: Arc::new(|| metrics().encode()),
     };
-    ApiServer::start(config).await.map_err(Failure::unavailable)
+    let store = config.keys.clone();
+    let server = ApiServer::start(config).await.map_err(Failure::unavailable)?;
+    wait_until_read(&format!("http://{}", server.address()), &store).await;
+    Ok(Api { server, _lock: lock })
 }
 
-/// Waits for ctrl-c or the signal to terminate.
-///
-/// # Errors
-/// Signals cannot be heard.
-pub async fn until_stopped() -> Result<(), Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::unavailable)?;
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
+/// Waits until the API knows the people of the tenants: its read models begin empty, and who asks
+/// too early is told that the key is unknown. A person whose key is not at hand cannot be asked
+/// for; the wait is bounded, because a key at hand may have been revoked.
+async fn wait_until_read(api: &str, keys: &KeyStore) {
+    let until = tokio::time::Instant::now() + READ_WITHIN;
+    for tenant in keys.tenants().unwrap_or_default() {
+        let people = crate::tenant::first_people().unwrap_or_default();
+        let pen = people.iter().find_map(|(who, _)| Pen::open(keys, &tenant, who).ok());
+        let Some(pen) = pen else { continue };
+        let query = [("limit", "1".to_owned())];
+        while let Err(failure) = http::get(api, "/api/v1/tickets", &query, &pen).await {
+            if tokio::time::Instant::now() >= until {
+                tracing::warn!(%tenant, error = %failure, "the read models are not there yet");
+                return;
+            }
+            tokio::time::sleep(READ_POLL).await;
+        }
     }
-    Ok(())
+}
+
+/// Ctrl-C and the signal to terminate, heard from the moment that this is made: before anybody is
+/// told that it can be stopped.
+#[derive(Debug)]
+pub struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// Signals cannot be heard.
+    pub fn hear() -> Result<Self, Failure> {
+        let hear = |kind| signal(kind).map_err(Failure::unavailable);
+        let interrupt = hear(SignalKind::interrupt())?;
+        Ok(Self { interrupt, terminate: hear(SignalKind::terminate())? })
+    }
+
+    /// Waits for the first of them.
+    pub async fn wait(mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// Runs it.
@@ -118,16 +205,20 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Decider(args) => {
             let (url, keys) = both(context.nats(args.nats.named()), context.keys())?;
             let decider = decider(&url, keys, args.name.clone(), args.replicas).await?;
+            let stop = StopSignals::hear()?;
             output::say(format!("{} serves {url}; ctrl-c stops it", args.name));
-            until_stopped().await?;
+            stop.wait().await;
             decider.stop().await;
             Ok(())
         }
         Command::Api(args) => {
-            let (url, keys) = both(context.nats(args.nats.named()), context.keys())?;
-            let api = mount_api(context, &url, keys, args.listen).await?;
+            let whole = both(context.nats(args.nats.named()), context.keys());
+            let ((url, keys), ()) = both(whole, can_listen(args.listen))?;
+            let projections = args.projections.unwrap_or_else(|| context.projections());
+            let api = mount_api(&url, keys, args.listen, &projections).await?;
+            let stop = StopSignals::hear()?;
             output::say(format!("http://{} serves {url}; ctrl-c stops it", api.address()));
-            until_stopped().await?;
+            stop.wait().await;
             api.stop().await;
             Ok(())
         }

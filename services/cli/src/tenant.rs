@@ -12,7 +12,8 @@ use serde_json::json;
 use crate::args::Nats;
 use crate::context::Context;
 use crate::failure::{Failure, chain};
-use crate::{output, progress};
+use crate::output;
+use crate::progress::Bars;
 
 /// The first people when none are named.
 pub const FIRST: [(&str, Part); 4] = [
@@ -91,10 +92,10 @@ pub async fn found_tenant(
     tenant: &TenantId,
     people: &[Person],
     replicas: u8,
+    bars: Bars,
 ) -> Result<Hash, Failure> {
-    let spinner = progress::spinner("founding");
+    let _spinner = bars.spinner("founding");
     let founding = found(cell, url, tenant, people, replicas).await;
-    spinner.finish_and_clear();
     let founding = founding.map_err(Failure::refused)?;
     write_contexts(cell, url, tenant, people)?;
     Ok(founding.identity)
@@ -144,7 +145,8 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
     let Command::Found(args) = command;
     let (cell, url) = crate::context::both(context.cell(), context.nats(args.nats.named()))?;
     let people = if args.person.is_empty() { first_people()? } else { args.person };
-    let identity = found_tenant(&cell, &url, &args.name, &people, args.replicas).await?;
+    let identity =
+        found_tenant(&cell, &url, &args.name, &people, args.replicas, context.bars()).await?;
     if context.json {
         let answer = json!({"tenant": args.name, "identity": format!("sha256:{identity}")});
         return output::json(&answer);

@@ -4,7 +4,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use canonry_api_host::ApiServer;
 use canonry_decider::Decider;
 use canonry_provision::server::{Options, Server};
 use canonry_provision::{Cell, CellUser};
@@ -12,11 +11,13 @@ use canonry_schemas::ids::{ActorId, TenantId};
 use serde_json::json;
 
 use crate::args::Nats;
-use crate::context::{Context, DEFAULT_TENANT, Running};
+use crate::context::{Context, DEFAULT_TENANT, Running, both, nats_address};
 use crate::failure::{Failure, chain};
-use crate::serve::{decider, mount_api, until_stopped};
+use crate::lock::Lock;
+use crate::output;
+use crate::progress::Bars;
+use crate::serve::{Api, StopSignals, can_listen, decider, mount_api};
 use crate::tenant::{Person, first_people, found_tenant, identity, write_contexts};
-use crate::{output, progress};
 
 /// How long the decider may take to hold the tenant.
 const HELD_WITHIN: Duration = Duration::from_secs(30);
@@ -60,6 +61,7 @@ pub struct Up {
     pub decider: Decider,
     /// The tenant's identity.
     pub identity: String,
+    _lock: Lock,
 }
 
 impl std::fmt::Debug for Up {
@@ -80,12 +82,13 @@ pub async fn start(
     replicas: u8,
 ) -> Result<Up, Failure> {
     let cell = open_or_create(context)?;
+    // Before a server: two on one store would destroy it.
+    let lock = Lock::take(cell.key_store().home(), "up", "canonry up")?;
     let (server, url) = match nats {
         Some(url) => (None, url.to_owned()),
         None => {
-            let spinner = progress::spinner("starting nats-server");
+            let _spinner = context.bars().spinner("starting nats-server");
             let server = cell.start_server(Options::default()).await;
-            spinner.finish_and_clear();
             let server = server.map_err(|e| Failure::unavailable(chain(&e)))?;
             let url = server.url();
             (Some(server), url)
@@ -97,13 +100,14 @@ pub async fn start(
             write_known_contexts(&cell, &url, tenant, &people)?;
             identity
         }
-        None => found_tenant(&cell, &url, tenant, &people, replicas).await?,
+        None => found_tenant(&cell, &url, tenant, &people, replicas, context.bars()).await?,
     };
     let written = cell.write_cell_context(&CellUser::CellOperator, &url);
     written.map_err(|e| Failure::config(chain(&e)))?;
     let decider = decider(&url, cell.key_store().clone(), name, replicas).await?;
-    wait_until_held(&decider, tenant).await?;
-    Ok(Up { cell, server, url, decider, identity: format!("sha256:{identity}") })
+    wait_until_held(&decider, tenant, context.bars()).await?;
+    let identity = format!("sha256:{identity}");
+    Ok(Up { cell, server, url, decider, identity, _lock: lock })
 }
 
 impl Up {
@@ -123,7 +127,9 @@ fn open_or_create(context: &Context) -> Result<Cell, Failure> {
     let home = context.absolute_home();
     let made = home.join("operator").exists();
     let cell = if made { Cell::open(&home) } else { Cell::create(&home) };
-    cell.map_err(|e| Failure::config(chain(&e)))
+    let unusable =
+        |e| Failure::config(format!("{} cannot be a home: {}", home.display(), chain(&e)));
+    cell.map_err(unusable)
 }
 
 /// Contexts of the first people who are still here: the address may have changed.
@@ -138,8 +144,8 @@ fn write_known_contexts(
     write_contexts(cell, url, tenant, &here)
 }
 
-async fn wait_until_held(decider: &Decider, tenant: &TenantId) -> Result<(), Failure> {
-    let spinner = progress::spinner("taking the tenant over");
+async fn wait_until_held(decider: &Decider, tenant: &TenantId, bars: Bars) -> Result<(), Failure> {
+    let _spinner = bars.spinner("taking the tenant over");
     let until = tokio::time::Instant::now() + HELD_WITHIN;
     while !decider.serving().contains(tenant) {
         if tokio::time::Instant::now() >= until {
@@ -147,7 +153,6 @@ async fn wait_until_held(decider: &Decider, tenant: &TenantId) -> Result<(), Fai
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    spinner.finish_and_clear();
     Ok(())
 }
 
@@ -157,21 +162,32 @@ async fn wait_until_held(decider: &Decider, tenant: &TenantId) -> Result<(), Fai
 /// See [`start`].
 pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let nats = args.nats.named();
+    let cell = open_or_create(context).map(drop);
+    both(both(cell, nats.map_or(Ok(()), nats_address)), can_listen(args.listen))?;
     let up = Box::pin(start(context, nats, &args.tenant, args.name, args.replicas)).await?;
-    let api = mount_api(context, &up.url, up.cell.key_store().clone(), args.listen).await?;
+    let (keys, listen) = (up.cell.key_store().clone(), args.listen);
+    let api = match mount_api(&up.url, keys, listen, &context.projections()).await {
+        Ok(api) => api,
+        Err(failure) => {
+            up.stop().await;
+            return Err(failure);
+        }
+    };
     let address = format!("http://{}", api.address());
-    let running = Running { nats: up.url.clone(), api: Some(address) };
+    let process = Some(std::process::id());
+    let running = Running { nats: up.url.clone(), api: Some(address), process };
+    let signals = StopSignals::hear()?;
     context.set_running(&running)?;
     say_how(context, &args.tenant, &up, &running)?;
-    let stopped = until_stopped().await;
+    signals.wait().await;
     output::say("stopping");
     context.clear_running();
     stop(api, up).await;
-    stopped
+    Ok(())
 }
 
 /// First what asks, then what answers.
-async fn stop(api: ApiServer, up: Up) {
+async fn stop(api: Api, up: Up) {
     api.stop().await;
     up.stop().await;
 }
@@ -185,7 +201,7 @@ fn say_how(
     if context.json {
         return output::json(&json!({
             "nats": running.nats, "api": running.api, "tenant": tenant, "identity": up.identity,
-            "home": context.absolute_home().to_string_lossy(),
+            "home": context.absolute_home().to_string_lossy(), "process": running.process,
         }));
     }
     for line in how(&context.absolute_home().to_string_lossy(), tenant, &up.identity, running) {
@@ -226,6 +242,10 @@ fn how(home: &str, tenant: &TenantId, identity: &str, running: &Running) -> Vec<
         lines.push("The same over HTTP:".to_owned());
         let bearer = format!("-H \"Authorization: Bearer $(canonry token --tenant {tenant})\"");
         lines.push(format!("  curl {bearer} {api}/api/v1/tickets"));
+        lines.push(format!(
+            "  curl {bearer} -H 'Content-Type: application/json' \
+             -d '{{\"title\":\"Printer on fire\"}}' {api}/api/v1/tickets"
+        ));
     }
     lines.push(String::new());
     lines.push("Ctrl-C stops it; `canonry up` goes on where it stood.".to_owned());
@@ -238,7 +258,8 @@ mod tests {
 
     #[test]
     fn the_lines_name_tenant_and_addresses() {
-        let running = Running { nats: "nats://n:1".into(), api: Some("http://a:2".into()) };
+        let running =
+            Running { nats: "nats://n:1".into(), api: Some("http://a:2".into()), process: None };
         let tenant: TenantId = "acme".parse().unwrap();
         let text = how("/h", &tenant, "sha256:ab", &running).join("\n");
         for wanted in ["req command.acme.founder.ticket.open", "http://a:2/api/v1/tickets"] {

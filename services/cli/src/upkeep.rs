@@ -10,10 +10,8 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::failure::{Failure, chain};
-use crate::{output, progress};
-
-/// Where the read models lie, below the home.
-pub const PROJECTIONS: &str = "projections";
+use crate::lock::Lock;
+use crate::output;
 
 /// `canonry dataset`.
 #[derive(Debug, Subcommand)]
@@ -60,7 +58,7 @@ pub enum Projections {
 /// Delete the read models.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-They hold nothing that the ledger does not. Stop what reads them first: `canonry up` or \
+They hold nothing that the ledger does not. What reads them must not run: `canonry up` or \
 `canonry serve api` builds them when it starts.
 
 EXAMPLES:
@@ -81,7 +79,7 @@ pub async fn fetch(context: &Context, args: Fetch) -> Result<(), Failure> {
     let dest = args.out.or_else(|| Places::from_env(None).cache_file());
     let unknown = || Failure::config("neither $XDG_CACHE_HOME nor $HOME is set: name --out");
     let dest = dest.ok_or_else(unknown)?;
-    let bar = progress::bytes("downloading", 0);
+    let bar = context.bars().bytes("downloading", 0);
     let mut heard = |so_far: fetch::Progress| {
         so_far.total.into_iter().for_each(|total| bar.set_length(total));
         bar.set_position(so_far.received);
@@ -119,13 +117,15 @@ pub async fn fetch(context: &Context, args: Fetch) -> Result<(), Failure> {
 /// # Errors
 /// A file cannot be deleted.
 pub fn rebuild(context: &Context, args: Rebuild) -> Result<(), Failure> {
-    let dir = args.dir.unwrap_or_else(|| context.home.join(PROJECTIONS));
+    let dir = args.dir.unwrap_or_else(|| context.projections());
     let failed = |e: std::io::Error| Failure::refused(format!("{}: {e}", dir.display()));
     let entries = match std::fs::read_dir(&dir) {
         Ok(entries) => entries.collect::<Result<Vec<_>, _>>().map_err(failed)?,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(e) => return Err(failed(e)),
     };
+    // Who reads them while they go would show half of them, or write them again.
+    let _lock = if dir.is_dir() { Some(Lock::take(&dir, "api", "an API")?) } else { None };
     let mut deleted = Vec::new();
     for entry in entries {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -153,15 +153,20 @@ mod tests {
     #[test]
     fn only_read_models_are_deleted() {
         let home = tempfile::tempdir().unwrap();
-        let dir = home.path().join(PROJECTIONS);
+        let dir = home.path().join("projections");
         std::fs::create_dir(&dir).unwrap();
         for name in ["acme.v1.sqlite", "acme.v1.sqlite-wal", "notes.txt"] {
             std::fs::write(dir.join(name), "x").unwrap();
         }
         let context = Context { home: home.path().to_owned(), json: true };
+        let held = Lock::take(&dir, "api", "an API").unwrap();
+        let busy = rebuild(&context, Rebuild { dir: None }).unwrap_err();
+        assert_eq!(busy.exit, crate::exit::CONFIG, "{}", busy.message);
+        drop(held);
         rebuild(&context, Rebuild { dir: None }).unwrap();
-        let left: Vec<_> =
+        let mut left: Vec<_> =
             std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(left, ["notes.txt"]);
+        left.sort();
+        assert_eq!(left, ["api.lock", "notes.txt"]);
     }
 }

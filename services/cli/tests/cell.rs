@@ -24,7 +24,7 @@ async fn the_first_five_minutes() {
     let tenant = "acme".parse().unwrap();
     let started = up::start(&context, None, &tenant, "decider-1".parse().unwrap(), 1);
     let up = Box::pin(started).await.unwrap();
-    context.set_running(&Running { nats: up.url.clone(), api: None }).unwrap();
+    context.set_running(&Running { nats: up.url.clone(), api: None, process: None }).unwrap();
     let home = home.to_str().unwrap();
 
     let operator = context.client(None, &tenant, &"operator".parse().unwrap()).await.unwrap();

@@ -2,6 +2,7 @@
 //! built from zero, and the export.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 use std::time::Instant;
@@ -15,7 +16,7 @@ use futures_util::StreamExt as _;
 
 use super::setup::Demo;
 use crate::failure::Failure;
-use crate::progress;
+use crate::progress::Bars;
 
 /// Records verified and applied at once.
 const CHUNK: usize = 1_000;
@@ -39,11 +40,20 @@ fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::refused(error)
 }
 
+/// Makes the file that the export goes to.
+///
+/// # Errors
+/// It cannot be written.
+pub fn export_file(path: &Path) -> Result<File, Failure> {
+    let unwritable = |e| Failure::config(format!("--export {}: {e}", path.display()));
+    File::create(path).map_err(unwritable)
+}
+
 /// Reads everything back.
 ///
 /// # Errors
 /// The ledger does not verify, or the read model does not follow.
-pub async fn all(demo: &Demo, export: Option<&Path>) -> Result<Checked, Failure> {
+pub async fn all(demo: &Demo, export: Option<File>, bars: Bars) -> Result<Checked, Failure> {
     let begun = Instant::now();
     let log = demo.log().await?;
     let heads = Kv::open(log.connection().clone(), "heads").map_err(failed)?;
@@ -59,10 +69,9 @@ pub async fn all(demo: &Demo, export: Option<&Path>) -> Result<Checked, Failure>
     let folder = tempfile::tempdir().map_err(failed)?;
     let file = folder.path().join("read-model.sqlite");
     let mut store = Store::open(&file).map_err(failed)?;
-    let out = export.map(std::fs::File::create).transpose();
-    let mut out = out.map_err(Failure::config)?.map(std::io::BufWriter::new);
+    let mut out = export.map(std::io::BufWriter::new);
     let mut kinds = BTreeMap::new();
-    let bar = progress::count("verifying", info.last_seq);
+    let bar = bars.count("verifying", info.last_seq);
     let mut records = log.read(1, Some(info.last_seq)).await.map_err(failed)?;
     let mut chunk: Vec<Stored> = Vec::with_capacity(CHUNK);
     loop {
@@ -98,7 +107,7 @@ pub async fn all(demo: &Demo, export: Option<&Path>) -> Result<Checked, Failure>
             break;
         }
     }
-    bar.finish_and_clear();
+    drop(bar);
     log.connection().close().await;
     if let Some(mut out) = out {
         let end = writeln!(out, "{}", head.to_text().trim_end()).and_then(|()| out.flush());

@@ -5,6 +5,7 @@
 //! [`setup`] makes the cell and hires, [`work`] does the tickets, [`check`] reads it all back.
 
 mod check;
+mod kept;
 mod people;
 mod report;
 mod setup;
@@ -18,8 +19,10 @@ use canonry_triage::locate::{Located, Places, locate};
 use canonry_triage::log::{Incident, IncidentLog};
 use canonry_triage::split::Split;
 
+use crate::context::{Context, both};
 use crate::failure::Failure;
 use crate::output;
+use crate::serve::StopSignals;
 
 /// How many incidents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +49,14 @@ impl std::str::FromStr for Count {
 /// Runs the main job: triage of an incident log, from intent to verified ledger.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
+With --keep, a `canonry up` of its own runs the cell on when the demo has ended; what is printed \
+last names its process and the line that stops it.
+Exit codes: 0 everything adds up; 1 it does not; 64 no such log, or an earlier demo was kept; \
+69 no server.
+
 EXAMPLES:
     canonry demo
+    canonry demo --keep
     canonry demo --incidents all --yes
     canonry demo --incident-log incident_event_log.csv.gz --export demo.jsonl
     canonry demo --interactive --incidents 20")]
@@ -67,7 +76,7 @@ pub struct Args {
     /// Ask for approval below this confidence, per mille
     #[arg(long, default_value_t = 500, value_name = "PER_MILLE")]
     pub threshold: u16,
-    /// Leave the server running in `.canonry-demo` and say how to look
+    /// Keep the cell in `.canonry-demo`, leave it running, and say how to look and how to stop it
     #[arg(long)]
     pub keep: bool,
     /// Write the ledger as JSON Lines
@@ -79,11 +88,25 @@ pub struct Args {
 ///
 /// # Errors
 /// Anything that does not add up: the exit code is 1.
-pub async fn run(args: Args, json: bool) -> Result<(), Failure> {
-    let begun = Instant::now();
+pub async fn run(args: Args, context: &Context) -> Result<(), Failure> {
+    let stop = StopSignals::hear()?;
+    tokio::select! {
+        done = Box::pin(whole(args, context)) => done,
+        // What was made is taken away on the way out.
+        () = stop.wait() => Err(Failure::refused("interrupted")),
+    }
+}
+
+async fn whole(args: Args, context: &Context) -> Result<(), Failure> {
+    let (begun, bars) = (Instant::now(), context.bars());
+    let free = if args.keep { setup::nothing_kept() } else { Ok(()) };
     let place = locate(&Places::from_env(args.incident_log.clone()))
-        .map_err(|e| Failure::config(crate::chain(&e)))?;
+        .map_err(|e| Failure::config(format!("--incident-log: {}", crate::chain(&e))));
+    // Made at once: that it cannot be written is not to be learnt after the work.
+    let export = args.export.as_deref().map(check::export_file).transpose();
+    let ((place, ()), export) = both(both(place, free), export)?;
     output::say(&place);
+    let reading = bars.spinner("reading and learning");
     let log = place.read().map_err(|e| Failure::config(crate::chain(&e)))?;
     let split = Split::of(&log.incidents);
     let train = |mode| {
@@ -92,11 +115,18 @@ pub async fn run(args: Args, json: bool) -> Result<(), Failure> {
     };
     let (without, with) = (train(Mode::WithoutGroup)?, train(Mode::WithGroup)?);
     let chosen = choose(&log, &split, args.incidents);
+    drop(reading);
 
+    let starting = bars.spinner("starting nats-server, founding, hiring");
     let mut demo = setup::Demo::start(args.keep).await?;
-    let worked = work::all(&demo, &log, &chosen, &without, &args).await?;
+    drop(starting);
+    let worked = work::all(&demo, &log, &chosen, &without, &args, bars).await?;
     demo.stop_decider().await;
-    let checked = check::all(&demo, args.export.as_deref()).await?;
+    let checked = check::all(&demo, export, bars).await?;
+    let server_memory_kb = demo.server_pid().and_then(|pid| report::peak_kb(&pid.to_string()));
+    let (home, tenant) = (demo.home(), demo.tenant.clone());
+    demo.end().await?;
+    let kept = if args.keep { Some(kept::run_on(&home, tenant.as_str()).await?) } else { None };
 
     let scored: Vec<&Incident> = match args.incidents {
         Count::All => split.held_out.clone(),
@@ -111,13 +141,11 @@ pub async fn run(args: Args, json: bool) -> Result<(), Failure> {
         without: without.score(&log, &scored),
         with: with.score(&log, &scored),
         memory_kb: report::peak_kb("self"),
-        server_memory_kb: demo.server_pid().and_then(|pid| report::peak_kb(&pid.to_string())),
+        server_memory_kb,
         seconds: begun.elapsed().as_secs_f64(),
-        kept: args.keep.then(|| demo.home()),
+        kept,
     };
-    let told = report.tell(json);
-    demo.end(args.keep).await;
-    told
+    report.tell(context.json)
 }
 
 fn choose<'l>(log: &'l IncidentLog, split: &Split<'l>, count: Count) -> Vec<&'l Incident> {

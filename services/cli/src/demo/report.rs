@@ -2,12 +2,12 @@
 //! add up.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use canonry_triage::score::Score;
 use serde_json::json;
 
 use super::check::Checked;
+use super::kept::Kept;
 use super::work::Worked;
 use crate::failure::Failure;
 use crate::output;
@@ -34,8 +34,8 @@ pub struct Report {
     pub server_memory_kb: Option<u64>,
     /// Everything.
     pub seconds: f64,
-    /// Where the cell was left.
-    pub kept: Option<PathBuf>,
+    /// What runs on.
+    pub kept: Option<Kept>,
 }
 
 /// Peak resident memory of a process in KiB, where the system tells.
@@ -103,6 +103,10 @@ impl Report {
             "verified": self.checked.verified, "head": self.checked.head,
             "peak_memory_kb": self.memory_kb, "nats_server_peak_memory_kb": self.server_memory_kb,
             "work_s": self.worked.seconds, "check_s": self.checked.seconds, "seconds": self.seconds,
+            "kept": self.kept.as_ref().map(|kept| json!({
+                "home": kept.home.to_string_lossy(), "process": kept.process,
+                "nats": kept.running.nats, "api": kept.running.api,
+            })),
         })
     }
 
@@ -148,9 +152,15 @@ impl Report {
         );
         say("elapsed", format!("{:.1} s", self.seconds));
         match &self.kept {
-            Some(home) => {
-                say("left running in", home.display().to_string());
-                say("look next", format!("canonry --home {} up", home.display()));
+            Some(kept) => {
+                let home = kept.home.display();
+                say("left running", format!("process {}, cell in {home}", kept.process));
+                say("NATS", kept.running.nats.clone());
+                say("API", kept.running.api.clone().unwrap_or_default());
+                say("look next", format!("canonry --home {home} tickets list"));
+                say("", format!("canonry --home {home} ledger verify"));
+                say("stop it", format!("kill {}", kept.process));
+                say("start it again", format!("canonry --home {home} up"));
             }
             None => say("look next", "canonry up, then canonry ledger verify".to_owned()),
         }

@@ -20,10 +20,24 @@ use serde_json::{Value, json};
 
 use super::people::{self, WORKER};
 use crate::client::{Client, new_intent};
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 
 /// Where `--keep` leaves the cell.
 const KEPT: &str = ".canonry-demo";
+
+/// Whether a demo may be kept here.
+///
+/// # Errors
+/// An earlier one was.
+pub fn nothing_kept() -> Result<(), Failure> {
+    if !std::path::Path::new(KEPT).exists() {
+        return Ok(());
+    }
+    Err(Failure::config(format!(
+        "{KEPT} exists: an earlier demo was kept there; look at it with \
+         `canonry --home {KEPT} up`, or delete it"
+    )))
+}
 
 /// A running demo.
 pub struct Demo {
@@ -31,7 +45,7 @@ pub struct Demo {
     server: Server,
     decider: Option<Decider>,
     // Last, so that its files go after the server.
-    folder: Option<tempfile::TempDir>,
+    _folder: Option<tempfile::TempDir>,
     /// The tenant.
     pub tenant: TenantId,
     /// The tenant's identity.
@@ -59,14 +73,13 @@ impl Demo {
     /// No server, or a refusal.
     pub async fn start(keep: bool) -> Result<Self, Failure> {
         let folder = if keep { None } else { Some(tempfile::tempdir().map_err(Failure::config)?) };
-        let home = folder.as_ref().map_or_else(|| PathBuf::from(KEPT), |f| f.path().join("home"));
-        if keep && home.exists() {
-            let home = home.display();
-            return Err(Failure::config(format!("{home} exists: an earlier demo was kept there")));
-        }
-        let cell = Cell::create(&home).map_err(failed)?;
-        let server =
-            cell.start_server(Options { keep, ..Options::default() }).await.map_err(failed)?;
+        let home = match &folder {
+            Some(folder) => folder.path().join("home"),
+            None => std::path::absolute(KEPT).map_err(Failure::config)?,
+        };
+        let cell = Cell::create(&home).map_err(|e| Failure::config(chain(&e)))?;
+        let server = cell.start_server(Options::default()).await;
+        let server = server.map_err(|e| Failure::unavailable(chain(&e)))?;
         let (tenant, url) = (people::tenant(), server.url());
         let founding = found(&cell, &url, &tenant, &people::first(), 1).await.map_err(failed)?;
         let keys = cell.key_store().clone();
@@ -94,7 +107,7 @@ impl Demo {
             cell,
             server,
             decider: Some(decider),
-            folder,
+            _folder: folder,
             tenant,
             identity: founding.identity,
             operator,
@@ -162,15 +175,15 @@ impl Demo {
         self.cell.key_store().home().to_owned()
     }
 
-    /// Ends the server, or leaves it running.
-    pub async fn end(mut self, keep: bool) {
+    /// Ends the server; the cell goes too, unless it is to be kept.
+    ///
+    /// # Errors
+    /// The server cannot be stopped.
+    pub async fn end(mut self) -> Result<(), Failure> {
         for client in [&self.operator, &self.worker, &self.approver] {
             client.connection.close().await;
         }
-        if keep {
-            self.server.leave_running();
-        }
-        drop(self.folder.take().filter(|_| keep));
+        self.server.stop().await.map_err(|e| Failure::unavailable(chain(&e)))
     }
 }
 

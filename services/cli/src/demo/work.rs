@@ -19,7 +19,7 @@ use super::Args;
 use super::setup::Demo;
 use crate::client::new_intent;
 use crate::failure::Failure;
-use crate::progress;
+use crate::progress::Bars;
 
 /// Tickets that are worked at side by side.
 const SIDE_BY_SIDE: usize = 512;
@@ -56,9 +56,10 @@ pub async fn all(
     incidents: &[&Incident],
     model: &Model,
     args: &Args,
+    bars: Bars,
 ) -> Result<Worked, Failure> {
     let begun = Instant::now();
-    let bar = progress::count("tickets", incidents.len() as u64);
+    let bar = bars.count("tickets", incidents.len() as u64);
     let tally = Tally::default();
     let width = if args.interactive { 1 } else { SIDE_BY_SIDE };
     stream::iter(incidents.iter().map(|incident| {
@@ -68,7 +69,7 @@ pub async fn all(
     .buffer_unordered(width)
     .try_collect::<()>()
     .await?;
-    bar.finish_and_clear();
+    drop(bar);
     Ok(Worked {
         sent: demo.sent.load(Ordering::Relaxed),
         seconds: begun.elapsed().as_secs_f64(),
@@ -159,8 +160,8 @@ async fn ask_person(number: &str, reason: &str, bar: &ProgressBar) -> Result<boo
         bar.suspend(|| {
             let mut line = String::new();
             loop {
-                let mut err = std::io::stderr().lock();
-                err.write_all(question.as_bytes()).and_then(|()| err.flush())?;
+                // Not locked any longer while the person thinks: others log.
+                std::io::stderr().write_all(question.as_bytes())?;
                 line.clear();
                 if std::io::stdin().lock().read_line(&mut line)? == 0 {
                     return Err(std::io::Error::other("the terminal was closed"));

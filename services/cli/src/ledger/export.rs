@@ -4,19 +4,27 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use canonry_nats::{Kv, Log};
 use canonry_record::Verifier;
 use canonry_record::export::{HeadLine, parse_head, write_line};
 use canonry_record::verify::Pins;
 use canonry_schemas::ids::TenantId;
+use canonry_schemas::limits::HEAD_EVERY;
 use canonry_schemas::subject::BUCKET_HEADS;
 
-use super::scan::{Stop, line, verified};
+use super::scan::{Stop, last, line, verified};
 use crate::args::{Nats, Of};
 use crate::context::Context;
 use crate::failure::{Failure, chain};
 use crate::output;
+use crate::progress::Bars;
+
+/// How long to wait for a head that covers what stands now.
+const HEAD_WITHIN: Duration = HEAD_EVERY.saturating_mul(5);
+/// Between two looks at it.
+const HEAD_POLL: Duration = Duration::from_millis(100);
 
 /// Write a ledger as JSON Lines that ends at its signed head.
 #[derive(Debug, clap::Args)]
@@ -39,16 +47,17 @@ pub struct Args {
 
 pub(super) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let log = context.ledger(args.nats.named(), &args.of.tenant).await?;
-    let head = signed_head(&log, &args.of.tenant).await?;
+    let head = fresh_head(&log, &args.of.tenant).await?;
     let Some(out) = args.out else {
         let out = BufWriter::with_capacity(1 << 20, std::io::stdout());
-        return write(&log, &args.of.tenant, &head, out).await;
+        return write(&log, &args.of.tenant, &head, out, context.bars().beside_lines()).await;
     };
     let unwritable = |e: std::io::Error| Failure::refused(format!("{}: {e}", out.display()));
     let part = beside(&out, ".part");
     let file = File::create(&part).map_err(unwritable)?;
     let synced = file.try_clone().map_err(unwritable)?;
-    let done = write(&log, &args.of.tenant, &head, BufWriter::with_capacity(1 << 20, file)).await;
+    let buffered = BufWriter::with_capacity(1 << 20, file);
+    let done = write(&log, &args.of.tenant, &head, buffered, context.bars()).await;
     let name = if done.is_ok() { out.clone() } else { beside(&out, ".broken") };
     synced.sync_all().map_err(unwritable)?;
     std::fs::rename(&part, &name).map_err(unwritable)?;
@@ -69,6 +78,28 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+/// The signed head of what stands now: the holder signs one when the ledger moved, a moment later.
+/// Where none comes, because nobody holds the tenant, the newest there is.
+async fn fresh_head(log: &Log, tenant: &TenantId) -> Result<HeadLine, Failure> {
+    let due = last(log).await?;
+    let until = tokio::time::Instant::now() + HEAD_WITHIN;
+    loop {
+        let head = signed_head(log, tenant).await?;
+        let position = head.head.position;
+        if position >= due {
+            return Ok(head);
+        }
+        if tokio::time::Instant::now() >= until {
+            let newer = due - position;
+            output::say(format!(
+                "nobody signs a newer head: {newer} records after it are left out"
+            ));
+            return Ok(head);
+        }
+        tokio::time::sleep(HEAD_POLL).await;
+    }
+}
+
 /// The newest head that the holder signed.
 async fn signed_head(log: &Log, tenant: &TenantId) -> Result<HeadLine, Failure> {
     let heads = Kv::open(log.connection().clone(), BUCKET_HEADS);
@@ -85,10 +116,11 @@ async fn write(
     tenant: &TenantId,
     head: &HeadLine,
     mut out: impl Write,
+    bars: Bars,
 ) -> Result<(), Failure> {
     let mut verifier = Verifier::new(tenant.clone(), Pins::default());
     let unwritable = |e: std::io::Error| Failure::refused(format!("the export: {e}"));
-    let done = verified(log, &mut verifier, head.head.position, |stored| {
+    let done = verified(log, &mut verifier, head.head.position, bars, |stored| {
         writeln!(out, "{}", write_line(&line(stored))).map_err(unwritable)
     })
     .await;

@@ -5,7 +5,7 @@ mod scan;
 mod show;
 mod verify;
 
-pub(crate) use scan::{asked, current, ring};
+pub(crate) use scan::{asked, current, standing};
 
 use clap::{Args as ClapArgs, Subcommand};
 

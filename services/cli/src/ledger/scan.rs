@@ -6,12 +6,14 @@ use canonry_record::verify::{Break, Pins, Why};
 use canonry_record::{Hash, KeyRing, Line, Verifier};
 use canonry_schemas::ids::{ActorId, KeyId, TenantId};
 use canonry_schemas::key::Use;
+use canonry_schemas::member::Part;
 use canonry_schemas::subject::ledger;
 use futures_util::StreamExt as _;
+use serde_json::Value;
 
 use crate::context::Context;
 use crate::failure::{Failure, chain};
-use crate::progress;
+use crate::progress::Bars;
 
 /// Records that are verified together, per thread.
 const CHUNK: usize = 1_024;
@@ -55,9 +57,10 @@ pub(super) async fn verified(
     log: &Log,
     verifier: &mut Verifier,
     upto: u64,
+    bars: Bars,
     mut each: impl FnMut(&Stored) -> Result<(), Failure>,
 ) -> Result<(), Stop> {
-    let bar = progress::count("verifying", upto);
+    let bar = bars.count("verifying", upto);
     let chunk = CHUNK * threads();
     let mut waiting: Vec<Stored> = Vec::with_capacity(chunk);
     let (mut due, mut interruptions) = (1, 0);
@@ -71,9 +74,7 @@ pub(super) async fn verified(
             Err(Passed::Interrupted(_)) => interruptions += 1,
         }
     }
-    settle(verifier, &mut waiting, &mut each)?;
-    bar.finish_and_clear();
-    Ok(())
+    settle(verifier, &mut waiting, &mut each)
 }
 
 enum Passed {
@@ -146,7 +147,7 @@ pub(crate) async fn asked(
     let subject = ledger(tenant, "ticket", "approval-requested");
     let mut found = None;
     let mut verifier = Verifier::new(tenant.clone(), Pins::default());
-    verified(&log, &mut verifier, upto, |stored| {
+    verified(&log, &mut verifier, upto, context.bars(), |stored| {
         if stored.subject == subject {
             let record = canonry_record::record::parse(&stored.body).map_err(Failure::refused)?;
             if record.entity == entity {
@@ -160,21 +161,48 @@ pub(crate) async fn asked(
     found.ok_or_else(|| Failure::refused(format!("nobody asked for approval of {entity}")))
 }
 
-/// The tenant's keys as the verified ledger has them now.
+/// The tenant's keys as the verified ledger has them now, and what a member may do; nothing where
+/// the ledger knows no such member.
 ///
 /// # Errors
 /// The ledger is broken or cannot be read.
-pub(crate) async fn ring(
+pub(crate) async fn standing(
     context: &Context,
     nats: Option<&str>,
     tenant: &TenantId,
-) -> Result<KeyRing, Failure> {
+    member: &ActorId,
+) -> Result<(KeyRing, Vec<Part>), Failure> {
     let log = context.ledger(nats, tenant).await?;
     let upto = last(&log).await?;
     let mut verifier = Verifier::new(tenant.clone(), Pins::default());
-    verified(&log, &mut verifier, upto, |_| Ok(())).await?;
+    let [founded, enrolled, removed] =
+        [("tenant", "founded"), ("member", "enrolled"), ("member", "removed")]
+            .map(|(aggregate, event)| ledger(tenant, aggregate, event));
+    let mut parts = Vec::new();
+    verified(&log, &mut verifier, upto, context.bars(), |stored| {
+        let known = [&founded, &enrolled, &removed].contains(&&stored.subject);
+        if known && let Some(now) = parts_in(&stored.body, member)? {
+            parts = now;
+        }
+        Ok(())
+    })
+    .await?;
     let state = verifier.state().ok_or_else(|| Failure::refused("the ledger is empty"))?;
-    Ok(state.ring.clone())
+    Ok((state.ring.clone(), parts))
+}
+
+/// What a record that founds, enrols or removes says that a member may do from then on.
+fn parts_in(body: &[u8], member: &ActorId) -> Result<Option<Vec<Part>>, Failure> {
+    let record = canonry_record::record::parse(body).map_err(Failure::refused)?;
+    let data: Value = serde_json::from_str(record.data).map_err(Failure::refused)?;
+    let named = |entry: &&Value| entry["actor"] == member.as_str();
+    let entry = match record.event.as_str() {
+        "founded" => data["members"].as_array().into_iter().flatten().find(named),
+        "removed" if named(&&data) => return Ok(Some(Vec::new())),
+        _ => Some(&data).filter(named),
+    };
+    let parts = entry.and_then(|entry| entry.get("parts"));
+    parts.map(|parts| serde_json::from_value(parts.clone()).map_err(Failure::refused)).transpose()
 }
 
 /// An actor's keys that hold.

@@ -92,7 +92,7 @@ pub(super) async fn replay(context: &Context, args: Replay) -> Result<(), Failur
     let upto = last(&log).await?;
     let mut verifier = Verifier::new(args.of.tenant.clone(), Pins::default());
     let from = args.from;
-    verified(&log, &mut verifier, upto, |stored| {
+    verified(&log, &mut verifier, upto, context.bars().beside_lines(), |stored| {
         if stored.seq >= from { print(context, stored) } else { Ok(()) }
     })
     .await?;

@@ -12,7 +12,8 @@ use super::scan::{Stop, last, threads, verified};
 use crate::args::{Nats, Of};
 use crate::context::Context;
 use crate::failure::{Failure, exit};
-use crate::{output, progress};
+use crate::output;
+use crate::progress::Bars;
 
 /// Check every hash, link and signature of a ledger or of an export.
 #[derive(Debug, clap::Args)]
@@ -55,7 +56,7 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let pins = Pins { tenant_hash: args.pin, head: args.head };
     let pinned = args.pin.is_some();
     let (records, answer) = match args.file {
-        Some(file) => verify_file(&file, pins)?,
+        Some(file) => verify_file(&file, pins, context.bars())?,
         None => live(context, &args.nats, &args.of, pins).await?,
     };
     report(context, records, pinned, &answer)
@@ -70,7 +71,7 @@ async fn live(
     let log = context.ledger(nats.named(), &of.tenant).await?;
     let upto = last(&log).await?;
     let mut verifier = Verifier::new(of.tenant.clone(), pins);
-    let answer = match verified(&log, &mut verifier, upto, |_| Ok(())).await {
+    let answer = match verified(&log, &mut verifier, upto, context.bars(), |_| Ok(())).await {
         Ok(()) => verifier.finish_live(),
         Err(Stop::Broken(broken)) => Err(broken),
         Err(Stop::Failed(failure)) => return Err(failure),
@@ -81,10 +82,11 @@ async fn live(
 fn verify_file(
     file: &std::path::Path,
     pins: Pins,
+    bars: Bars,
 ) -> Result<(u64, Result<Summary, Break>), Failure> {
     let unreadable = |e: std::io::Error| Failure::refused(format!("{}: {e}", file.display()));
     let opened = std::fs::File::open(file).map_err(unreadable)?;
-    let bar = progress::bytes("verifying", opened.metadata().map_err(unreadable)?.len());
+    let bar = bars.bytes("verifying", opened.metadata().map_err(unreadable)?.len());
     let mut reader = BufReader::with_capacity(1 << 20, opened);
     let mut whole = Whole::new(pins, threads());
     let mut text = Vec::new();
@@ -104,7 +106,6 @@ fn verify_file(
             return Ok((whole.position(), Err(broken)));
         }
     }
-    bar.finish_and_clear();
     let known = whole.position();
     let answer = whole.finish();
     let records = match &answer {
@@ -177,7 +178,7 @@ mod tests {
     #[test]
     fn an_empty_export_is_broken_at_its_first_position() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let (records, answer) = verify_file(file.path(), Pins::default()).unwrap();
+        let (records, answer) = verify_file(file.path(), Pins::default(), Bars::new(true)).unwrap();
         assert_eq!((records, answer.unwrap_err().position), (0, 1));
     }
 }

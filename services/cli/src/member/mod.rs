@@ -1,24 +1,25 @@
 //! `canonry member …`: people and workers join, leave and change keys. Changes of keys are
-//! authorised by the tenant's enrol key over the key head that the verified ledger has now.
+//! authorised by the tenant's enrol key over the key head that the verified ledger has now:
+//! [`change`] makes them, [`rotate`] replaces keys.
+
+mod change;
+mod rotate;
 
 use canonry_decider::found::user_kind;
-use canonry_keystore::{KeyStore, KeyUse, StoredKey};
-use canonry_record::KeyRing;
-use canonry_record::ring::{authorize, public_key};
-use canonry_record::seal::Signer;
-use canonry_schemas::answer::Answer;
-use canonry_schemas::ids::{ActorId, KeyId, RoleId};
-use canonry_schemas::key::{KeyChange, PublicKey, Use};
+use canonry_record::ring::public_key;
+use canonry_schemas::ids::{ActorId, RoleId};
+use canonry_schemas::key::Use;
 use canonry_schemas::member::Part;
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::args::{Api, Nats, Who};
-use crate::client::{Client, new_intent};
 use crate::context::{Context, both};
 use crate::failure::{Failure, chain};
 use crate::tenant::part;
 use crate::{http, ledger, output};
+use change::{Change, member_entry};
+use rotate::Rotate;
 
 /// `canonry member`.
 #[derive(Debug, Subcommand)]
@@ -30,7 +31,7 @@ pub enum Command {
     Enrol(Enrol),
     /// Remove a member: their keys end
     Remove(Remove),
-    /// Replace a member's signing key
+    /// Replace a member's keys: what logs in and what signs
     Rotate(Rotate),
     /// List the members
     List(List),
@@ -78,23 +79,6 @@ pub struct Remove {
     nats: Nats,
 }
 
-/// Replace a member's signing key.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-The new key is kept beside the old one until the ledger has it.
-
-EXAMPLES:
-    canonry member rotate carol
-    canonry member rotate carol --as carol")]
-pub struct Rotate {
-    /// Whose key
-    member: ActorId,
-    #[command(flatten)]
-    who: Who,
-    #[command(flatten)]
-    nats: Nats,
-}
-
 /// List the members.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "EXAMPLES:
@@ -114,70 +98,16 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
     match command {
         Command::Enrol(args) => enrol(context, args).await,
         Command::Remove(args) => remove(context, args).await,
-        Command::Rotate(args) => rotate(context, args).await,
+        Command::Rotate(args) => rotate::run(context, args).await,
         Command::List(args) => list(context, args).await,
     }
-}
-
-/// What a change of keys needs.
-struct Change {
-    keys: KeyStore,
-    ring: KeyRing,
-    client: Client,
-}
-
-impl Change {
-    async fn begin(context: &Context, who: &Who, nats: &Nats) -> Result<Self, Failure> {
-        let keys = context.keys()?;
-        let client = context.client(nats.named(), &who.tenant, &who.actor).await?;
-        let ring = ledger::ring(context, nats.named(), &who.tenant).await?;
-        Ok(Self { keys, ring, client })
-    }
-
-    /// Authorised by the enrol key; where it is not at hand, by the member's own old key.
-    fn authorized(
-        &self,
-        keys: Vec<PublicKey>,
-        revoked: Vec<KeyId>,
-        own: Option<&ActorId>,
-    ) -> Result<KeyChange, Failure> {
-        let tenant = &self.client.tenant;
-        let enrol = self.keys.signing_key(tenant, KeyUse::Enrol);
-        let key = match (enrol, own) {
-            (Err(_), Some(member)) => self.keys.member_key(tenant, member),
-            (enrol, _) => enrol,
-        };
-        let signer = Signer::new(key.map_err(Failure::config)?);
-        Ok(authorize(tenant, &self.ring.keyhead(), keys, revoked, &signer))
-    }
-
-    async fn submit(
-        &self,
-        verb: &str,
-        mut body: Value,
-        change: &KeyChange,
-    ) -> Result<Answer, Failure> {
-        let change = serde_json::to_value(change).map_err(Failure::refused)?;
-        if let (Some(body), Value::Object(change)) = (body.as_object_mut(), change) {
-            body.extend(change);
-            // An optional member that is not given is absent, never null.
-            body.retain(|_, value| !value.is_null());
-        }
-        let body = serde_json::to_vec(&body).map_err(Failure::refused)?;
-        self.client.submit("member", verb, &body, &new_intent()?).await
-    }
-}
-
-fn member_entry(key: &StoredKey) -> PublicKey {
-    let public = key.key.verifying_key().to_bytes();
-    public_key(&public, vec![Use::Member], key.actor.clone())
 }
 
 async fn enrol(context: &Context, args: Enrol) -> Result<(), Failure> {
     let url = context.nats(args.nats.named());
     let (cell, url) = both(context.cell(), url)?;
     let (tenant, member) = (args.who.tenant.clone(), args.member);
-    let change = Change::begin(context, &args.who, &args.nats).await?;
+    let change = Change::begin(context, &args.who, &args.nats, &member).await?;
     let known = [Use::Login, Use::Member].map(|u| ledger::current(&change.ring, &member, u));
     if known.iter().any(|keys| !keys.is_empty()) {
         // Fresh creds and keys would overwrite the ones that hold.
@@ -202,34 +132,13 @@ async fn enrol(context: &Context, args: Enrol) -> Result<(), Failure> {
 }
 
 async fn remove(context: &Context, args: Remove) -> Result<(), Failure> {
-    let change = Change::begin(context, &args.who, &args.nats).await?;
+    let change = Change::begin(context, &args.who, &args.nats, &args.member).await?;
     let held =
         |entry: &&canonry_record::ring::Entry| entry.is_current() && entry.key.actor == args.member;
     let revoked = change.ring.entries().filter(held).map(|e| e.key.id.clone()).collect();
     let authorized = change.authorized(Vec::new(), revoked, None)?;
     let body = json!({"actor": args.member, "reason": args.reason});
     output::answer(&change.submit("remove", body, &authorized).await?, context.json)
-}
-
-async fn rotate(context: &Context, args: Rotate) -> Result<(), Failure> {
-    let change = Change::begin(context, &args.who, &args.nats).await?;
-    let tenant = &args.who.tenant;
-    let old = ledger::current(&change.ring, &args.member, Use::Member);
-    if old.is_empty() {
-        return Err(Failure::refused(format!("{} has no key that holds", args.member)));
-    }
-    let key = StoredKey::generate(&[KeyUse::Member], args.member.clone());
-    let key = key.map_err(Failure::config)?;
-    // Kept before it is sent: were we to die between the commit and the next line but one, the
-    // only key that holds would be lost.
-    change.keys.put_key(tenant, &key).map_err(Failure::config)?;
-    let authorized = change.authorized(vec![member_entry(&key)], old, Some(&args.member))?;
-    let answer = change.submit("rotate-keys", json!({"actor": args.member}), &authorized).await?;
-    if answer.ok {
-        change.keys.put_member_key(tenant, &key).map_err(Failure::config)?;
-    }
-    change.keys.retire_key(tenant, &key.id()).map_err(Failure::config)?;
-    output::answer(&answer, context.json)
 }
 
 async fn list(context: &Context, args: List) -> Result<(), Failure> {
