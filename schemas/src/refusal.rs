@@ -95,9 +95,11 @@ pub mod unrecorded {
     pub const FROZEN: &str = "tenant-frozen";
     /// The store gives no answer.
     pub const STORE: &str = "store-unavailable";
+    /// A fault of the decider itself: nothing was recorded.
+    pub const UNRECORDABLE: &str = "unrecordable";
 
     /// All of them.
-    pub const ALL: &[&str] = &[RETRY, THROTTLED, QUOTA, FROZEN, STORE];
+    pub const ALL: &[&str] = &[RETRY, THROTTLED, QUOTA, FROZEN, STORE, UNRECORDABLE];
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ pub fn status(code: &str) -> Option<u16> {
         "schema-violation" | "content-too-long" | "keys-invalid" | "service-token"
         | "escalation-unknown" | "nothing-changed" | "deadline-passed" => 422,
         unrecorded::THROTTLED => 429,
-        INTERNAL => 500,
+        INTERNAL | unrecorded::UNRECORDABLE => 500,
         unrecorded::RETRY | unrecorded::STORE | unrecorded::FROZEN | NOT_YET => 503,
         unrecorded::QUOTA => 507,
         _ => return None,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use canonry_nats::Log;
 use canonry_record::seal::Signer;
-use canonry_record::{Hash, KeyRing};
+use canonry_record::{Hash, KeyRing, record};
 use canonry_schemas::actor::Throttled;
 use canonry_schemas::answer::Answer;
 use canonry_schemas::event::Event;
@@ -186,7 +186,7 @@ impl Holder {
             decider: holder.s.me.clone(),
             reason: holder.s.reason,
         }));
-        holder.own_record(event, format!("tenant/{}", holder.s.tenant))?;
+        holder.own_record(event, format!("tenant/{}", holder.s.tenant)).await?;
         holder.launch();
         match holder.landed().await {
             Ended::Committed(_) => Ok(holder),
@@ -317,7 +317,7 @@ impl Holder {
                     if decided.event.is_refusal() {
                         self.throttle.charge(&asked.actor, REFUSAL_COST);
                     }
-                    return self.draft(&decided, now, Some(asked), reply);
+                    return self.draft(&decided, now, Some(asked), reply).await;
                 }
             }
         }
@@ -337,7 +337,7 @@ impl Holder {
         });
     }
 
-    fn draft(
+    async fn draft(
         &mut self,
         decided: &Decided,
         now: Time,
@@ -348,6 +348,13 @@ impl Holder {
         let chained =
             draft::chain(&self.s.tenant, &self.head, self.s.epoch, now, id.clone(), decided);
         let Some((head, subject, body)) = chained else { return Ok(()) };
+        // What verifiers would refuse must never be signed: the ledger could not be mended.
+        if let Err(error) = record::parse(&body) {
+            tracing::error!(%error, tenant = %self.s.tenant, "a record that does not read: not signed");
+            let text = "this command cannot be recorded; report it";
+            reply.answer(&Answer::unrecorded(unrecorded::UNRECORDABLE, text)).await;
+            return Ok(());
+        }
         self.fold(&head, decided)?;
         self.head = head;
         self.bytes += body.len() as u64;
@@ -387,7 +394,7 @@ impl Holder {
         self.world.fold(&folded).map_err(|e| unstored(&e))
     }
 
-    fn own_record(&mut self, event: Event, entity: String) -> Result<(), Over> {
+    async fn own_record(&mut self, event: Event, entity: String) -> Result<(), Over> {
         let decided = Decided {
             actor: self.actor(),
             via: None,
@@ -399,7 +406,7 @@ impl Holder {
             content_key: None,
             traceparent: None,
         };
-        self.draft(&decided, now().max(self.head.time), None, Reply::Nobody)
+        self.draft(&decided, now().max(self.head.time), None, Reply::Nobody).await
     }
 
     fn actor(&self) -> ActorId {
@@ -611,7 +618,7 @@ impl Holder {
             for (actor, commands) in self.throttle.take_sums() {
                 let entity = format!("actor/{actor}");
                 let event = actor::Event::Throttled(Throttled { actor, commands });
-                self.own_record(Event::Actor(event), entity)?;
+                self.own_record(Event::Actor(event), entity).await?;
             }
         }
         if self.headed.elapsed() >= HEAD_EVERY {

@@ -2,8 +2,9 @@
 //! [`decide`], which runs `handle` on the commanded aggregate; the world folds the event later,
 //! when its position and hash are known, so the hosted state is not kept.
 //!
-//! `handle` is async only by its signature: it never waits, and is polled once. cqrs-es's stores
-//! and queries are not used (one aggregate a commit cannot carry a tenant's chain).
+//! `handle` is async only by its signature: it never waits, and is polled once. cqrs-es's own
+//! stores and queries are not used (one aggregate a commit cannot carry a tenant's chain); its
+//! `EventStore` trait is served in [`crate::entrance`].
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -165,6 +166,14 @@ pub struct Hosted<D: Decider> {
 impl<D: Decider> Default for Hosted<D> {
     fn default() -> Self {
         Self { state: None }
+    }
+}
+
+impl<D: Decider> Hosted<D> {
+    /// An aggregate in a known state.
+    #[must_use]
+    pub const fn of(state: Option<D::State>) -> Self {
+        Self { state }
     }
 }
 

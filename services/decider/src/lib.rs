@@ -11,6 +11,7 @@ pub mod content_keys;
 pub mod desk;
 pub mod draft;
 pub mod due;
+pub mod entrance;
 pub mod follow;
 pub mod found;
 pub mod holder;

@@ -1,6 +1,7 @@
 //! From the stream to a [`World`]: every record read in order, verified and folded, from the first
 //! one or from the snapshot store on. Nothing is ever rebuilt by a subject filter.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use canonry_nats::{Log, ReadError, Stored};
@@ -11,6 +12,7 @@ use canonry_schemas::ids::TenantId;
 use canonry_schemas::{member, tenant};
 use futures_util::StreamExt as _;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::draft::{self, Head};
 use crate::holder::Over;
@@ -33,6 +35,8 @@ pub struct Standing {
     /// Where the snapshot stood that this began with; `None` when the ledger was read from its
     /// first record on. Up to there nothing was verified by this process: see [`crate::patrol`].
     pub trusted: Option<(u64, Hash)>,
+    /// Whether what changed is written into the snapshot store.
+    keeps: bool,
     store: Arc<Snapshot>,
     stored: u64,
     /// The key head that the snapshot has.
@@ -66,6 +70,28 @@ pub(crate) fn unstored(error: &snapshot::Error) -> Over {
 }
 
 impl Standing {
+    /// Before the first record, in memory alone, for a fold that is only looked at.
+    #[must_use]
+    pub fn passing(tenant: &TenantId) -> Self {
+        let nowhere = Snapshot::new(Path::new(""), tenant.clone(), Zeroizing::new([0; 32]));
+        let all = usize::MAX;
+        let bounds = Bounds { entities: all, intents: all, deadlines: all };
+        Self { keeps: false, ..Self::empty(tenant, nowhere, bounds) }
+    }
+
+    fn empty(tenant: &TenantId, store: Arc<Snapshot>, bounds: Bounds) -> Self {
+        Self {
+            world: World::new(tenant.clone(), Arc::clone(&store), bounds),
+            verifier: Verifier::new(tenant.clone(), verify::Pins::default()),
+            bytes: 0,
+            trusted: None,
+            keeps: true,
+            store,
+            stored: 0,
+            stored_keys: None,
+        }
+    }
+
     /// Opens the snapshot, or begins before the first record. `whole` has every row of the
     /// snapshot checked.
     ///
@@ -84,15 +110,7 @@ impl Standing {
         };
         let opened = opened.map_err(|e| Over::Failed(e.to_string()))?;
         let Some(loaded) = opened.map_err(|e| unstored(&e))? else {
-            return Ok(Self {
-                world: World::new(tenant.clone(), Arc::clone(&store), Bounds::default()),
-                verifier: Verifier::new(tenant.clone(), verify::Pins::default()),
-                bytes: 0,
-                trusted: None,
-                store,
-                stored: 0,
-                stored_keys: None,
-            });
+            return Ok(Self::empty(tenant, store, Bounds::default()));
         };
         let core = &loaded.core;
         let stands = log.get(core.position).await.map_err(|e| Over::Failed(e.to_string()))?;
@@ -123,6 +141,7 @@ impl Standing {
             verifier: Verifier::resume(state),
             bytes: core.bytes,
             trusted: Some((core.position, core.hash)),
+            keeps: true,
             store,
             stored: core.position,
             stored_keys: Some(loaded.ring.keyhead()),
@@ -185,7 +204,7 @@ impl Standing {
     /// Writes what changed into the snapshot store.
     async fn write(&mut self) -> Result<(), Over> {
         let Some(state) = self.verifier.state() else { return Ok(()) };
-        if state.position == self.stored {
+        if !self.keeps || state.position == self.stored {
             return Ok(());
         }
         let keys_changed = self.stored_keys != Some(state.ring.keyhead());

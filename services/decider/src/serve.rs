@@ -28,7 +28,7 @@ use crate::holder::{Holder, Message, Over, Setup, Status, inbox};
 use crate::intake;
 use crate::keeper::Keeper;
 use crate::patrol;
-use crate::rebuild::{Standing, unstored};
+use crate::rebuild::Standing;
 use crate::reply::Reply;
 use crate::snapshot::Snapshot;
 
@@ -258,7 +258,7 @@ async fn hold(
 ) {
     let (sender, receiver) = inbox();
     let status = Arc::new(Status::default());
-    let over = match ready(shop, tenant, epoch, reason, &status, standing).await {
+    let over = match Box::pin(ready(shop, tenant, epoch, reason, &status, standing)).await {
         Ok(served) => {
             let entry = (Arc::clone(&status), sender.clone());
             shop.held.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), entry);
@@ -357,16 +357,16 @@ async fn ledger(shop: &Shop, tenant: &TenantId) -> Result<Log, Over> {
 }
 
 /// This decider's snapshot store of a tenant.
-fn snapshot(shop: &Shop, tenant: &TenantId, keeper: &Keeper) -> Result<Arc<Snapshot>, Over> {
+fn snapshot(shop: &Shop, tenant: &TenantId, keeper: &Keeper) -> Arc<Snapshot> {
     let folder = shop.config.keys.home().join("deciders").join(shop.config.name.as_str());
-    Snapshot::new(&folder, tenant.clone(), keeper.snapshot_key()).map_err(|e| unstored(&e))
+    Snapshot::new(&folder, tenant.clone(), keeper.snapshot_key())
 }
 
 /// Where a tenant of another decider is followed.
 async fn place(shop: Arc<Shop>, tenant: TenantId) -> Result<Place, Over> {
     let keeper = keeper(&shop, &tenant).await?;
     let log = ledger(&shop, &tenant).await?;
-    let store = snapshot(&shop, &tenant, &keeper)?;
+    let store = snapshot(&shop, &tenant, &keeper);
     Ok(Place { tenant, log, store })
 }
 
@@ -400,7 +400,7 @@ async fn ready(
     let record = shop.config.keys.signing_key(tenant, KeyUse::Record).map_err(|e| failed(&e))?;
     let standing = match standing {
         Some(standing) => standing,
-        None => Standing::open(&log, tenant, snapshot(shop, tenant, &keeper)?, true).await?,
+        None => Standing::open(&log, tenant, snapshot(shop, tenant, &keeper), true).await?,
     };
     let (trusted, store) = (standing.trusted, standing.store());
     let setup = Setup {

@@ -128,20 +128,12 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Snapshot {
-    /// The store of a tenant in a folder; opens nothing. `key` authenticates it.
-    ///
-    /// # Errors
-    /// The folder cannot be made.
-    pub fn new(
-        folder: &Path,
-        tenant: TenantId,
-        key: Zeroizing<[u8; 32]>,
-    ) -> Result<Arc<Self>, Error> {
-        std::fs::create_dir_all(folder)
-            .map_err(|source| Error::File { path: folder.to_owned(), source })?;
+    /// The store of a tenant in a folder; makes and opens nothing. `key` authenticates it.
+    #[must_use]
+    pub fn new(folder: &Path, tenant: TenantId, key: Zeroizing<[u8; 32]>) -> Arc<Self> {
         let path = folder.join(format!("{tenant}.sqlite"));
         let (reader, core) = (Mutex::default(), Mutex::default());
-        Ok(Arc::new(Self { path, tenant, key, reader, core }))
+        Arc::new(Self { path, tenant, key, reader, core })
     }
 
     /// Opens what is there. `None` when nothing is, or it is not to be trusted: then it is empty

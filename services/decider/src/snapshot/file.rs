@@ -28,6 +28,10 @@ const CACHE_KIB: i64 = 512;
 /// Opens the file, made if it is not there; readable by its owner alone.
 pub fn open(path: &Path) -> Result<Connection, Error> {
     let fresh = !path.exists();
+    if let (true, Some(folder)) = (fresh, path.parent()) {
+        std::fs::create_dir_all(folder)
+            .map_err(|source| Error::File { path: folder.to_owned(), source })?;
+    }
     let connection = Connection::open(path)?;
     if fresh {
         private(path)?;
