@@ -127,9 +127,22 @@ impl Desk<'_> {
         let digest = content::intent_digest(self.digest_key, &asked.body);
         let given = one(&asked.headers, INTENT_ID);
         let (intent, intent_error) = self.intent(given, random);
-        let who = match self.who(asked, &intent) {
+        let who = self.who(asked, &intent);
+        if matches!(who, Err(Refusal::ActorUnknown)) {
+            return Verdict::Unattributed(Refusal::ActorUnknown);
+        }
+        // A repeat gets the first answer whatever became of its token meanwhile: a member's name
+        // is shown by the connection, and a command refused for its token was refused under the
+        // name in its subject.
+        let actor = who.as_ref().map_or(&asked.actor, |who| &who.actor);
+        let known = self.world.intents.get(actor, &intent).filter(|_| intent_error.is_none());
+        if let Some(known) = known
+            && known.digest == digest.0[..8]
+        {
+            return Verdict::Repeat(known.position);
+        }
+        let who = match who {
             Ok(who) => who,
-            Err(Refusal::ActorUnknown) => return Verdict::Unattributed(Refusal::ActorUnknown),
             Err(refusal) => {
                 let nobody = Who {
                     actor: asked.actor.clone(),
@@ -145,10 +158,7 @@ impl Desk<'_> {
         if let Some(refusal) = intent_error {
             return self.refuse(asked, &who, intent, digest, refusal);
         }
-        if let Some(known) = self.world.intents.get(&who.actor, &intent) {
-            if known.digest == digest.0[..8] {
-                return Verdict::Repeat(known.position);
-            }
+        if known.is_some() {
             return self.refuse(asked, &who, intent, digest, Refusal::IntentReused);
         }
         if self.world.intents.expired(&intent, self.now) {

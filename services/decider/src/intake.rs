@@ -10,14 +10,14 @@ use canonry_nats::{Bytes, Connection, Incoming, Job, Kv, Micro, Queue, QueueSett
 use canonry_record::content;
 use canonry_schemas::answer::Answer;
 use canonry_schemas::ids::{IntentId, TenantId};
-use canonry_schemas::limits::{COMMAND_BYTES, INTENT_DELIVERIES};
+use canonry_schemas::limits::{CLOCK_SKEW, COMMAND_BYTES, INTENT_DELIVERIES, JWT_BYTES};
 use canonry_schemas::refusal::{Refusal, unrecorded};
 use canonry_schemas::subject::{Inbound, content_bucket, intake, intents_stream, outcome};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc, watch};
 use zeroize::Zeroizing;
 
-use crate::desk::{Asked, INTENT_ID};
+use crate::desk::{Asked, INTENT_ID, ON_BEHALF_OF, REQUEST_TOKEN};
 use crate::holder::{Message, now};
 use crate::keeper::{TENANT_SECRET, nonce, open_secret};
 use crate::reply::Reply;
@@ -82,6 +82,35 @@ pub async fn serve(
     }
 }
 
+/// The intent's id and the headers that the desk reads, checked as far as they can be without the
+/// tenant's state: what is wrong with them is wrong at every delivery.
+fn kept(incoming: &Incoming) -> Result<(IntentId, Vec<(String, String)>), Refusal> {
+    let ours = [INTENT_ID, ON_BEHALF_OF, REQUEST_TOKEN, "traceparent"];
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for (name, value) in incoming.headers.iter() {
+        let Some(name) = ours.into_iter().find(|n| n.eq_ignore_ascii_case(name)) else { continue };
+        if value.len() > JWT_BYTES || headers.iter().any(|(n, _)| n == name) {
+            return Err(Refusal::BadHeader);
+        }
+        headers.push((name.to_owned(), value.to_owned()));
+    }
+    let now = now().millis();
+    let id = match headers.iter().find(|(n, _)| n == INTENT_ID) {
+        Some((_, given)) => given.parse::<IntentId>().map_err(|_| Refusal::BadIntentId)?,
+        None => {
+            let mut random = [0; 16];
+            random.copy_from_slice(&nonce()[..16]);
+            let id = IntentId::from_parts(now, u128::from_le_bytes(random));
+            headers.push((INTENT_ID.to_owned(), id.to_string()));
+            id
+        }
+    };
+    if id.millis() > now + CLOCK_SKEW.as_millis() as u64 {
+        return Err(Refusal::BadIntentId);
+    }
+    Ok((id, headers))
+}
+
 async fn store(
     connection: &Connection,
     committer: &Connection,
@@ -96,26 +125,9 @@ async fn store(
     if incoming.body.len() > COMMAND_BYTES {
         return refuse(Refusal::BodyTooLarge);
     }
-    let mut headers: Vec<(String, String)> =
-        incoming.headers.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-    headers.retain(|(name, _)| {
-        let name = name.to_ascii_lowercase();
-        name.starts_with("canonry-") || name == "traceparent"
-    });
-    let given: Vec<&str> = incoming.headers.get_all(INTENT_ID).collect();
-    let intent = match given.as_slice() {
-        [] => {
-            let mut random = [0; 16];
-            random.copy_from_slice(&nonce()[..16]);
-            let id = IntentId::from_parts(now().millis(), u128::from_le_bytes(random));
-            headers.push((INTENT_ID.to_owned(), id.to_string()));
-            id
-        }
-        [one] => match one.parse() {
-            Ok(id) => id,
-            Err(_) => return refuse(Refusal::BadIntentId),
-        },
-        _ => return refuse(Refusal::BadHeader),
+    let (intent, headers) = match kept(incoming) {
+        Ok(kept) => kept,
+        Err(refusal) => return refuse(refusal),
     };
     let key = {
         let mut known = known.lock().await;
