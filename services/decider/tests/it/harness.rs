@@ -55,16 +55,45 @@ impl Spine {
         spine
     }
 
-    pub async fn decider(&self, name: &str) -> Decider {
-        Decider::start(Config {
+    pub fn config(&self, name: &str) -> Config {
+        Config {
             url: self.test.url(),
             name: name.parse().unwrap(),
             keys: self.test.cell.key_store().clone(),
             replicas: self.test.replicas(),
             metrics: canonry_telemetry::Metrics::new(),
-        })
-        .await
-        .unwrap()
+        }
+    }
+
+    pub async fn decider(&self, name: &str) -> Decider {
+        Decider::start(self.config(name)).await.unwrap()
+    }
+
+    /// A connection as one of the cell's users.
+    pub async fn cell_user(&self, user: &CellUser) -> Connection {
+        connect_cell(&self.test.url(), self.test.cell.key_store(), user).await.unwrap()
+    }
+
+    /// A service's own connection; its creds are made if they are not there.
+    pub async fn service(&self, name: &str) -> Connection {
+        let user = CellUser::Service(name.parse().unwrap());
+        self.test.cell.cell_user(&user).unwrap();
+        self.cell_user(&user).await
+    }
+
+    /// The ledger as its committer has it: able to append.
+    pub async fn committer_log(&self) -> Log {
+        let committer = self.cell_user(&CellUser::Committer).await;
+        let log = Log::open(committer, &format!("LEDGER_{}", self.tenant)).await.unwrap();
+        log.with_reader_name("committer").with_filter(Some(format!("ledger.{}.>", self.tenant)))
+    }
+
+    /// Waits until the tenant is served.
+    pub async fn served(&self) {
+        let founder = self.person("founder").await;
+        let answer = founder.send("ticket", "fly", json!({})).await;
+        assert_eq!(answer.code.as_deref(), Some("unknown-command"));
+        founder.connection.close().await;
     }
 
     pub async fn person(&self, actor: &str) -> Person {
@@ -222,6 +251,31 @@ impl Person {
             .await;
         assert!(answer.ok, "{answer:?}");
         answer.entity.unwrap().strip_prefix("role/").unwrap().to_owned()
+    }
+}
+
+/// One bounded request as any user; `None` when nobody answers.
+pub async fn ask(
+    connection: &Connection,
+    subject: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Option<Answer> {
+    let reply = connection.request(subject, headers, body.into(), Duration::from_secs(10)).await;
+    Some(serde_json::from_slice(&reply.ok()?.body).unwrap())
+}
+
+/// The records that answer an intent.
+pub fn of_intent<'l>(ledger: &'l [Value], id: &IntentId) -> Vec<&'l Value> {
+    ledger.iter().filter(|body| body["intentid"] == id.as_str()).collect()
+}
+
+/// Waits until something holds, with a bound that only a failure reaches.
+pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    while !holds().await {
+        assert!(std::time::Instant::now() < end, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
