@@ -88,6 +88,21 @@ impl Assignments {
         Ok(matches!(won, Cas::Won(_)).then_some((epoch, reason)))
     }
 
+    /// Lifts this decider's assignment from an epoch that the ledger has passed, should it have
+    /// been lost or overwritten; the next hand-over is above it.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn lift(&self, tenant: &TenantId, from: u64, to: u64) -> Result<(), Error> {
+        let mine = |a: &Assignment| a.decider == self.me && a.epoch == from && from < to;
+        if let Some((_, revision)) = self.read(tenant).await?.filter(|(a, _)| mine(a)) {
+            let lifted = Assignment { decider: self.me.clone(), epoch: to };
+            let value = serde_json::to_vec(&lifted).unwrap_or_default();
+            self.assign.update(tenant.as_str(), Bytes::from(value), revision).await?;
+        }
+        Ok(())
+    }
+
     /// Gives up this decider's liveness, so that another need not wait for it to end.
     pub async fn leave(&self) {
         let gone =

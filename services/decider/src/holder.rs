@@ -10,15 +10,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use canonry_nats::Log;
-use canonry_record::KeyRing;
 use canonry_record::seal::Signer;
+use canonry_record::{KeyRing, record_hash};
 use canonry_schemas::actor::Throttled;
 use canonry_schemas::answer::Answer;
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::{ActorId, TenantId, generated};
 use canonry_schemas::limits::{
-    BATCH_RECORDS, COMMANDS_WAITING, HEAD_EVERY, PLAIN_PUBLISHES, RECORDS_AHEAD, REFUSAL_COST,
-    TENANT_BYTES, THROTTLE_SUMMARY, TIMER_EVERY,
+    BATCH_RECORDS, COMMANDS_WAITING, COMMIT_CALLERS, HEAD_EVERY, PLAIN_PUBLISHES, RECORDS_AHEAD,
+    REFUSAL_COST, TENANT_BYTES, THROTTLE_SUMMARY, TIMER_EVERY,
 };
 use canonry_schemas::refusal::unrecorded;
 use canonry_schemas::tenant::{Reason, TakenOver};
@@ -40,6 +40,9 @@ use crate::serve::told;
 use crate::throttle::Throttle;
 use crate::world::{Folded, World};
 
+/// What callers are told while the outcome of a commit is unknown.
+const NOT_YET: &str = "the store has not answered yet";
+
 /// One message for a holder.
 pub type Message = (Arc<Asked>, Reply);
 
@@ -52,6 +55,8 @@ pub struct Status {
     pub committed: AtomicU64,
     /// Whether it answers commands.
     pub serving: AtomicBool,
+    /// A commit has waited so long that nothing is decided until it ends.
+    pub stalled: AtomicBool,
 }
 
 /// Why a holder ended.
@@ -66,6 +71,8 @@ pub enum Over {
         /// What is wrong.
         why: String,
     },
+    /// The assignment's epoch was used before; the ledger's own epoch.
+    Behind(u64),
     /// The store or a key could not be reached: try again later.
     Failed(String),
 }
@@ -106,6 +113,7 @@ pub struct Holder {
     throttle: Throttle,
     ready: VecDeque<Draft>,
     in_flight: Option<JoinHandle<Ended>>,
+    launched: Instant,
     flying: Vec<(Head, usize)>,
     late: HashMap<u64, Vec<Reply>>,
     signed_head: u64,
@@ -140,7 +148,7 @@ impl Holder {
             ));
         }
         if rebuilt.head.epoch >= s.epoch {
-            return Err(Over::Failed(format!("epoch {} is not new", s.epoch)));
+            return Err(Over::Behind(rebuilt.head.epoch));
         }
         let Rebuilt { world, ring, head, bytes } = rebuilt;
         let keys = s.keeper.load_ahead(world.last_content_key).await?;
@@ -155,6 +163,7 @@ impl Holder {
             throttle: Throttle::default(),
             ready: VecDeque::new(),
             in_flight: None,
+            launched: Instant::now(),
             flying: Vec::new(),
             late: HashMap::new(),
             signed_head: 0,
@@ -185,7 +194,7 @@ impl Holder {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut buffer = Vec::with_capacity(BATCH_RECORDS);
         let over = loop {
-            let open = self.ready.len() < RECORDS_AHEAD;
+            let open = self.ready.len() < RECORDS_AHEAD || self.stalled();
             tokio::select! {
                 biased;
                 () = told(&mut stop) => break Over::Stopped,
@@ -198,9 +207,13 @@ impl Holder {
                 _ = tick.tick() => if let Err(over) = self.tick().await { break over },
                 count = inbox.recv_many(&mut buffer, BATCH_RECORDS), if open => {
                     if count == 0 { break Over::Stopped; }
-                    for (asked, reply) in buffer.drain(..) {
+                    let mut taken = buffer.drain(..);
+                    while let Some((asked, reply)) = taken.next() {
                         if let Err(over) = self.take(asked, reply).await {
                             tracing::error!(?over, "holder cannot go on");
+                            for (_, reply) in taken {
+                                reply.retry("the tenant is changing hands").await;
+                            }
                             return self.leave(inbox, over).await;
                         }
                     }
@@ -235,7 +248,27 @@ impl Holder {
         over
     }
 
+    /// Whether the commit in flight has waited longer than callers are to wait.
+    fn stalled(&self) -> bool {
+        self.in_flight.is_some() && self.launched.elapsed() >= COMMIT_CALLERS
+    }
+
+    /// Answers everybody who waits behind a commit of unknown outcome; what was decided stays.
+    async fn answer_waiting(&mut self) {
+        self.s.status.stalled.store(true, Ordering::Relaxed);
+        let late = std::mem::take(&mut self.late).into_values().flatten();
+        let ready = self.ready.iter_mut().filter(|d| !matches!(d.reply, Reply::Intent { .. }));
+        let waiting = ready.map(|d| std::mem::replace(&mut d.reply, Reply::Nobody));
+        for reply in waiting.chain(late) {
+            reply.retry(NOT_YET).await;
+        }
+    }
+
     async fn take(&mut self, asked: Arc<Asked>, reply: Reply) -> Result<(), Over> {
+        if self.stalled() {
+            reply.retry(NOT_YET).await;
+            return Ok(());
+        }
         let known = self.world.directory.member(&asked.actor).is_some();
         if (known || asked.actor.is_service()) && !asked.timer {
             if !self.throttle.pass(&asked.actor, Instant::now()) {
@@ -272,10 +305,13 @@ impl Holder {
                     self.repeat(position, reply);
                     return Ok(());
                 }
-                Verdict::Load(group) => {
-                    let keys = self.s.keeper.group(group).await?;
-                    self.keys.insert(group, keys);
-                }
+                Verdict::Load(group) => match self.s.keeper.group(group).await {
+                    Ok(keys) => self.keys.insert(group, keys),
+                    Err(over) => {
+                        reply.retry("a content key could not be loaded").await;
+                        return Err(over);
+                    }
+                },
                 Verdict::Decided(decided) => {
                     if decided.event.is_refusal() {
                         self.throttle.charge(&asked.actor, REFUSAL_COST);
@@ -367,6 +403,7 @@ impl Holder {
         if self.in_flight.is_some() || self.ready.is_empty() {
             return;
         }
+        self.launched = Instant::now();
         let count = self.ready.len().min(BATCH_RECORDS);
         let drafts: Vec<Draft> = self.ready.drain(..count).collect();
         self.flying = drafts.iter().map(|d| (d.head, d.body.len())).collect();
@@ -420,6 +457,7 @@ impl Holder {
     }
 
     async fn land(&mut self, ended: Ended) -> Result<(), Over> {
+        self.s.status.stalled.store(false, Ordering::Relaxed);
         match ended {
             Ended::Committed(done) => {
                 self.settle_head();
@@ -456,6 +494,23 @@ impl Holder {
                 return Err(other.err().unwrap_or(Over::Stopped));
             }
         };
+        let known = self.committed;
+        let stored = self.s.log.get(known.position).await;
+        let stands = stored.map(|s| s.map(|s| record_hash(&s.subject, &s.body)));
+        let over = match stands {
+            Ok(Some(hash)) if hash == known.hash => None,
+            Ok(_) => Some(Over::Frozen {
+                position: known.position,
+                why: "a record that was committed is gone or another".to_owned(),
+            }),
+            Err(error) => Some(Over::Failed(error.to_string())),
+        };
+        if let Some(over) = over {
+            for draft in waiting {
+                draft.reply.retry("the ledger is not as it was").await;
+            }
+            return Err(over);
+        }
         self.world = rebuilt.world;
         self.ring = rebuilt.ring;
         self.head = rebuilt.head;
@@ -465,15 +520,24 @@ impl Holder {
         for reply in std::mem::take(&mut self.late).into_values().flatten() {
             reply.retry("the chain moved").await;
         }
-        for draft in waiting {
-            if let Some(asked) = draft.asked {
-                self.take(asked, draft.reply).await?;
+        let mut waiting = waiting.into_iter();
+        while let Some(draft) = waiting.next() {
+            let Some(asked) = draft.asked else { continue };
+            if let Err(over) = self.take(asked, draft.reply).await {
+                for draft in waiting {
+                    draft.reply.retry("the tenant is changing hands").await;
+                }
+                return Err(over);
             }
         }
         Ok(())
     }
 
     async fn tick(&mut self) -> Result<(), Over> {
+        if self.stalled() {
+            self.answer_waiting().await;
+            return Ok(());
+        }
         for (due, ticket) in self.world.overdue(now(), BATCH_RECORDS) {
             let body = serde_json::json!({ "id": ticket, "due": due }).to_string();
             let asked = Asked {
@@ -496,7 +560,8 @@ impl Holder {
         }
         if self.headed.elapsed() >= HEAD_EVERY {
             self.headed = Instant::now();
-            self.write_head().await;
+            // A store that does not answer must not keep callers from their answers.
+            drop(tokio::time::timeout(HEAD_EVERY, self.write_head()).await);
         }
         let last = self.world.last_content_key;
         self.s.keeper.make_ahead(last, &mut self.keys).await

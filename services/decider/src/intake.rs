@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use canonry_keystore::KeyStore;
@@ -18,7 +19,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use zeroize::Zeroizing;
 
 use crate::desk::{Asked, INTENT_ID, ON_BEHALF_OF, REQUEST_TOKEN};
-use crate::holder::{Message, now};
+use crate::holder::{Message, Status, now};
 use crate::keeper::{TENANT_SECRET, nonce, open_secret};
 use crate::reply::Reply;
 
@@ -175,6 +176,15 @@ pub struct Pull {
     pub responder: Connection,
     /// Keys.
     pub keys: KeyStore,
+    /// The holder's.
+    pub status: Arc<Status>,
+}
+
+/// How the intake's consumer is made. The server must not give a job up by itself: what was
+/// delivered too often is put aside by us, and would otherwise lie in the stream unseen.
+#[must_use]
+pub fn settings() -> QueueSettings {
+    QueueSettings { max_deliver: 1_000_000, ..QueueSettings::new("intake") }
 }
 
 /// Pulls intents into the holder until aborted.
@@ -192,12 +202,16 @@ pub async fn pull(p: Pull, sender: mpsc::Sender<Message>) {
 
 async fn pull_on(p: &Pull, sender: &mpsc::Sender<Message>) -> Result<(), String> {
     let key = intake_key(&p.committer, &p.keys, &p.tenant).await?;
-    let settings = QueueSettings::new("intake");
     let stream = intents_stream(&p.tenant);
-    let opened = Queue::open(p.connection.clone(), &stream, &settings).await;
+    let opened = Queue::open(p.connection.clone(), &stream, &settings()).await;
     let mut queue = opened.map_err(|e| e.to_string())?;
     loop {
         let wait = Duration::from_millis(200);
+        if p.status.stalled.load(Ordering::Relaxed) {
+            // Deliveries are counted: none is spent on what cannot be decided now.
+            tokio::time::sleep(wait).await;
+            continue;
+        }
         for job in queue.next_batch(256, wait).await.map_err(|e| e.to_string())? {
             if let Some(message) = open(p, &key, job).await
                 && sender.send(message).await.is_err()

@@ -241,6 +241,12 @@ async fn hold(
     shop.held.lock().unwrap_or_else(PoisonError::into_inner).remove(tenant);
     match over {
         Over::Stopped => tracing::info!(%tenant, epoch, "gave up"),
+        Over::Behind(used) => {
+            tracing::warn!(%tenant, epoch, used, "the assignment's epoch is not new");
+            if let Err(error) = assignments.lift(tenant, epoch, used).await {
+                tracing::warn!(%tenant, %error, "the assignment could not be lifted");
+            }
+        }
         Over::Failed(why) => {
             tracing::warn!(%tenant, epoch, %why, "cannot serve; trying again");
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -368,7 +374,9 @@ async fn attend(
     };
     let stopper = endpoint.stopper();
     let requests = tokio::spawn(requests(endpoint, sender.clone()));
+    let held = shop.held.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned();
     let pull = intake::Pull {
+        status: held.map(|(status, _)| status).unwrap_or_default(),
         tenant: tenant.clone(),
         connection: shop.intake.clone(),
         committer: shop.committer.clone(),
