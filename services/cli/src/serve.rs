@@ -71,7 +71,14 @@ pub async fn decider(
     name: ActorId,
     replicas: u8,
 ) -> Result<Decider, Failure> {
-    let config = Config { url: url.to_owned(), name, keys, replicas, metrics: metrics() };
+    let config = Config {
+        url: url.to_owned(),
+        name,
+        keys,
+        replicas,
+        metrics: metrics(),
+        summary_every: canonry_schemas::limits::THROTTLE_SUMMARY,
+    };
     Decider::start(config).await.map_err(Failure::unavailable)
 }
 

@@ -18,7 +18,7 @@ use canonry_schemas::event::Event;
 use canonry_schemas::ids::{ActorId, TenantId, generated};
 use canonry_schemas::limits::{
     BATCH_RECORDS, COMMANDS_WAITING, COMMIT_CALLERS, HEAD_EVERY, PLAIN_PUBLISHES, RECORDS_AHEAD,
-    REFUSAL_COST, TENANT_BYTES, THROTTLE_SUMMARY, TIMER_EVERY,
+    REFUSAL_COST, TENANT_BYTES, TIMER_EVERY,
 };
 use canonry_schemas::refusal::unrecorded;
 use canonry_schemas::tenant::{Reason, TakenOver};
@@ -99,6 +99,8 @@ pub struct Setup {
     pub status: Arc<Status>,
     /// What is counted.
     pub metrics: Metrics,
+    /// How often what was throttled is summed into a record.
+    pub summary_every: Duration,
 }
 
 /// The holder.
@@ -550,7 +552,7 @@ impl Holder {
             };
             self.take(Arc::new(asked), Reply::Nobody).await?;
         }
-        if self.summed.elapsed() >= THROTTLE_SUMMARY {
+        if self.summed.elapsed() >= self.s.summary_every {
             self.summed = Instant::now();
             for (actor, commands) in self.throttle.take_sums() {
                 let entity = format!("actor/{actor}");

@@ -43,6 +43,9 @@ pub struct Config {
     pub replicas: u8,
     /// What is counted.
     pub metrics: Metrics,
+    /// How often what was throttled is summed into a record:
+    /// [`canonry_schemas::limits::THROTTLE_SUMMARY`], unless a test cannot wait so long.
+    pub summary_every: Duration,
 }
 
 /// A connection as provisioning wants it.
@@ -348,6 +351,7 @@ async fn ready(
         reason,
         status: Arc::clone(status),
         metrics: shop.config.metrics.clone(),
+        summary_every: shop.config.summary_every,
     })
     .await
 }

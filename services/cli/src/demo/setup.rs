@@ -76,6 +76,7 @@ impl Demo {
             keys,
             replicas: 1,
             metrics: canonry_telemetry::Metrics::new(),
+            summary_every: canonry_schemas::limits::THROTTLE_SUMMARY,
         };
         let decider = Decider::start(config).await.map_err(failed)?;
         let keys = cell.key_store();

@@ -62,6 +62,7 @@ impl Spine {
             keys: self.test.cell.key_store().clone(),
             replicas: self.test.replicas(),
             metrics: canonry_telemetry::Metrics::new(),
+            summary_every: canonry_schemas::limits::THROTTLE_SUMMARY,
         }
     }
 
@@ -97,10 +98,14 @@ impl Spine {
     }
 
     pub async fn person(&self, actor: &str) -> Person {
+        self.person_at(&self.test.url(), actor).await
+    }
+
+    pub async fn person_at(&self, url: &str, actor: &str) -> Person {
         let id: ActorId = actor.parse().unwrap();
         let keys = self.test.cell.key_store();
         let creds = keys.read_text(&keys.tenant_creds_path(&self.tenant, &id)).unwrap();
-        let mut connect = Connect::new(self.test.url(), actor);
+        let mut connect = Connect::new(url, actor);
         connect.creds = Some(creds.to_string());
         connect.inbox_prefix = format!("_INBOX.{actor}");
         let signer = Signer::new(keys.member_key(&self.tenant, &id).unwrap());
