@@ -2,8 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod bad_input;
+mod content;
+mod deadline;
+mod disk;
 mod faults;
+mod flood;
 mod harness;
 mod intake;
+mod lost;
+mod proxy;
+mod race;
 mod ticket;
 mod tokens;

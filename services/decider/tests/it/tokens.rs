@@ -9,8 +9,8 @@ use canonry_record::ring::{authorize, public_key};
 use canonry_record::seal::Signer;
 use canonry_record::{Hash, Line, Verifier, verify};
 use canonry_schemas::answer::Answer;
-use canonry_schemas::ids::IntentId;
-use canonry_schemas::key::Use;
+use canonry_schemas::ids::{ActorId, IntentId, KeyId};
+use canonry_schemas::key::{KeyChange, PublicKey, Use};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
@@ -239,22 +239,33 @@ pub async fn keyhead(spine: &Spine) -> Hash {
     verifier.state().unwrap().ring.keyhead()
 }
 
-/// A body that enrols, signed by the enrol key.
-pub async fn enrolment(spine: &Spine, actor: &str, more: Value) -> Value {
-    let of = actor.parse().unwrap_or_else(|_| "nobody".parse().unwrap());
-    let key = |seed: u8, uses| {
-        let seed = sha256(format!("{actor} {seed}").as_bytes()).0;
-        public_key(
-            &Signer::from_seed(&seed).public(),
-            uses,
-            canonry_schemas::ids::ActorId::clone(&of),
-        )
+/// The keys that an enrolment by these tests gives.
+fn keys_of(actor: &str) -> Vec<PublicKey> {
+    let of: ActorId = actor.parse().unwrap();
+    let key = |number: u8, uses| {
+        let seed = sha256(format!("{actor} {number}").as_bytes()).0;
+        public_key(&Signer::from_seed(&seed).public(), uses, of.clone())
     };
-    let keys = vec![key(1, vec![Use::Login]), key(2, vec![Use::Member])];
+    vec![key(1, vec![Use::Login]), key(2, vec![Use::Member])]
+}
+
+async fn change(spine: &Spine, keys: Vec<PublicKey>, revoked: Vec<KeyId>) -> KeyChange {
     let store = spine.test.cell.key_store();
     let enrol = store.signing_key(&spine.tenant, canonry_keystore::KeyUse::Enrol).unwrap();
-    let head = keyhead(spine).await;
-    let change = authorize(&spine.tenant, &head, keys, Vec::new(), &Signer::new(enrol));
+    authorize(&spine.tenant, &keyhead(spine).await, keys, revoked, &Signer::new(enrol))
+}
+
+/// A body that removes a member who was enrolled by [`enrolment`].
+pub async fn removal(spine: &Spine, actor: &str) -> Value {
+    let revoked = keys_of(actor).into_iter().map(|k| k.id).collect();
+    let change = change(spine, Vec::new(), revoked).await;
+    json!({"actor": actor, "keys": change.keys, "revoked": change.revoked,
+        "authorization": change.authorization})
+}
+
+/// A body that enrols, signed by the enrol key.
+pub async fn enrolment(spine: &Spine, actor: &str, more: Value) -> Value {
+    let change = change(spine, keys_of(actor), Vec::new()).await;
     let mut body = json!({"actor": actor, "parts": ["operator"], "keys": change.keys,
         "revoked": change.revoked, "authorization": change.authorization});
     if let Value::Object(more) = more {
