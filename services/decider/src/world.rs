@@ -96,6 +96,18 @@ impl Intents {
     }
 
     fn add(&mut self, actor: &ActorId, intent: &IntentId, digest: &Hash, position: u64, now: Time) {
+        self.add_within(INTENTS_KEPT, actor, intent, digest, position, now);
+    }
+
+    fn add_within(
+        &mut self,
+        most: usize,
+        actor: &ActorId,
+        intent: &IntentId,
+        digest: &Hash,
+        position: u64,
+        now: Time,
+    ) {
         let key = fingerprint(actor, intent);
         if self.known.contains_key(&key) {
             return;
@@ -107,7 +119,7 @@ impl Intents {
         let horizon = now.millis().saturating_sub(INTENT_AGE.as_millis() as u64);
         while let Some((first, id_millis)) = self.order.front().copied() {
             let old = self.known.get(&first).is_none_or(|a| a.millis < horizon);
-            if !old && self.order.len() <= INTENTS_KEPT {
+            if !old && self.order.len() <= most {
                 break;
             }
             self.order.pop_front();
@@ -274,5 +286,86 @@ impl World {
                 self.due.insert((due, id));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Made at a second, as an actor's clock had it.
+    fn id(second: u64, random: u128) -> IntentId {
+        IntentId::from_parts(second * 1_000, random)
+    }
+
+    fn at(second: u64) -> Time {
+        Time(i64::try_from(second * 1_000_000).expect("small"))
+    }
+
+    const DAY: u64 = 24 * 60 * 60;
+
+    fn full(most: usize, seconds: std::ops::Range<u64>) -> (Intents, ActorId) {
+        let actor: ActorId = "ines".parse().expect("valid");
+        let mut intents = Intents::default();
+        for second in seconds {
+            let digest = sha256(&second.to_be_bytes());
+            intents.add_within(most, &actor, &id(second, 1), &digest, second, at(second));
+        }
+        (intents, actor)
+    }
+
+    #[test]
+    fn a_full_table_forgets_the_oldest_and_refuses_what_is_as_old() {
+        let (start, most) = (10 * DAY, 50);
+        let (intents, actor) = full(most, start..start + 80);
+        let now = at(start + 80);
+        assert_eq!((intents.known.len(), intents.order.len()), (most, most));
+        for second in start..start + 80 {
+            let (known, new) = (id(second, 1), id(second, 2));
+            let forgotten = second < start + 30;
+            assert_eq!(intents.get(&actor, &known).is_none(), forgotten, "{second}");
+            // What was forgotten cannot be told from what never was: both are refused.
+            assert_eq!(intents.expired(&known, now), forgotten, "{second}");
+            assert_eq!(intents.expired(&new, now), forgotten, "{second}");
+        }
+        assert!(!intents.expired(&id(start + 80, 3), now), "a new one is taken");
+    }
+
+    #[test]
+    fn a_day_is_remembered_and_no_more() {
+        let start = 10 * DAY;
+        let (mut intents, actor) = full(1_000, start..start + 10);
+        let first = intents.get(&actor, &id(start, 1)).expect("known");
+        assert_eq!(first.position, start);
+        let now = start + DAY + 5;
+        assert!(
+            intents.expired(&id(start + 4, 1), at(now))
+                && !intents.expired(&id(start + 5, 1), at(now))
+        );
+        intents.add_within(1_000, &actor, &id(now, 1), &sha256(b"x"), now, at(now));
+        assert!(intents.get(&actor, &id(start + 4, 1)).is_none());
+        assert!(intents.get(&actor, &id(start + 5, 1)).is_some());
+    }
+
+    #[test]
+    fn the_first_answer_stands_and_actors_do_not_meet() {
+        let (mut intents, actor) = full(10, DAY * 2..DAY * 2 + 1);
+        let (one, now) = (id(DAY * 2, 1), at(DAY * 2));
+        intents.add_within(10, &actor, &one, &sha256(b"other"), 99, now);
+        assert_eq!(intents.get(&actor, &one).map(|a| a.position), Some(DAY * 2));
+        assert_eq!(intents.get(&"bob".parse().expect("valid"), &one), None);
+        assert_eq!(intents.order.len(), 1);
+    }
+
+    #[test]
+    fn an_id_from_the_future_does_not_shut_out_the_present() {
+        let start = 10 * DAY;
+        let actor: ActorId = "ines".parse().expect("valid");
+        let mut intents = Intents::default();
+        for n in 0..8 {
+            let ahead = id(start + 60, u128::from(n));
+            intents.add_within(4, &actor, &ahead, &sha256(b"x"), n + 1, at(start));
+        }
+        assert!(!intents.expired(&id(start + 1, 7), at(start + 1)));
     }
 }
