@@ -35,7 +35,10 @@ pub async fn commit(
         let part = &messages[sent..sent + step];
         let first = drafts[0].head.position;
         let last = drafts[step - 1].head;
-        if !settle(log, part, first - 1, last.position, last.hash, &mut drafts, unavailable).await {
+        let ours =
+            settle(log, part, first - 1, last.position, last.hash, &mut drafts, unavailable).await;
+        unavailable.store(false, Ordering::Relaxed);
+        if !ours {
             return Ended::Moved(drafts);
         }
         for draft in drafts.drain(..step) {
@@ -99,7 +102,6 @@ async fn settle(
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(1));
     }
-    unavailable.store(false, Ordering::Relaxed);
     true
 }
 
