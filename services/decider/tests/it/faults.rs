@@ -167,8 +167,7 @@ async fn a_changed_stream_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_nodes_lose_their_leader_under_load() {
-    let test = canonry_provision::testing::TestCell::start_cluster(3).await.unwrap();
-    let mut spine = Spine::on(test).await;
+    let mut spine = Spine::cluster().await;
     load(&spine, 50).await;
     let tasks = under_way(&spine, 300).await;
     let info = spine.log().await.info().await.unwrap();

@@ -18,12 +18,17 @@ use canonry_schemas::ids::{ActorId, IntentId, TenantId};
 use canonry_schemas::member::Part;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard};
 
 pub struct Spine {
     pub test: TestCell,
     pub tenant: TenantId,
     pub decider: Option<Decider>,
+    turn: Option<MutexGuard<'static, ()>>,
 }
+
+/// Three servers take most of a small machine: their tests run one after the other.
+static CLUSTER: Mutex<()> = Mutex::const_new(());
 
 pub fn now() -> u64 {
     canonry_decider::holder::now().millis()
@@ -40,6 +45,14 @@ impl Spine {
         Self::on(TestCell::start().await.unwrap()).await
     }
 
+    /// On three nodes.
+    pub async fn cluster() -> Self {
+        let turn = CLUSTER.lock().await;
+        let mut spine = Self::on(TestCell::start_cluster(3).await.unwrap()).await;
+        spine.turn = Some(turn);
+        spine
+    }
+
     pub async fn on(test: TestCell) -> Self {
         let tenant: TenantId = "acme".parse().unwrap();
         let person = |name: &str, part| (name.parse::<ActorId>().unwrap(), vec![part]);
@@ -50,7 +63,7 @@ impl Spine {
             person("auditor", Part::Auditor),
         ];
         found(&test.cell, &test.url(), &tenant, &people, test.replicas()).await.unwrap();
-        let mut spine = Self { test, tenant, decider: None };
+        let mut spine = Self { test, tenant, decider: None, turn: None };
         spine.decider = Some(spine.decider("decider-a").await);
         spine
     }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use canonry_decider::Decider;
 use canonry_nats::Kv;
 use canonry_provision::CellUser;
-use canonry_provision::testing::TestCell;
 use serde_json::json;
 
 use crate::harness::{Spine, until};
@@ -58,8 +57,7 @@ async fn lost_acknowledgements_leave_one_record_each() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_acknowledgements_leave_one_record_each_on_three_nodes() {
-    let test = TestCell::start_cluster(3).await.unwrap();
-    acknowledgements_are_lost(&mut Spine::on(test).await).await;
+    acknowledgements_are_lost(&mut Spine::cluster().await).await;
 }
 
 /// The committer of one holder is cut off under load until another took over, then comes back with

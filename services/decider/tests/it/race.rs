@@ -9,7 +9,6 @@ use canonry_decider::desk::Decided;
 use canonry_decider::draft::{self, Draft, Head};
 use canonry_decider::reply::Reply;
 use canonry_nats::{Append, Bytes, Log, Outgoing};
-use canonry_provision::testing::TestCell;
 use canonry_record::seal::Signer;
 use canonry_record::{Line, Verifier, record, record_hash, verify};
 use canonry_schemas::actor::{self, Throttled};
@@ -128,8 +127,7 @@ async fn a_valid_writer_takes_positions_under_load() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_valid_writer_takes_positions_under_load_on_three_nodes() {
-    let test = TestCell::start_cluster(3).await.unwrap();
-    a_valid_writer_races(&mut Spine::on(test).await).await;
+    a_valid_writer_races(&mut Spine::cluster().await).await;
 }
 
 /// What stands at our position is no record of this chain.
@@ -204,8 +202,7 @@ async fn a_record_signed_by_a_stranger_freezes_the_tenant() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_signed_by_a_stranger_freezes_the_tenant_on_three_nodes() {
-    let test = TestCell::start_cluster(3).await.unwrap();
-    garbage(&mut Spine::on(test).await, stranger).await;
+    garbage(&mut Spine::cluster().await, stranger).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
