@@ -31,6 +31,7 @@ use crate::patrol;
 use crate::rebuild::Standing;
 use crate::reply::Reply;
 use crate::snapshot::Snapshot;
+use crate::throttle;
 
 /// How often the live configuration of a held tenant's streams is compared.
 const COMPARE_EVERY: Duration = Duration::from_secs(10);
@@ -51,6 +52,9 @@ pub struct Config {
     pub replicas: u8,
     /// What is counted.
     pub metrics: Metrics,
+    /// How often what was throttled is summed into a record:
+    /// How much one actor may send; other than the default only in tests.
+    pub throttle: throttle::Settings,
 }
 
 /// A connection as provisioning wants it.
@@ -270,6 +274,12 @@ async fn hold(
     shop.held.lock().unwrap_or_else(PoisonError::into_inner).remove(tenant);
     match over {
         Over::Stopped => tracing::info!(%tenant, epoch, "gave up"),
+        Over::Behind(used) => {
+            tracing::warn!(%tenant, epoch, used, "the assignment's epoch is not new");
+            if let Err(error) = assignments.lift(tenant, epoch, used).await {
+                tracing::warn!(%tenant, %error, "the assignment could not be lifted");
+            }
+        }
         Over::Failed(why) => {
             tracing::warn!(%tenant, epoch, %why, "cannot serve; trying again");
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -415,6 +425,7 @@ async fn ready(
         reason,
         status: Arc::clone(status),
         metrics: shop.config.metrics.clone(),
+        throttle: shop.config.throttle,
     };
     Ok(Served { holder: Holder::take_over(setup, standing).await?, log, trusted })
 }
@@ -454,7 +465,9 @@ async fn attend(
     };
     let stopper = endpoint.stopper();
     let requests = tokio::spawn(requests(endpoint, sender.clone()));
+    let held = shop.held.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned();
     let pull = intake::Pull {
+        status: held.map(|(status, _)| status).unwrap_or_default(),
         tenant: tenant.clone(),
         connection: shop.intake.clone(),
         committer: shop.committer.clone(),

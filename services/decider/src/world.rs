@@ -326,6 +326,10 @@ impl World {
             self.slots.entry(r.entity.to_owned()).or_insert_with(|| Hot { used, ..Hot::default() });
         }
         if let Some((intent, digest)) = r.intent {
+            // The first answer stands, also one that only the store knows.
+            if let Err(Need::Intent(key)) = self.answered(r.actor, intent) {
+                self.recall(key)?;
+            }
             self.intents.add(r.actor, intent, digest, r.position, r.time);
         }
         if let Some(key) = r.content_key {

@@ -10,4 +10,4 @@ pub mod names;
 mod trace;
 
 pub use metrics::{Kind, Metrics, Way};
-pub use trace::{Guard, init};
+pub use trace::{Guard, discreet, init};
