@@ -41,6 +41,18 @@ impl Directory {
         self.members.iter()
     }
 
+    /// The member who asks for something.
+    ///
+    /// # Errors
+    /// `actor-unknown` or `actor-removed`.
+    pub fn admit(&self, actor: &ActorId) -> Result<&Member, Refusal> {
+        match self.members.get(actor) {
+            None => Err(Refusal::ActorUnknown),
+            Some(m) if m.removed => Err(Refusal::ActorRemoved),
+            Some(m) => Ok(m),
+        }
+    }
+
     fn present(&self, actor: &ActorId) -> Result<&Member, Refusal> {
         match self.members.get(actor) {
             None => Err(Refusal::MemberUnknown),
