@@ -114,13 +114,10 @@ fn future(facts: &Facts<'_>, due: Option<Time>) -> Result<(), Refusal> {
     if due.is_some_and(|due| due <= facts.now) { Err(Refusal::DeadlinePassed) } else { Ok(()) }
 }
 
-/// A worker touches only tickets of its own role.
+/// A worker touches only tickets of its own role: without a role, none.
 fn own_work(facts: &Facts<'_>, ticket: &Ticket) -> Result<(), Refusal> {
-    if facts.may(&[Part::Operator]) || facts.works_for == ticket.role.as_ref() {
-        Ok(())
-    } else {
-        Err(Refusal::OtherRole)
-    }
+    let own = facts.works_for.is_some() && facts.works_for == ticket.role.as_ref();
+    if own || facts.may(&[Part::Operator]) { Ok(()) } else { Err(Refusal::OtherRole) }
 }
 
 fn answer(
