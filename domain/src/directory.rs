@@ -103,10 +103,10 @@ impl Directory {
                 Ok(Event::Removed(c))
             }
             Command::RotateKeys(c) => {
-                self.present(&c.actor)?;
                 if facts.actor != &c.actor {
                     facts.founder()?;
                 }
+                self.present(&c.actor)?;
                 if c.keys.iter().any(|k| k.actor != c.actor) {
                     return Err(Refusal::KeysInvalid);
                 }

@@ -126,7 +126,6 @@ fn answer(
     id: &impl std::fmt::Display,
     yes: bool,
 ) -> Result<(), Refusal> {
-    facts.allow(&[Part::Approver])?;
     let Gate::Asked { by, position, hash } = &ticket.gate else {
         return Err(Refusal::ApprovalNotPending);
     };
@@ -167,11 +166,11 @@ impl Decider for Tickets {
             }
             Command::Amend(c) => {
                 facts.allow(&[Part::Operator])?;
-                open_ticket(state)?;
-                future(facts, c.due)?;
                 if c.approval_required == Some(false) {
                     facts.founder()?;
                 }
+                open_ticket(state)?;
+                future(facts, c.due)?;
                 let nothing = c.title.is_none()
                     && c.note.is_none()
                     && c.priority.is_none()
@@ -201,10 +200,12 @@ impl Decider for Tickets {
                 }
             }
             Command::Approve(c) => {
+                facts.allow(&[Part::Approver])?;
                 answer(open_ticket(state)?, facts, &c.id, true)?;
                 Ok(Event::Approved(c))
             }
             Command::Reject(c) => {
+                facts.allow(&[Part::Approver])?;
                 answer(open_ticket(state)?, facts, &c.id, false)?;
                 Ok(Event::Rejected(c))
             }
