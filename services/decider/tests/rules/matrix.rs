@@ -335,3 +335,13 @@ fn what_is_for_founders_alone_is_called_so() {
         assert!(!ask.command.founder_only() || ask.command.request_bound(), "{command}");
     }
 }
+
+#[test]
+fn to_lift_an_approval_is_for_founders_alone() {
+    for (over, alone) in [("false", true), ("true", false)] {
+        let line = format!("founder: ticket.amend {{\"approval_required\":{over}}}");
+        let (ask, _) = asked(&history("ticket.opened"), &line);
+        assert_eq!(ask.command.founder_only(), alone, "{over}");
+        assert_eq!(ask.command.request_bound(), alone, "{over}");
+    }
+}
