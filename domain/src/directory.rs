@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use canonry_schemas::ids::{ActorId, RoleId};
+use canonry_schemas::key::Use;
 use canonry_schemas::limits::MEMBERS;
 use canonry_schemas::member::{Command, Event, Part};
 use canonry_schemas::refusal::Refusal;
@@ -87,7 +88,10 @@ impl Directory {
                     (true, Some((_, role))) if role.retired() => return Err(Refusal::RoleRetired),
                     _ => {}
                 }
-                if c.keys.iter().any(|k| k.actor != c.actor) || !c.revoked.is_empty() {
+                let one = |u| c.keys.iter().filter(|k| k.uses == [u]).count() == 1;
+                let pair = c.keys.len() == 2 && one(Use::Login) && one(Use::Member);
+                let own = c.keys.iter().all(|k| k.actor == c.actor);
+                if !pair || !own || !c.revoked.is_empty() {
                     return Err(Refusal::KeysInvalid);
                 }
                 facts.keys?;
