@@ -3,7 +3,10 @@
 //! text files beside this one (see [`table`]), the matrices are in [`matrix`].
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod laws;
 mod matrix;
+mod moves;
+mod print;
 mod table;
 mod tenant;
 mod told;
