@@ -3,6 +3,7 @@
 //! text files beside this one (see [`table`]), the matrices are in [`matrix`].
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod fold;
 mod laws;
 mod matrix;
 mod moves;
