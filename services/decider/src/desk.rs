@@ -242,10 +242,7 @@ impl Desk<'_> {
             }
             Some(behalf.ok_or(Refusal::OnBehalfOfMissing)?)
         } else {
-            let member = self.world.directory.member(&asked.actor).ok_or(Refusal::ActorUnknown)?;
-            if member.removed {
-                return Err(Refusal::ActorRemoved);
-            }
+            self.world.directory.admit(&asked.actor)?;
             if behalf.is_some() {
                 return Err(Refusal::OnBehalfOfForeign);
             }
@@ -271,10 +268,11 @@ impl Desk<'_> {
             }
             _ => (asked.actor.clone(), None),
         };
-        let member = self.world.directory.member(&actor).ok_or(Refusal::TokenInvalid)?;
-        if member.removed {
-            return Err(Refusal::ActorRemoved);
-        }
+        // A key on the ledger whose actor is no member is a service's.
+        let member = self.world.directory.admit(&actor).map_err(|refusal| match refusal {
+            Refusal::ActorUnknown => Refusal::TokenInvalid,
+            other => other,
+        })?;
         Ok(Who {
             actor,
             via,

@@ -44,11 +44,12 @@ pub struct ContentKey {
 }
 
 impl ContentKey {
-    /// Reads a content key's id.
+    /// Reads a content key's id, exactly as it is printed.
     #[must_use]
     pub fn parse(id: &str) -> Option<Self> {
         let (group, index) = id.split_once('-')?;
-        Some(Self { group: group.parse().ok()?, index: index.parse().ok()? })
+        let key = Self { group: group.parse().ok()?, index: index.parse().ok()? };
+        (key.to_string() == id).then_some(key)
     }
 }
 
