@@ -1,8 +1,8 @@
 //! Who asks: a bearer or a request-bound token by a `member` key of the tenant it names. What
 //! they may do is for the decider to say; every member may read.
 
-use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::HeaderMap;
+use axum::http::header::{AUTHORIZATION, AsHeaderName};
 use canonry_projections::rows::Key;
 use canonry_record::VerifyingKey;
 use canonry_record::encoding::unbase64url_exact;
@@ -46,7 +46,7 @@ impl From<TokenError> for Problem {
 }
 
 /// A header that must not come twice.
-pub fn single(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Problem> {
+pub fn single(headers: &HeaderMap, name: impl AsHeaderName) -> Result<Option<String>, Problem> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     match (value.to_str(), values.next()) {

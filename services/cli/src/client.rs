@@ -10,16 +10,13 @@ use canonry_record::hash::sha256;
 use canonry_record::jws::{self, Approval, Bearer, Decision, RequestToken};
 use canonry_record::seal::Signer;
 use canonry_schemas::answer::Answer;
+use canonry_schemas::header;
 use canonry_schemas::ids::{ActorId, IntentId, TenantId};
 use canonry_schemas::limits::CLIENT_RETRY;
 use canonry_schemas::subject::{Inbound, Way, outcome};
 
 use crate::failure::{Failure, chain};
 
-/// Header with the intent's id.
-pub const HEADER_INTENT: &str = "Canonry-Intent-Id";
-/// Header with the request-bound token.
-pub const HEADER_TOKEN: &str = "Canonry-Request-Token";
 /// How long a token for one request or approval lives, in seconds.
 const TOKEN_SECONDS: i64 = 300;
 /// How long one try waits for its answer.
@@ -247,8 +244,8 @@ impl Client {
         let inbound = Inbound { way, tenant, actor, aggregate, verb };
         let named = (inbound.aggregate.as_str(), inbound.verb.as_str());
         let token = self.pen.as_ref().map(|pen| pen.request_token(named, body, id));
-        let mut headers = vec![(HEADER_INTENT, id.as_str())];
-        headers.extend(token.as_deref().map(|token| (HEADER_TOKEN, token)));
+        let mut headers = vec![(header::INTENT_ID, id.as_str())];
+        headers.extend(token.as_deref().map(|token| (header::REQUEST_TOKEN, token)));
         let (subject, body) = (inbound.print(), Bytes::copy_from_slice(body));
         let until = Instant::now() + CLIENT_RETRY;
         let mut pause = PAUSE.0;

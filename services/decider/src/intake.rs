@@ -9,6 +9,7 @@ use canonry_keystore::KeyStore;
 use canonry_nats::{Bytes, Connection, Incoming, Job, Kv, Micro, Queue, QueueSettings};
 use canonry_record::content;
 use canonry_schemas::answer::Answer;
+use canonry_schemas::header::{INTENT_ID, TRACEPARENT};
 use canonry_schemas::ids::{IntentId, TenantId};
 use canonry_schemas::limits::{COMMAND_BYTES, INTENT_DELIVERIES};
 use canonry_schemas::refusal::{Refusal, unrecorded};
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc, watch};
 use zeroize::Zeroizing;
 
-use crate::desk::{Asked, INTENT_ID};
+use crate::desk::Asked;
 use crate::holder::{Message, now};
 use crate::keeper::{TENANT_SECRET, nonce, open_secret};
 use crate::reply::Reply;
@@ -100,7 +101,7 @@ async fn store(
         incoming.headers.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
     headers.retain(|(name, _)| {
         let name = name.to_ascii_lowercase();
-        name.starts_with("canonry-") || name == "traceparent"
+        name.starts_with("canonry-") || name == TRACEPARENT
     });
     let given: Vec<&str> = incoming.headers.get_all(INTENT_ID).collect();
     let intent = match given.as_slice() {
