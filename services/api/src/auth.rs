@@ -12,7 +12,8 @@ use canonry_schemas::key::Use;
 use canonry_schemas::refusal::Refusal;
 
 use crate::Api;
-use crate::problem::{Problem, TOKEN_MISSING};
+use crate::problem::{CATCHING_UP, Problem, TOKEN_MISSING};
+use crate::projections::ReadError;
 
 /// A person whose token holds.
 #[derive(Debug, Clone)]
@@ -114,9 +115,18 @@ async fn find(api: &Api, tenant: &TenantId, kid: String) -> Result<Key, Problem>
         let present = s.is_member(&key.actor)?;
         Ok(Some((key, present)))
     });
-    match look.await?.1 {
+    let look = match look.await {
+        Ok((_, found)) => found,
+        Err(ReadError::UnknownTenant) if api.projections.is_behind(tenant) => None,
+        Err(error) => return Err(error.into()),
+    };
+    match look {
         Some((key, true)) if !key.revoked && key.uses.contains(&Use::Member) => Ok(key),
         Some((key, false)) if !key.revoked => Err(Refusal::ActorRemoved.into()),
+        // The enrolment may stand among what was not read yet.
+        None if api.projections.is_behind(tenant) => {
+            Err(Problem::new(CATCHING_UP, "the read models are still being brought up to date"))
+        }
         _ => Err(Refusal::KeyUnknown.into()),
     }
 }

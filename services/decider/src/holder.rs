@@ -28,6 +28,7 @@ use canonry_schemas::{actor, tenant};
 use canonry_telemetry::{Kind, Metrics, Way};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tracing::{Instrument as _, Span};
 
 use crate::commit::{Ended, commit};
 use crate::content_keys::ContentKeys;
@@ -39,6 +40,7 @@ use crate::reply::Reply;
 use crate::serve::told;
 use crate::snapshot::{self, Change, Snapshot};
 use crate::throttle::Throttle;
+use crate::traced;
 use crate::world::{Folded, Need, World};
 
 /// One message for a holder.
@@ -51,6 +53,8 @@ pub struct Status {
     pub unavailable: Arc<AtomicBool>,
     /// Position of the last committed record.
     pub committed: AtomicU64,
+    /// Position of the last decided record.
+    pub decided: AtomicU64,
     /// Whether it answers commands.
     pub serving: AtomicBool,
 }
@@ -231,6 +235,7 @@ impl Holder {
                 }
             }
             self.launch();
+            self.s.status.decided.store(self.head.position, Ordering::Relaxed);
             self.store();
         };
         self.leave(inbox, over).await
@@ -282,6 +287,7 @@ impl Holder {
                 return Ok(());
             }
         }
+        let span = traced::decide(&self.s.tenant, &asked);
         loop {
             let now = now().max(self.head.time);
             let desk = Desk {
@@ -296,6 +302,7 @@ impl Holder {
             match desk.decide(&asked, &mut random) {
                 Verdict::Unattributed(refusal) => {
                     self.s.metrics.unrecorded(refusal.code());
+                    traced::ended(&span, Some(refusal.code()));
                     reply.answer(&Answer::unrecorded(refusal.code(), refusal.message())).await;
                     return Ok(());
                 }
@@ -317,7 +324,7 @@ impl Holder {
                     if decided.event.is_refusal() {
                         self.throttle.charge(&asked.actor, REFUSAL_COST);
                     }
-                    return self.draft(&decided, now, Some(asked), reply).await;
+                    return self.draft(&decided, now, Some(asked), reply, &span).await;
                 }
             }
         }
@@ -343,6 +350,7 @@ impl Holder {
         now: Time,
         asked: Option<Arc<Asked>>,
         reply: Reply,
+        span: &Span,
     ) -> Result<(), Over> {
         let id = generated("", now.millis(), random());
         let chained =
@@ -371,6 +379,7 @@ impl Holder {
             subject,
             body: body.into(),
             traceparent: decided.traceparent.clone(),
+            trace: traced::drafted(span, answer.code.as_deref(), head.position),
             answer,
             asked,
             reply,
@@ -406,7 +415,8 @@ impl Holder {
             content_key: None,
             traceparent: None,
         };
-        self.draft(&decided, now().max(self.head.time), None, Reply::Nobody).await
+        let now = now().max(self.head.time);
+        self.draft(&decided, now, None, Reply::Nobody, &Span::none()).await
     }
 
     fn actor(&self) -> ActorId {
@@ -425,7 +435,8 @@ impl Holder {
         let unavailable = Arc::clone(&self.s.status.unavailable);
         let metrics = self.s.metrics.clone();
         let way = if count <= PLAIN_PUBLISHES { Way::Plain } else { Way::Batch };
-        self.in_flight = Some(tokio::spawn(async move {
+        let span = traced::commit(&self.s.tenant, &drafts, way);
+        let committing = async move {
             let hashes: Vec<_> = drafts.iter().map(|d| d.head.hash).collect();
             let key = signer.clone();
             let signatures = if hashes.len() <= 8 {
@@ -451,7 +462,8 @@ impl Holder {
                 }
             }
             ended
-        }));
+        };
+        self.in_flight = Some(tokio::spawn(committing.instrument(span)));
     }
 
     async fn landed(&mut self) -> Ended {

@@ -14,14 +14,17 @@ use canonry_schemas::ids::{IntentId, TenantId};
 use canonry_schemas::limits::{COMMAND_BYTES, INTENT_DELIVERIES};
 use canonry_schemas::refusal::{Refusal, unrecorded};
 use canonry_schemas::subject::{Inbound, content_bucket, intake, intents_stream, outcome};
+use canonry_telemetry::Metrics;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc, watch};
+use tracing::{Instrument as _, Span};
 use zeroize::Zeroizing;
 
 use crate::desk::Asked;
 use crate::holder::{Message, now};
 use crate::keeper::{TENANT_SECRET, nonce, open_secret};
 use crate::reply::Reply;
+use crate::traced;
 
 /// Intents that are being stored at once.
 const STORING: usize = 64;
@@ -55,6 +58,7 @@ pub async fn serve(
     connection: Connection,
     committer: Connection,
     keys: KeyStore,
+    metrics: Metrics,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut endpoint = match micro.serve("intent.*.>", "intake", "intent").await {
@@ -74,28 +78,40 @@ pub async fn serve(
         let Some(incoming) = incoming else { break };
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
         let (connection, committer) = (connection.clone(), committer.clone());
-        let (keys, known) = (keys.clone(), Arc::clone(&known));
-        tokio::spawn(async move {
-            let answer = store(&connection, &committer, &keys, &known, &incoming).await;
+        let (keys, known, metrics) = (keys.clone(), Arc::clone(&known), metrics.clone());
+        let span = traced::store_intent(&incoming);
+        let storing = async move {
+            let stored = store(&connection, &committer, &keys, &known, &incoming).await;
+            let code = stored.as_ref().err().map(|(code, _)| *code);
+            traced::ended(&Span::current(), code);
+            if let Some(code) = code {
+                metrics.unrecorded(code);
+            }
+            let answer = match stored {
+                Ok(intent) => Answer { ok: true, intent: Some(intent), ..Answer::default() },
+                Err((code, why)) => Answer::unrecorded(code, why),
+            };
             incoming.respond(Bytes::from(answer.to_bytes()), &[]);
             drop(place);
-        });
+        };
+        tokio::spawn(storing.instrument(span));
     }
 }
 
+/// Stores one intent; its id, or the code and the reason why it was not stored.
 async fn store(
     connection: &Connection,
     committer: &Connection,
     keys: &KeyStore,
     known: &IntakeKeys,
     incoming: &Incoming,
-) -> Answer {
-    let refuse = |r: Refusal| Answer::unrecorded(r.code(), r.message());
-    let Some(inbound) = Inbound::parse(&incoming.subject) else {
-        return refuse(Refusal::UnknownCommand);
-    };
+) -> Result<String, (&'static str, String)> {
+    let refused = |r: Refusal| (r.code(), r.message().to_owned());
+    let retry = |why: String| (unrecorded::RETRY, why);
+    let inbound =
+        Inbound::parse(&incoming.subject).ok_or_else(|| refused(Refusal::UnknownCommand))?;
     if incoming.body.len() > COMMAND_BYTES {
-        return refuse(Refusal::BodyTooLarge);
+        return Err(refused(Refusal::BodyTooLarge));
     }
     let mut headers: Vec<(String, String)> =
         incoming.headers.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
@@ -112,44 +128,27 @@ async fn store(
             headers.push((INTENT_ID.to_owned(), id.to_string()));
             id
         }
-        [one] => match one.parse() {
-            Ok(id) => id,
-            Err(_) => return refuse(Refusal::BadIntentId),
-        },
-        _ => return refuse(Refusal::BadHeader),
+        [one] => one.parse().map_err(|_| refused(Refusal::BadIntentId))?,
+        _ => return Err(refused(Refusal::BadHeader)),
     };
     let key = {
         let mut known = known.lock().await;
         match known.get(&inbound.tenant) {
             Some(key) => Arc::clone(key),
-            None => match intake_key(committer, keys, &inbound.tenant).await {
-                Ok(key) => {
-                    let key = Arc::new(key);
-                    known.insert(inbound.tenant.clone(), Arc::clone(&key));
-                    key
-                }
-                Err(why) => return Answer::unrecorded(unrecorded::RETRY, why),
-            },
+            None => {
+                let key = intake_key(committer, keys, &inbound.tenant).await.map_err(retry)?;
+                let key = Arc::new(key);
+                known.insert(inbound.tenant.clone(), Arc::clone(&key));
+                key
+            }
         }
     };
-    let Ok(body) = String::from_utf8(incoming.body.to_vec()) else {
-        return refuse(Refusal::NotJson);
-    };
+    let body = String::from_utf8(incoming.body.to_vec()).map_err(|_| refused(Refusal::NotJson))?;
     let sealed = Sealed { subject: incoming.subject.clone(), headers, body };
     let clear = Zeroizing::new(serde_json::to_vec(&sealed).unwrap_or_default());
     let bytes = content::wrap(&key, &nonce(), inbound.tenant.as_str(), "intake", &clear);
-    match connection.enqueue(&intake(&inbound.tenant), &[], Bytes::from(bytes)).await {
-        Ok(_) => Answer {
-            ok: true,
-            receipt: None,
-            position: None,
-            entity: None,
-            code: None,
-            message: None,
-            intent: Some(intent.to_string()),
-        },
-        Err(error) => Answer::unrecorded(unrecorded::RETRY, error.to_string()),
-    }
+    let stored = connection.enqueue(&intake(&inbound.tenant), &[], Bytes::from(bytes)).await;
+    stored.map(|_| intent.to_string()).map_err(|e| retry(e.to_string()))
 }
 
 /// What the pulling of one tenant's intents needs.
