@@ -7,4 +7,5 @@ mod harness;
 mod intake;
 mod snapshot;
 mod ticket;
+mod told;
 mod world;
