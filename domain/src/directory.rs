@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use canonry_schemas::ids::{ActorId, RoleId};
+use canonry_schemas::key::Use;
 use canonry_schemas::limits::MEMBERS;
 use canonry_schemas::member::{Command, Event, Part};
 use canonry_schemas::refusal::Refusal;
@@ -41,6 +42,18 @@ impl Directory {
         self.members.iter()
     }
 
+    /// The member who asks for something.
+    ///
+    /// # Errors
+    /// `actor-unknown` or `actor-removed`.
+    pub fn admit(&self, actor: &ActorId) -> Result<&Member, Refusal> {
+        match self.members.get(actor) {
+            None => Err(Refusal::ActorUnknown),
+            Some(m) if m.removed => Err(Refusal::ActorRemoved),
+            Some(m) => Ok(m),
+        }
+    }
+
     fn present(&self, actor: &ActorId) -> Result<&Member, Refusal> {
         match self.members.get(actor) {
             None => Err(Refusal::MemberUnknown),
@@ -75,7 +88,10 @@ impl Directory {
                     (true, Some((_, role))) if role.retired() => return Err(Refusal::RoleRetired),
                     _ => {}
                 }
-                if c.keys.iter().any(|k| k.actor != c.actor) || !c.revoked.is_empty() {
+                let one = |u| c.keys.iter().filter(|k| k.uses == [u]).count() == 1;
+                let pair = c.keys.len() == 2 && one(Use::Login) && one(Use::Member);
+                let own = c.keys.iter().all(|k| k.actor == c.actor);
+                if !pair || !own || !c.revoked.is_empty() {
                     return Err(Refusal::KeysInvalid);
                 }
                 facts.keys?;
@@ -91,10 +107,10 @@ impl Directory {
                 Ok(Event::Removed(c))
             }
             Command::RotateKeys(c) => {
-                self.present(&c.actor)?;
                 if facts.actor != &c.actor {
                     facts.founder()?;
                 }
+                self.present(&c.actor)?;
                 if c.keys.iter().any(|k| k.actor != c.actor) {
                     return Err(Refusal::KeysInvalid);
                 }

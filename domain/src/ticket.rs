@@ -114,13 +114,10 @@ fn future(facts: &Facts<'_>, due: Option<Time>) -> Result<(), Refusal> {
     if due.is_some_and(|due| due <= facts.now) { Err(Refusal::DeadlinePassed) } else { Ok(()) }
 }
 
-/// A worker touches only tickets of its own role.
+/// A worker touches only tickets of its own role: without a role, none.
 fn own_work(facts: &Facts<'_>, ticket: &Ticket) -> Result<(), Refusal> {
-    if facts.may(&[Part::Operator]) || facts.works_for == ticket.role.as_ref() {
-        Ok(())
-    } else {
-        Err(Refusal::OtherRole)
-    }
+    let own = facts.works_for.is_some() && facts.works_for == ticket.role.as_ref();
+    if own || facts.may(&[Part::Operator]) { Ok(()) } else { Err(Refusal::OtherRole) }
 }
 
 fn answer(
@@ -129,7 +126,6 @@ fn answer(
     id: &impl std::fmt::Display,
     yes: bool,
 ) -> Result<(), Refusal> {
-    facts.allow(&[Part::Approver])?;
     let Gate::Asked { by, position, hash } = &ticket.gate else {
         return Err(Refusal::ApprovalNotPending);
     };
@@ -170,11 +166,11 @@ impl Decider for Tickets {
             }
             Command::Amend(c) => {
                 facts.allow(&[Part::Operator])?;
-                open_ticket(state)?;
-                future(facts, c.due)?;
                 if c.approval_required == Some(false) {
                     facts.founder()?;
                 }
+                open_ticket(state)?;
+                future(facts, c.due)?;
                 let nothing = c.title.is_none()
                     && c.note.is_none()
                     && c.priority.is_none()
@@ -204,10 +200,12 @@ impl Decider for Tickets {
                 }
             }
             Command::Approve(c) => {
+                facts.allow(&[Part::Approver])?;
                 answer(open_ticket(state)?, facts, &c.id, true)?;
                 Ok(Event::Approved(c))
             }
             Command::Reject(c) => {
+                facts.allow(&[Part::Approver])?;
                 answer(open_ticket(state)?, facts, &c.id, false)?;
                 Ok(Event::Rejected(c))
             }

@@ -71,9 +71,15 @@ impl Command {
     /// Whether only a founder may send it.
     #[must_use]
     pub const fn founder_only(&self) -> bool {
+        use member::Command as M;
         use role::Command as R;
-        matches!(self, Self::Role(R::Hire(_) | R::Amend(_) | R::Resume(_) | R::Retire(_)))
-            || matches!(self, Self::Member(member::Command::Enrol(_) | member::Command::Remove(_)))
+        match self {
+            Self::Role(c) => matches!(c, R::Hire(_) | R::Amend(_) | R::Resume(_) | R::Retire(_)),
+            Self::Member(c) => matches!(c, M::Enrol(_) | M::Remove(_)),
+            // To lift the need for an approval opens the gate; to demand one does not.
+            Self::Ticket(ticket::Command::Amend(c)) => matches!(c.approval_required, Some(false)),
+            Self::Ticket(_) | Self::Run(_) => false,
+        }
     }
 
     /// Whether it must come with a request-bound token.

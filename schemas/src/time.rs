@@ -10,6 +10,9 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339, macros::form
 #[serde(try_from = "String", into = "String")]
 pub struct Time(pub i64);
 
+/// The last microsecond of the year 9999.
+const LAST: i64 = 253_402_300_799_999_999;
+
 /// The text is not such a time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a time of the form 2026-01-31T12:00:00.000000Z, or not in the years 1970 to 9999")]
@@ -31,11 +34,15 @@ impl Time {
     /// Reads any RFC 3339 time, whatever its zone and digits.
     ///
     /// # Errors
-    /// The text is not RFC 3339, or before 1970.
+    /// The text is not RFC 3339, or not in the years 1970 to 9999, UTC.
     pub fn lenient(text: &str) -> Result<Self, NotATime> {
         let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| NotATime)?;
-        let micros = i64::try_from(at.unix_timestamp_nanos() / 1_000).map_err(|_| NotATime)?;
-        if micros < 0 { Err(NotATime) } else { Ok(Self(micros)) }
+        // A zone can carry a time over the end of the years that can be printed.
+        let micros = at.unix_timestamp_nanos().div_euclid(1_000);
+        match i64::try_from(micros) {
+            Ok(micros @ 0..=LAST) => Ok(Self(micros)),
+            _ => Err(NotATime),
+        }
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Span {
     /// Empty for a root.
     pub parent: String,
     pub name: String,
+    /// The spans that it is linked to, by their ids.
+    pub links: Vec<String>,
     /// Texts and integers, as text.
     pub attributes: BTreeMap<String, String>,
 }
@@ -129,7 +131,8 @@ fn spans(export: &[u8]) -> Vec<Span> {
 
 fn span(bytes: &[u8]) -> Span {
     let first = |number| within(bytes, number).next().unwrap_or_default();
-    let hex = |number| first(number).iter().map(|b| format!("{b:02x}")).collect();
+    let written = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect();
+    let hex = |number| written(first(number));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let attribute = |bytes: &[u8]| {
         let name = text(within(bytes, 1).next()?);
@@ -141,6 +144,7 @@ fn span(bytes: &[u8]) -> Span {
         id: hex(2),
         parent: hex(4),
         name: text(first(5)),
+        links: within(bytes, 13).map(|link| written(within(link, 2).next().unwrap())).collect(),
         attributes: within(bytes, 9).filter_map(attribute).collect(),
     }
 }

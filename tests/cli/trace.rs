@@ -23,8 +23,11 @@ fn submit(up: &Up, environment: &[(&str, &str)], words: &[&str]) -> Value {
 
 /// Opens a ticket over HTTP; the answer.
 fn post(up: &Up, headers: &[(&str, &str)]) -> Value {
-    let bearer = format!("Bearer {}", up.run(&["token"]).out.trim());
-    let headers = [headers, &[("authorization", &bearer)]].concat();
+    post_as(up, &format!("Bearer {}", up.run(&["token"]).out.trim()), headers)
+}
+
+fn post_as(up: &Up, bearer: &str, headers: &[(&str, &str)]) -> Value {
+    let headers = [headers, &[("authorization", bearer)]].concat();
     let (status, body) = ask(up.api(), "POST /api/v1/tickets", &headers, TICKET);
     assert_eq!(status, 201, "{body}");
     serde_json::from_str(&body).unwrap()
@@ -125,6 +128,39 @@ fn a_command_is_one_trace_from_its_sender_to_the_read_models() {
     for word in ["dragon", "fly", "Printer"] {
         assert!(!spans.iter().any(|s| texts(s).iter().any(|t| t == word)), "{word}");
     }
+}
+
+#[test]
+fn every_decision_leads_to_the_commit_that_it_was_part_of() {
+    const SENDERS: usize = 64;
+    let collector = Collector::start();
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint.as_str()),
+        ("OTEL_BSP_SCHEDULE_DELAY", "50"),
+    ];
+    let up = Up::start_with(&["up"], &environment);
+    let bearer = format!("Bearer {}", up.run(&["token"]).out.trim());
+    let trace = |n: usize| format!("{:032x}", n + 1);
+    std::thread::scope(|scope| {
+        for n in 0..SENDERS {
+            let (up, bearer, given) = (&up, &bearer, format!("00-{}-{PARENT}-01", trace(n)));
+            scope.spawn(move || post_as(up, bearer, &[("traceparent", &given)]));
+        }
+    });
+    let mut decided = 0;
+    for n in 0..SENDERS {
+        let decide = child(&collector, names::SPAN_DECIDE, &trace(n), PARENT);
+        let commit = collector.wait("the commit of a decision", |span| {
+            span.name == names::SPAN_COMMIT
+                && (span.parent == decide.id || span.links.contains(&decide.id))
+        });
+        decided += usize::from(commit.parent == decide.id);
+        assert_eq!(commit.attributes["count"], (commit.links.len() + 1).to_string(), "{commit:?}");
+    }
+    let commits = collector.spans().into_iter().filter(|s| {
+        s.name == names::SPAN_COMMIT && s.parent != "" && s.attributes["tenant"] == "acme"
+    });
+    assert_eq!(commits.count(), decided, "each commit is under one decision");
 }
 
 #[test]

@@ -87,7 +87,14 @@ pub async fn decider(
     name: ActorId,
     replicas: u8,
 ) -> Result<Decider, Failure> {
-    let config = Config { url: url.to_owned(), name, keys, replicas, metrics: metrics() };
+    let config = Config {
+        url: url.to_owned(),
+        name,
+        keys,
+        replicas,
+        metrics: metrics(),
+        throttle: canonry_decider::throttle::Settings::default(),
+    };
     Decider::start(config).await.map_err(Failure::unavailable)
 }
 

@@ -97,13 +97,27 @@ impl Assignments {
     /// # Errors
     /// The store did not answer.
     pub async fn release(&self, tenant: &TenantId, epoch: u64) -> Result<(), Error> {
-        let Some((held, revision)) = self.read(tenant).await? else { return Ok(()) };
-        if held.decider == self.me && held.epoch == epoch {
-            let nobody = ActorId::from_str(NOBODY).expect("a token");
-            let value = serde_json::to_vec(&Assignment { decider: nobody, epoch });
-            self.assign
-                .update(tenant.as_str(), Bytes::from(value.unwrap_or_default()), revision)
-                .await?;
+        let nobody = ActorId::from_str(NOBODY).expect("a token");
+        self.rewrite(tenant, epoch, Assignment { decider: nobody, epoch }).await
+    }
+
+    /// Lifts this decider's assignment from an epoch that the ledger has passed, should it have
+    /// been lost or overwritten; the next hand-over is above it.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn lift(&self, tenant: &TenantId, from: u64, to: u64) -> Result<(), Error> {
+        if from >= to {
+            return Ok(());
+        }
+        self.rewrite(tenant, from, Assignment { decider: self.me.clone(), epoch: to }).await
+    }
+
+    async fn rewrite(&self, tenant: &TenantId, from: u64, to: Assignment) -> Result<(), Error> {
+        let mine = |a: &Assignment| a.decider == self.me && a.epoch == from;
+        if let Some((_, revision)) = self.read(tenant).await?.filter(|(a, _)| mine(a)) {
+            let value = serde_json::to_vec(&to).unwrap_or_default();
+            self.assign.update(tenant.as_str(), Bytes::from(value), revision).await?;
         }
         Ok(())
     }

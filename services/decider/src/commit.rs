@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use canonry_nats::{Append, Log, Outgoing};
+use canonry_nats::{Append, Log, Outgoing, Stored};
 use canonry_record::{Hash, record_hash};
 use canonry_schemas::answer::Answer;
 use canonry_schemas::limits::{COMMIT_CALLERS, COMMIT_STORE, COMMIT_TRY, PLAIN_PUBLISHES};
@@ -35,7 +35,10 @@ pub async fn commit(
         let part = &messages[sent..sent + step];
         let first = drafts[0].head.position;
         let last = drafts[step - 1].head;
-        if !settle(log, part, first - 1, last.position, last.hash, &mut drafts, unavailable).await {
+        let ours =
+            settle(log, part, first - 1, last.position, last.hash, &mut drafts, unavailable).await;
+        unavailable.store(false, Ordering::Relaxed);
+        if !ours {
             return Ended::Moved(drafts);
         }
         for draft in drafts.drain(..step) {
@@ -65,7 +68,7 @@ async fn settle(
             Append::Committed { last_seq } if last_seq == last => break,
             Append::Committed { last_seq } => {
                 tracing::warn!(last_seq, last, "acknowledged at another position");
-                if let Some(ours) = stands(log, last, hash).await {
+                if let Some(ours) = stands(log, guard, last, hash).await {
                     if ours {
                         break;
                     }
@@ -74,7 +77,7 @@ async fn settle(
             }
             Append::Conflict { code } => {
                 tracing::debug!(code, last, "conflict");
-                match stands(log, last, hash).await {
+                match stands(log, guard, last, hash).await {
                     Some(true) => break,
                     Some(false) => return false,
                     None => {}
@@ -99,19 +102,25 @@ async fn settle(
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(1));
     }
-    unavailable.store(false, Ordering::Relaxed);
     true
 }
 
 /// Whether our record stands at its position, by the leader's word; `None` while nobody can say.
-async fn stands(log: &Log, position: u64, hash: Hash) -> Option<bool> {
-    match log.get(position).await {
-        Ok(Some(stored)) => Some(record_hash(&stored.subject, &stored.body) == hash),
-        // Nothing stands there: the guard failed because the log is shorter or moved behind us.
-        Ok(None) => match log.info().await {
-            Ok(info) if info.last_seq + 1 < position || info.last_seq >= position => Some(false),
-            _ => None,
-        },
-        Err(_) => None,
+async fn stands(log: &Log, guard: u64, position: u64, hash: Hash) -> Option<bool> {
+    let ours = |stored: &Stored| record_hash(&stored.subject, &stored.body) == hash;
+    if let Some(stored) = log.get(position).await.ok()? {
+        return Some(ours(&stored));
     }
+    let head = log.info().await.ok()?.last_seq;
+    if head == guard {
+        // The place is free: what made the guard fail is over.
+        return None;
+    }
+    if head < position {
+        // A commit stands whole or not at all, so others took its place, if only a part of it;
+        // or the log ends before our guard.
+        return Some(false);
+    }
+    // It was stored between the two questions, or what stands there cannot be read.
+    Some(log.get(position).await.ok()?.is_some_and(|stored| ours(&stored)))
 }

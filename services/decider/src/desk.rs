@@ -142,9 +142,27 @@ impl Desk<'_> {
         let given = one(&asked.headers, INTENT_ID);
         let (intent, intent_error) = self.intent(given, random);
         let fresh = matches!(given, Ok(None)) || intent_error.is_some();
-        let who = match self.who(asked, &intent) {
+        let who = self.who(asked, &intent);
+        if matches!(who, Err(Refusal::ActorUnknown)) {
+            return Verdict::Unattributed(Refusal::ActorUnknown);
+        }
+        // A repeat gets the first answer whatever became of its token meanwhile: a member's name
+        // is shown by the connection, and a command refused for its token was refused under the
+        // name in its subject.
+        let actor = who.as_ref().map_or(&asked.actor, |who| &who.actor);
+        // An id that was made just now is new.
+        let answered = if fresh { Ok(None) } else { self.world.answered(actor, &intent) };
+        let known = match answered {
+            Ok(known) => known,
+            Err(need) => return Verdict::Need(need),
+        };
+        if let Some(known) = known
+            && known.digest == digest.0[..8]
+        {
+            return Verdict::Repeat(known.position);
+        }
+        let who = match who {
             Ok(who) => who,
-            Err(Refusal::ActorUnknown) => return Verdict::Unattributed(Refusal::ActorUnknown),
             Err(refusal) => {
                 let nobody = Who {
                     actor: asked.actor.clone(),
@@ -160,15 +178,8 @@ impl Desk<'_> {
         if let Some(refusal) = intent_error {
             return self.refuse(asked, &who, intent, digest, refusal);
         }
-        // An id that was made just now is new.
-        let answered = if fresh { Ok(None) } else { self.world.answered(&who.actor, &intent) };
-        match answered {
-            Ok(None) => {}
-            Ok(Some(known)) if known.digest == digest.0[..8] => {
-                return Verdict::Repeat(known.position);
-            }
-            Ok(Some(_)) => return self.refuse(asked, &who, intent, digest, Refusal::IntentReused),
-            Err(need) => return Verdict::Need(need),
+        if known.is_some() {
+            return self.refuse(asked, &who, intent, digest, Refusal::IntentReused);
         }
         if self.world.expired(&intent, self.now) {
             return self.refuse(asked, &who, intent, digest, Refusal::IntentExpired);
@@ -227,10 +238,7 @@ impl Desk<'_> {
             }
             Some(behalf.ok_or(Refusal::OnBehalfOfMissing)?)
         } else {
-            let member = self.world.directory.member(&asked.actor).ok_or(Refusal::ActorUnknown)?;
-            if member.removed {
-                return Err(Refusal::ActorRemoved);
-            }
+            self.world.directory.admit(&asked.actor)?;
             if behalf.is_some() {
                 return Err(Refusal::OnBehalfOfForeign);
             }
@@ -256,10 +264,11 @@ impl Desk<'_> {
             }
             _ => (asked.actor.clone(), None),
         };
-        let member = self.world.directory.member(&actor).ok_or(Refusal::TokenInvalid)?;
-        if member.removed {
-            return Err(Refusal::ActorRemoved);
-        }
+        // A key on the ledger whose actor is no member is a service's.
+        let member = self.world.directory.admit(&actor).map_err(|refusal| match refusal {
+            Refusal::ActorUnknown => Refusal::TokenInvalid,
+            other => other,
+        })?;
         Ok(Who {
             actor,
             via,

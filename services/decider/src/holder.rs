@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use canonry_nats::Log;
 use canonry_record::seal::Signer;
-use canonry_record::{Hash, KeyRing, record};
+use canonry_record::{Hash, KeyRing, record, record_hash};
 use canonry_schemas::actor::Throttled;
 use canonry_schemas::answer::Answer;
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::{ActorId, TenantId, generated};
 use canonry_schemas::limits::{
-    BATCH_RECORDS, COMMANDS_WAITING, HEAD_EVERY, PLAIN_PUBLISHES, RECORDS_AHEAD, REFUSAL_COST,
-    SNAPSHOT_EVERY, SNAPSHOT_RECORDS, TENANT_BYTES, THROTTLE_SUMMARY, TIMER_EVERY,
+    BATCH_RECORDS, COMMANDS_WAITING, COMMIT_CALLERS, HEAD_EVERY, PLAIN_PUBLISHES, RECORDS_AHEAD,
+    REFUSAL_COST, SNAPSHOT_EVERY, SNAPSHOT_RECORDS, TENANT_BYTES, TIMER_EVERY,
 };
 use canonry_schemas::refusal::unrecorded;
 use canonry_schemas::tenant::{Reason, TakenOver};
@@ -39,9 +39,12 @@ use crate::rebuild::{self, Rebuilt, Standing, unstored};
 use crate::reply::Reply;
 use crate::serve::told;
 use crate::snapshot::{self, Change, Snapshot};
-use crate::throttle::Throttle;
+use crate::throttle::{self, Throttle};
 use crate::traced;
 use crate::world::{Folded, Need, World};
+
+/// What callers are told while the outcome of a commit is unknown.
+const NOT_YET: &str = "the store has not answered yet";
 
 /// One message for a holder.
 pub type Message = (Arc<Asked>, Reply);
@@ -57,6 +60,8 @@ pub struct Status {
     pub decided: AtomicU64,
     /// Whether it answers commands.
     pub serving: AtomicBool,
+    /// A commit has waited so long that nothing is decided until it ends.
+    pub stalled: AtomicBool,
 }
 
 /// Why a holder ended.
@@ -71,6 +76,8 @@ pub enum Over {
         /// What is wrong.
         why: String,
     },
+    /// The assignment's epoch was used before; the ledger's own epoch.
+    Behind(u64),
     /// The store or a key could not be reached: try again later.
     Failed(String),
     /// A record of a type or version that this program does not know: a newer one must serve.
@@ -104,6 +111,8 @@ pub struct Setup {
     pub status: Arc<Status>,
     /// What is counted.
     pub metrics: Metrics,
+    /// How much one actor may send.
+    pub throttle: throttle::Settings,
 }
 
 /// The holder.
@@ -118,6 +127,7 @@ pub struct Holder {
     throttle: Throttle,
     ready: VecDeque<Draft>,
     in_flight: Option<JoinHandle<Ended>>,
+    launched: Instant,
     /// The last record in flight.
     flying: Option<Head>,
     late: HashMap<u64, Vec<Reply>>,
@@ -160,10 +170,11 @@ impl Holder {
             ));
         }
         if rebuilt.head.epoch >= s.epoch {
-            return Err(Over::Failed(format!("epoch {} is not new", s.epoch)));
+            return Err(Over::Behind(rebuilt.head.epoch));
         }
         let Rebuilt { world, ring, head, founder, bytes } = rebuilt;
         let keys = s.keeper.load_ahead(world.last_content_key).await?;
+        let settings = s.throttle;
         let mut holder = Self {
             s,
             world,
@@ -172,9 +183,10 @@ impl Holder {
             committed: head,
             bytes,
             keys,
-            throttle: Throttle::default(),
+            throttle: Throttle::new(settings),
             ready: VecDeque::new(),
             in_flight: None,
+            launched: Instant::now(),
             flying: None,
             late: HashMap::new(),
             signed_head: 0,
@@ -210,7 +222,7 @@ impl Holder {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut buffer = Vec::with_capacity(BATCH_RECORDS);
         let over = loop {
-            let open = self.ready.len() < RECORDS_AHEAD;
+            let open = self.ready.len() < RECORDS_AHEAD || self.stalled();
             tokio::select! {
                 biased;
                 () = told(&mut stop) => break Over::Stopped,
@@ -226,9 +238,13 @@ impl Holder {
                 _ = tick.tick() => if let Err(over) = self.tick().await { break over },
                 count = inbox.recv_many(&mut buffer, BATCH_RECORDS), if open => {
                     if count == 0 { break Over::Stopped; }
-                    for (asked, reply) in buffer.drain(..) {
+                    let mut taken = buffer.drain(..);
+                    while let Some((asked, reply)) = taken.next() {
                         if let Err(over) = self.take(asked, reply).await {
                             tracing::error!(?over, "holder cannot go on");
+                            for (_, reply) in taken {
+                                reply.retry("the tenant is changing hands").await;
+                            }
                             return self.leave(inbox, over).await;
                         }
                     }
@@ -271,7 +287,27 @@ impl Holder {
         over
     }
 
+    /// Whether the commit in flight has waited longer than callers are to wait.
+    fn stalled(&self) -> bool {
+        self.in_flight.is_some() && self.launched.elapsed() >= COMMIT_CALLERS
+    }
+
+    /// Answers everybody who waits behind a commit of unknown outcome; what was decided stays.
+    async fn answer_waiting(&mut self) {
+        self.s.status.stalled.store(true, Ordering::Relaxed);
+        let late = std::mem::take(&mut self.late).into_values().flatten();
+        let ready = self.ready.iter_mut().filter(|d| !matches!(d.reply, Reply::Intent { .. }));
+        let waiting = ready.map(|d| std::mem::replace(&mut d.reply, Reply::Nobody));
+        for reply in waiting.chain(late) {
+            reply.retry(NOT_YET).await;
+        }
+    }
+
     async fn take(&mut self, asked: Arc<Asked>, reply: Reply) -> Result<(), Over> {
+        if self.stalled() {
+            reply.retry(NOT_YET).await;
+            return Ok(());
+        }
         let known = self.world.directory.member(&asked.actor).is_some();
         if (known || asked.actor.is_service()) && !asked.timer {
             if !self.throttle.pass(&asked.actor, Instant::now()) {
@@ -307,13 +343,17 @@ impl Holder {
                     return Ok(());
                 }
                 Verdict::Repeat(position) => {
+                    span.record("position", position);
                     self.repeat(position, reply);
                     return Ok(());
                 }
-                Verdict::Need(Need::Group(group)) => {
-                    let keys = self.s.keeper.group(group).await?;
-                    self.keys.insert(group, keys);
-                }
+                Verdict::Need(Need::Group(group)) => match self.s.keeper.group(group).await {
+                    Ok(keys) => self.keys.insert(group, keys),
+                    Err(over) => {
+                        reply.retry("a content key could not be loaded").await;
+                        return Err(over);
+                    }
+                },
                 Verdict::Need(Need::Entity(entity)) => {
                     self.world.warm(&entity).map_err(|e| unstored(&e))?;
                 }
@@ -428,6 +468,7 @@ impl Holder {
         if self.in_flight.is_some() || self.ready.is_empty() {
             return;
         }
+        self.launched = Instant::now();
         let count = self.ready.len().min(BATCH_RECORDS);
         let drafts: Vec<Draft> = self.ready.drain(..count).collect();
         self.flying = drafts.last().map(|d| d.head);
@@ -482,6 +523,7 @@ impl Holder {
     }
 
     async fn land(&mut self, ended: Ended) -> Result<(), Over> {
+        self.s.status.stalled.store(false, Ordering::Relaxed);
         match ended {
             Ended::Committed(done) => {
                 self.settle_head();
@@ -518,6 +560,23 @@ impl Holder {
                 return Err(other.err().unwrap_or(Over::Stopped));
             }
         };
+        let known = self.committed;
+        let stored = self.s.log.get(known.position).await;
+        let stands = stored.map(|s| s.map(|s| record_hash(&s.subject, &s.body)));
+        let over = match stands {
+            Ok(Some(hash)) if hash == known.hash => None,
+            Ok(_) => Some(Over::Frozen {
+                position: known.position,
+                why: "a record that was committed is gone or another".to_owned(),
+            }),
+            Err(error) => Some(Over::Failed(error.to_string())),
+        };
+        if let Some(over) = over {
+            for draft in waiting {
+                draft.reply.retry("the ledger is not as it was").await;
+            }
+            return Err(over);
+        }
         self.world = rebuilt.world;
         self.ring = rebuilt.ring;
         self.head = rebuilt.head;
@@ -529,9 +588,14 @@ impl Holder {
         for reply in std::mem::take(&mut self.late).into_values().flatten() {
             reply.retry("the chain moved").await;
         }
-        for draft in waiting {
-            if let Some(asked) = draft.asked {
-                self.take(asked, draft.reply).await?;
+        let mut waiting = waiting.into_iter();
+        while let Some(draft) = waiting.next() {
+            let Some(asked) = draft.asked else { continue };
+            if let Err(over) = self.take(asked, draft.reply).await {
+                for draft in waiting {
+                    draft.reply.retry("the tenant is changing hands").await;
+                }
+                return Err(over);
             }
         }
         Ok(())
@@ -611,6 +675,10 @@ impl Holder {
     }
 
     async fn tick(&mut self) -> Result<(), Over> {
+        if self.stalled() {
+            self.answer_waiting().await;
+            return Ok(());
+        }
         let soon = Time(now().0.saturating_add(60_000_000));
         self.world.more_deadlines(soon).map_err(|e| unstored(&e))?;
         for (due, ticket) in self.world.overdue(now(), BATCH_RECORDS) {
@@ -625,7 +693,7 @@ impl Holder {
             };
             self.take(Arc::new(asked), Reply::Nobody).await?;
         }
-        if self.summed.elapsed() >= THROTTLE_SUMMARY {
+        if self.summed.elapsed() >= self.s.throttle.summary_every {
             self.summed = Instant::now();
             for (actor, commands) in self.throttle.take_sums() {
                 let entity = format!("actor/{actor}");
@@ -635,7 +703,8 @@ impl Holder {
         }
         if self.headed.elapsed() >= HEAD_EVERY {
             self.headed = Instant::now();
-            self.write_head().await;
+            // A store that does not answer must not keep callers from their answers.
+            drop(tokio::time::timeout(HEAD_EVERY, self.write_head()).await);
         }
         if self.storing.is_none() {
             self.s.store.rest();

@@ -3,15 +3,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use canonry_keystore::KeyStore;
 use canonry_nats::{Bytes, Connection, Incoming, Job, Kv, Micro, Queue, QueueSettings};
 use canonry_record::content;
 use canonry_schemas::answer::Answer;
-use canonry_schemas::header::{INTENT_ID, TRACEPARENT};
+use canonry_schemas::header::{INTENT_ID, ON_BEHALF_OF, REQUEST_TOKEN, TRACEPARENT};
 use canonry_schemas::ids::{IntentId, TenantId};
-use canonry_schemas::limits::{COMMAND_BYTES, INTENT_DELIVERIES};
+use canonry_schemas::limits::{CLOCK_SKEW, COMMAND_BYTES, INTENT_DELIVERIES, JWT_BYTES};
 use canonry_schemas::refusal::{Refusal, unrecorded};
 use canonry_schemas::subject::{Inbound, content_bucket, intake, intents_stream, outcome};
 use canonry_telemetry::Metrics;
@@ -21,7 +22,7 @@ use tracing::{Instrument as _, Span};
 use zeroize::Zeroizing;
 
 use crate::desk::Asked;
-use crate::holder::{Message, now};
+use crate::holder::{Message, Status, now};
 use crate::keeper::{TENANT_SECRET, nonce, open_secret};
 use crate::reply::Reply;
 use crate::traced;
@@ -98,6 +99,35 @@ pub async fn serve(
     }
 }
 
+/// The intent's id and the headers that the desk reads, checked as far as they can be without the
+/// tenant's state: what is wrong with them is wrong at every delivery.
+fn kept(incoming: &Incoming) -> Result<(IntentId, Vec<(String, String)>), Refusal> {
+    let ours = [INTENT_ID, ON_BEHALF_OF, REQUEST_TOKEN, TRACEPARENT];
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for (name, value) in incoming.headers.iter() {
+        let Some(name) = ours.into_iter().find(|n| n.eq_ignore_ascii_case(name)) else { continue };
+        if value.len() > JWT_BYTES || headers.iter().any(|(n, _)| n == name) {
+            return Err(Refusal::BadHeader);
+        }
+        headers.push((name.to_owned(), value.to_owned()));
+    }
+    let now = now().millis();
+    let id = match headers.iter().find(|(n, _)| n == INTENT_ID) {
+        Some((_, given)) => given.parse::<IntentId>().map_err(|_| Refusal::BadIntentId)?,
+        None => {
+            let mut random = [0; 16];
+            random.copy_from_slice(&nonce()[..16]);
+            let id = IntentId::from_parts(now, u128::from_le_bytes(random));
+            headers.push((INTENT_ID.to_owned(), id.to_string()));
+            id
+        }
+    };
+    if id.millis() > now + CLOCK_SKEW.as_millis() as u64 {
+        return Err(Refusal::BadIntentId);
+    }
+    Ok((id, headers))
+}
+
 /// Stores one intent; its id, or the code and the reason why it was not stored.
 async fn store(
     connection: &Connection,
@@ -113,24 +143,7 @@ async fn store(
     if incoming.body.len() > COMMAND_BYTES {
         return Err(refused(Refusal::BodyTooLarge));
     }
-    let mut headers: Vec<(String, String)> =
-        incoming.headers.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-    headers.retain(|(name, _)| {
-        let name = name.to_ascii_lowercase();
-        name.starts_with("canonry-") || name == TRACEPARENT
-    });
-    let given: Vec<&str> = incoming.headers.get_all(INTENT_ID).collect();
-    let intent = match given.as_slice() {
-        [] => {
-            let mut random = [0; 16];
-            random.copy_from_slice(&nonce()[..16]);
-            let id = IntentId::from_parts(now().millis(), u128::from_le_bytes(random));
-            headers.push((INTENT_ID.to_owned(), id.to_string()));
-            id
-        }
-        [one] => one.parse().map_err(|_| refused(Refusal::BadIntentId))?,
-        _ => return Err(refused(Refusal::BadHeader)),
-    };
+    let (intent, headers) = kept(incoming).map_err(refused)?;
     let key = {
         let mut known = known.lock().await;
         match known.get(&inbound.tenant) {
@@ -163,6 +176,15 @@ pub struct Pull {
     pub responder: Connection,
     /// Keys.
     pub keys: KeyStore,
+    /// The holder's.
+    pub status: Arc<Status>,
+}
+
+/// How the intake's consumer is made. The server must not give a job up by itself: what was
+/// delivered too often is put aside by us, and would otherwise lie in the stream unseen.
+#[must_use]
+pub fn settings() -> QueueSettings {
+    QueueSettings { max_deliver: 1_000_000, ..QueueSettings::new("intake") }
 }
 
 /// Pulls intents into the holder until aborted.
@@ -180,12 +202,16 @@ pub async fn pull(p: Pull, sender: mpsc::Sender<Message>) {
 
 async fn pull_on(p: &Pull, sender: &mpsc::Sender<Message>) -> Result<(), String> {
     let key = intake_key(&p.committer, &p.keys, &p.tenant).await?;
-    let settings = QueueSettings::new("intake");
     let stream = intents_stream(&p.tenant);
-    let opened = Queue::open(p.connection.clone(), &stream, &settings).await;
+    let opened = Queue::open(p.connection.clone(), &stream, &settings()).await;
     let mut queue = opened.map_err(|e| e.to_string())?;
     loop {
         let wait = Duration::from_millis(200);
+        if p.status.stalled.load(Ordering::Relaxed) {
+            // Deliveries are counted: none is spent on what cannot be decided now.
+            tokio::time::sleep(wait).await;
+            continue;
+        }
         for job in queue.next_batch(256, wait).await.map_err(|e| e.to_string())? {
             if let Some(message) = open(p, &key, job).await
                 && sender.send(message).await.is_err()

@@ -30,6 +30,7 @@ use crate::keeper::Keeper;
 use crate::patrol;
 use crate::rebuild::Standing;
 use crate::snapshot::Snapshot;
+use crate::throttle;
 use crate::traced;
 
 mod health;
@@ -57,6 +58,9 @@ pub struct Config {
     pub replicas: u8,
     /// What is counted.
     pub metrics: Metrics,
+    /// How often what was throttled is summed into a record:
+    /// How much one actor may send; other than the default only in tests.
+    pub throttle: throttle::Settings,
 }
 
 /// A connection as provisioning wants it.
@@ -283,6 +287,12 @@ async fn hold(
     shop.held.lock().unwrap_or_else(PoisonError::into_inner).remove(tenant);
     match over {
         Over::Stopped => tracing::info!(%tenant, epoch, "gave up"),
+        Over::Behind(used) => {
+            tracing::warn!(%tenant, epoch, used, "the assignment's epoch is not new");
+            if let Err(error) = assignments.lift(tenant, epoch, used).await {
+                tracing::warn!(%tenant, %error, "the assignment could not be lifted");
+            }
+        }
         Over::Failed(why) => {
             tracing::warn!(%tenant, epoch, %why, "cannot serve; trying again");
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -385,6 +395,7 @@ async fn ready(
         reason,
         status: Arc::clone(status),
         metrics: shop.config.metrics.clone(),
+        throttle: shop.config.throttle,
     };
     Ok(Served { holder: Holder::take_over(setup, standing).await?, log, trusted })
 }
@@ -424,7 +435,9 @@ async fn attend(
     };
     let stopper = endpoint.stopper();
     let requests = tokio::spawn(hand_in(endpoint, sender.clone(), shop.config.metrics.clone()));
+    let held = shop.held.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned();
     let pull = intake::Pull {
+        status: held.map(|(status, _)| status).unwrap_or_default(),
         tenant: tenant.clone(),
         connection: shop.intake.clone(),
         committer: shop.committer.clone(),

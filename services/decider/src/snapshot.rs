@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use canonry_domain::directory::Directory;
 use canonry_record::{Hash, KeyRing};
 use canonry_schemas::ids::{TenantId, TicketId};
+use canonry_schemas::limits::INTENTS_KEPT;
 use canonry_schemas::time::Time;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
@@ -119,6 +120,7 @@ pub struct Snapshot {
     path: PathBuf,
     tenant: TenantId,
     key: Zeroizing<[u8; 32]>,
+    intents: u64,
     reader: Mutex<Option<Connection>>,
     core: Mutex<Option<Core>>,
 }
@@ -131,9 +133,20 @@ impl Snapshot {
     /// The store of a tenant in a folder; makes and opens nothing. `key` authenticates it.
     #[must_use]
     pub fn new(folder: &Path, tenant: TenantId, key: Zeroizing<[u8; 32]>) -> Arc<Self> {
+        Self::keeping(folder, tenant, key, INTENTS_KEPT as u64)
+    }
+
+    /// The same with another bound on the table of intents.
+    #[must_use]
+    pub fn keeping(
+        folder: &Path,
+        tenant: TenantId,
+        key: Zeroizing<[u8; 32]>,
+        intents: u64,
+    ) -> Arc<Self> {
         let path = folder.join(format!("{tenant}.sqlite"));
         let (reader, core) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { path, tenant, key, reader, core })
+        Arc::new(Self { path, tenant, key, intents, reader, core })
     }
 
     /// Opens what is there. `None` when nothing is, or it is not to be trusted: then it is empty
@@ -212,7 +225,8 @@ impl Snapshot {
     pub fn write(&self, change: &Change) -> Result<u64, Error> {
         let before = locked(&self.core).clone();
         let mut connection = file::open(&self.path)?;
-        let core = rows::write(&mut connection, &self.key, &self.tenant, before, change)?;
+        let core =
+            rows::write(&mut connection, &self.key, &self.tenant, self.intents, before, change)?;
         let floor = core.floor;
         *locked(&self.core) = Some(core);
         Ok(floor)

@@ -1,10 +1,10 @@
 //! A token bucket per actor of a tenant, and the sum of what was throttled.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use canonry_schemas::ids::ActorId;
-use canonry_schemas::limits::{ACTOR_BURST, ACTOR_RATE};
+use canonry_schemas::limits::{ACTOR_BURST, ACTOR_RATE, THROTTLE_SUMMARY};
 
 struct Bucket {
     tokens: f64,
@@ -12,22 +12,48 @@ struct Bucket {
     throttled: u64,
 }
 
+/// How much is let through.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    /// Commands a second that one actor may send for long.
+    pub rate: u32,
+    /// Commands that one actor may send at once.
+    pub burst: u32,
+    /// How often what was throttled is summed into a record.
+    pub summary_every: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { rate: ACTOR_RATE, burst: ACTOR_BURST, summary_every: THROTTLE_SUMMARY }
+    }
+}
+
 /// All buckets of one tenant. Bounded: an actor who is not enrolled gets none.
-#[derive(Default)]
-pub struct Throttle(HashMap<ActorId, Bucket>);
+pub struct Throttle {
+    settings: Settings,
+    buckets: HashMap<ActorId, Bucket>,
+}
 
 impl Throttle {
+    /// Full buckets.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, buckets: HashMap::new() }
+    }
+
     /// Takes one token; false means throttled, and is counted.
     pub fn pass(&mut self, actor: &ActorId, now: Instant) -> bool {
-        if !self.0.contains_key(actor) {
-            let full = Bucket { tokens: f64::from(ACTOR_BURST), filled: now, throttled: 0 };
-            self.0.insert(actor.clone(), full);
+        if !self.buckets.contains_key(actor) {
+            let full = Bucket { tokens: f64::from(self.settings.burst), filled: now, throttled: 0 };
+            self.buckets.insert(actor.clone(), full);
         }
-        let Some(bucket) = self.0.get_mut(actor) else { return true };
+        let Some(bucket) = self.buckets.get_mut(actor) else { return true };
         let since = now.saturating_duration_since(bucket.filled).as_secs_f64();
         bucket.filled = now;
-        bucket.tokens =
-            since.mul_add(f64::from(ACTOR_RATE), bucket.tokens).min(f64::from(ACTOR_BURST));
+        bucket.tokens = since
+            .mul_add(f64::from(self.settings.rate), bucket.tokens)
+            .min(f64::from(self.settings.burst));
         if bucket.tokens < 1.0 {
             bucket.throttled += 1;
             return false;
@@ -38,7 +64,7 @@ impl Throttle {
 
     /// Takes more from an actor whose command was refused.
     pub fn charge(&mut self, actor: &ActorId, cost: u32) {
-        if let Some(bucket) = self.0.get_mut(actor) {
+        if let Some(bucket) = self.buckets.get_mut(actor) {
             bucket.tokens = (bucket.tokens - f64::from(cost)).max(0.0);
         }
     }
@@ -46,7 +72,7 @@ impl Throttle {
     /// What was throttled since the last call, by actor.
     pub fn take_sums(&mut self) -> Vec<(ActorId, u64)> {
         let mut sums = Vec::new();
-        for (actor, bucket) in &mut self.0 {
+        for (actor, bucket) in &mut self.buckets {
             if bucket.throttled > 0 {
                 sums.push((actor.clone(), std::mem::take(&mut bucket.throttled)));
             }
@@ -58,15 +84,13 @@ impl Throttle {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use canonry_schemas::limits::REFUSAL_COST;
 
     use super::*;
 
     #[test]
     fn a_flood_ends_and_is_summed() {
-        let mut throttle = Throttle::default();
+        let mut throttle = Throttle::new(Settings::default());
         let actor: ActorId = "mallory".parse().unwrap();
         let start = Instant::now();
         let mut passed = 0;

@@ -44,11 +44,12 @@ pub struct ContentKey {
 }
 
 impl ContentKey {
-    /// Reads a content key's id.
+    /// Reads a content key's id, exactly as it is printed.
     #[must_use]
     pub fn parse(id: &str) -> Option<Self> {
         let (group, index) = id.split_once('-')?;
-        Some(Self { group: group.parse().ok()?, index: index.parse().ok()? })
+        let key = Self { group: group.parse().ok()?, index: index.parse().ok()? };
+        (key.to_string() == id).then_some(key)
     }
 }
 
@@ -326,6 +327,10 @@ impl World {
             self.slots.entry(r.entity.to_owned()).or_insert_with(|| Hot { used, ..Hot::default() });
         }
         if let Some((intent, digest)) = r.intent {
+            // The first answer stands, also one that only the store knows.
+            if let Err(Need::Intent(key)) = self.answered(r.actor, intent) {
+                self.recall(key)?;
+            }
             self.intents.add(r.actor, intent, digest, r.position, r.time);
         }
         if let Some(key) = r.content_key {

@@ -14,4 +14,4 @@ mod trace;
 
 pub use context::{Context, adopt, exports};
 pub use metrics::{Class, Kind, Metrics, Streams, Way};
-pub use trace::{Guard, init};
+pub use trace::{Guard, discreet, init};

@@ -13,7 +13,8 @@ use opentelemetry_otlp::{ExporterBuildError, SpanExporter};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{FilterExt, Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
@@ -63,7 +64,7 @@ pub fn init(service: &'static str) -> Guard {
     let logs = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_filter(filter);
+        .with_filter(filter.and(filter_fn(discreet)));
     let (provider, failed) = match wanted(var).then(|| provider(service)) {
         None => (None, None),
         Some(Ok(provider)) => (Some(provider), None),
@@ -85,6 +86,13 @@ pub fn init(service: &'static str) -> Guard {
     }
     set_exports(provider.is_some());
     Guard(provider)
+}
+
+/// Whether something may be logged, whatever was asked for: the details of libraries hold what
+/// people wrote. The NATS client prints every message and its headers at `trace`.
+#[must_use]
+pub fn discreet(of: &Metadata<'_>) -> bool {
+    of.target().starts_with("canonry") || *of.level() <= Level::INFO
 }
 
 /// A variable that is set to something.

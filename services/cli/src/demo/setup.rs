@@ -89,6 +89,7 @@ impl Demo {
             keys,
             replicas: 1,
             metrics: canonry_telemetry::Metrics::new(),
+            throttle: canonry_decider::throttle::Settings::default(),
         };
         let decider = Decider::start(config).await.map_err(failed)?;
         let keys = cell.key_store();

@@ -5,7 +5,6 @@ use canonry_record::content::intent_digest;
 use canonry_record::hash::sha256;
 use canonry_record::{Hash, KeyRing};
 use canonry_schemas::ids::TenantId;
-use canonry_schemas::limits::INTENTS_KEPT;
 use canonry_schemas::time::Time;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use serde::Serialize;
@@ -202,6 +201,7 @@ pub fn write(
     c: &mut Connection,
     key: &Key,
     tenant: &TenantId,
+    kept: u64,
     before: Option<Core>,
     change: &Change,
 ) -> Result<Core, Error> {
@@ -233,7 +233,7 @@ pub fn write(
     next.last_content_key = change.capture.last_content_key;
     put_slots(&t, key, &mut next, change)?;
     put_intents(&t, key, &mut next, change)?;
-    forget(&t, &mut next)?;
+    forget(&t, kept, &mut next)?;
     if let Some(directory) = &change.capture.directory {
         next.parts[0] = put_part(&t, "directory", &json(&**directory))?;
     }
@@ -306,9 +306,9 @@ fn put_intents(
 }
 
 /// Forgets intents that are too old or too many, oldest first; the floor rises above them.
-fn forget(t: &Transaction<'_>, core: &mut Core) -> Result<(), Error> {
+fn forget(t: &Transaction<'_>, kept: u64, core: &mut Core) -> Result<(), Error> {
     let (oldest, now) = (horizon(core.time.millis()), core.time.millis());
-    let surplus = core.intents.saturating_sub(INTENTS_KEPT as u64);
+    let surplus = core.intents.saturating_sub(kept);
     let mut query = t.prepare_cached(
         "SELECT key, millis, id_millis, mac FROM intents ORDER BY position LIMIT ?1",
     )?;

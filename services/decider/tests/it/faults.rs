@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::harness::{Spine, intent};
+use crate::race::{one_outcome_each, under_way};
 
 /// Sends `count` commands, many at once; every one gets exactly one outcome.
 pub async fn load(spine: &Spine, count: usize) -> Vec<String> {
@@ -49,25 +50,21 @@ async fn the_server_is_killed_under_load() {
     let mut spine = Spine::start().await;
     load(&spine, 50).await;
     let url = spine.test.url();
-    let founder = Arc::new(spine.person("founder").await);
-    let mut tasks = Vec::new();
-    for n in 0..400 {
-        let founder = Arc::clone(&founder);
-        tasks.push(tokio::spawn(async move {
-            let body = json!({"title": format!("ticket {n}")});
-            founder.send_as(&intent(), "ticket", "open", &body).await
-        }));
-    }
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    spine.test.server_mut().kill().unwrap();
-    spine.test.server_mut().start_again().await.unwrap();
-    assert_eq!(spine.test.url(), url);
-    for task in tasks {
-        let answer = task.await.unwrap();
-        assert!(answer.ok, "{answer:?}");
+    for round in 1..=3 {
+        let before = spine.log().await.info().await.unwrap().last_seq;
+        let tasks = under_way(&spine, 150).await;
+        // In the middle of it: some of them are stored, most are not.
+        while spine.log().await.info().await.unwrap().last_seq < before + 10 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        spine.test.server_mut().kill().unwrap();
+        spine.test.server_mut().start_again().await.unwrap();
+        assert_eq!(spine.test.url(), url);
+        one_outcome_each(&spine, tasks).await;
+        assert_eq!(spine.kinds().await["canonry.ticket.opened.v1"], 50 + 150 * round);
     }
     spine.stop().await;
-    assert_eq!(spine.kinds().await["canonry.ticket.opened.v1"], 450);
+    assert_eq!(spine.kinds().await["canonry.ticket.opened.v1"], 500);
 }
 
 /// Waits until commands are answered with the code.
@@ -106,6 +103,14 @@ pub fn ledger_block(spine: &Spine) -> std::path::PathBuf {
     blocks.remove(0)
 }
 
+/// Half of it is gone. Without its index the server believes the file.
+pub fn truncate(block: &std::path::Path) {
+    let file = std::fs::File::options().write(true).open(block).unwrap();
+    let whole = file.metadata().unwrap().len();
+    file.set_len(whole / 2).unwrap();
+    drop(std::fs::remove_file(block.parent().unwrap().join("index.db")));
+}
+
 /// Damages the ledger's only block while the server is down.
 async fn damaged(
     change: impl FnOnce(&std::path::Path),
@@ -136,15 +141,7 @@ async fn a_flipped_byte_freezes_the_tenant() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_truncated_store_freezes_the_tenant() {
-    let (mut spine, answer) = damaged(|block| {
-        let file = std::fs::File::options().write(true).open(block).unwrap();
-        let whole = file.metadata().unwrap().len();
-        file.set_len(whole / 2).unwrap();
-        // Without its index the server believes the file.
-        let index = block.parent().unwrap().join("index.db");
-        drop(std::fs::remove_file(index));
-    })
-    .await;
+    let (mut spine, answer) = damaged(truncate).await;
     assert!(answer.message.unwrap().contains("broken at "));
     spine.stop().await;
 }
@@ -174,28 +171,36 @@ async fn a_changed_stream_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_nodes_lose_their_leader_under_load() {
-    let test = canonry_provision::testing::TestCell::start_cluster(3).await.unwrap();
-    let mut spine = Spine::on(test).await;
+    let mut spine = Spine::cluster().await;
     load(&spine, 50).await;
-    let founder = Arc::new(spine.person("founder").await);
-    let mut tasks = Vec::new();
-    for n in 0..300 {
-        let founder = Arc::clone(&founder);
-        tasks.push(tokio::spawn(async move {
-            let body = json!({"title": format!("ticket {n}")});
-            founder.send_as(&intent(), "ticket", "open", &body).await
-        }));
-    }
+    let tasks = under_way(&spine, 300).await;
     let info = spine.log().await.info().await.unwrap();
     let leader = info.leader.unwrap();
     let servers = spine.test.servers_mut();
     let at = servers.iter().position(|s| s.name() == leader).unwrap();
     servers[at].kill().unwrap();
-    for task in tasks {
-        let answer = task.await.unwrap();
-        assert!(answer.ok, "{answer:?}");
-    }
+    one_outcome_each(&spine, tasks).await;
     spine.test.servers_mut()[at].start_again().await.unwrap();
     spine.stop().await;
     assert_eq!(spine.kinds().await["canonry.ticket.opened.v1"], 350);
+}
+
+/// The server loses what it had acknowledged, while a holder serves that knows better.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_truncated_under_a_holder_freezes_the_tenant() {
+    let mut spine = Spine::start().await;
+    load(&spine, 200).await;
+    let known = spine.log().await.info().await.unwrap().last_seq;
+    let store = spine.test.server().store_dir();
+    spine.test.server_mut().stop().await.unwrap();
+    let mut blocks = Vec::new();
+    block_files(&store, &mut blocks);
+    truncate(&blocks[0]);
+    spine.test.server_mut().start_again().await.unwrap();
+    let answer = answered_with(&spine, "tenant-frozen").await;
+    assert!(answer.message.unwrap().contains(&format!("broken at {known}:")));
+    let log = spine.log().await;
+    let left = log.info().await.unwrap().last_seq;
+    assert!(left < known, "nothing is written into the gap: {left} of {known}");
+    spine.stop().await;
 }

@@ -18,12 +18,17 @@ use canonry_schemas::ids::{ActorId, IntentId, TenantId};
 use canonry_schemas::member::Part;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard};
 
 pub struct Spine {
     pub test: TestCell,
     pub tenant: TenantId,
     pub decider: Option<Decider>,
+    turn: Option<MutexGuard<'static, ()>>,
 }
+
+/// Three servers take most of a small machine: their tests run one after the other.
+static CLUSTER: Mutex<()> = Mutex::const_new(());
 
 pub fn now() -> u64 {
     canonry_decider::holder::now().millis()
@@ -40,6 +45,14 @@ impl Spine {
         Self::on(TestCell::start().await.unwrap()).await
     }
 
+    /// On three nodes.
+    pub async fn cluster() -> Self {
+        let turn = CLUSTER.lock().await;
+        let mut spine = Self::on(TestCell::start_cluster(3).await.unwrap()).await;
+        spine.turn = Some(turn);
+        spine
+    }
+
     pub async fn on(test: TestCell) -> Self {
         let tenant: TenantId = "acme".parse().unwrap();
         let person = |name: &str, part| (name.parse::<ActorId>().unwrap(), vec![part]);
@@ -50,28 +63,62 @@ impl Spine {
             person("auditor", Part::Auditor),
         ];
         found(&test.cell, &test.url(), &tenant, &people, test.replicas()).await.unwrap();
-        let mut spine = Self { test, tenant, decider: None };
+        let mut spine = Self { test, tenant, decider: None, turn: None };
         spine.decider = Some(spine.decider("decider-a").await);
         spine
     }
 
-    pub async fn decider(&self, name: &str) -> Decider {
-        Decider::start(Config {
+    pub fn config(&self, name: &str) -> Config {
+        Config {
             url: self.test.url(),
             name: name.parse().unwrap(),
             keys: self.test.cell.key_store().clone(),
             replicas: self.test.replicas(),
             metrics: canonry_telemetry::Metrics::new(),
-        })
-        .await
-        .unwrap()
+            throttle: canonry_decider::throttle::Settings::default(),
+        }
+    }
+
+    pub async fn decider(&self, name: &str) -> Decider {
+        Decider::start(self.config(name)).await.unwrap()
+    }
+
+    /// A connection as one of the cell's users.
+    pub async fn cell_user(&self, user: &CellUser) -> Connection {
+        connect_cell(&self.test.url(), self.test.cell.key_store(), user).await.unwrap()
+    }
+
+    /// A service's own connection; its creds are made if they are not there.
+    pub async fn service(&self, name: &str) -> Connection {
+        let user = CellUser::Service(name.parse().unwrap());
+        self.test.cell.cell_user(&user).unwrap();
+        self.cell_user(&user).await
+    }
+
+    /// The ledger as its committer has it: able to append.
+    pub async fn committer_log(&self) -> Log {
+        let committer = self.cell_user(&CellUser::Committer).await;
+        let log = Log::open(committer, &format!("LEDGER_{}", self.tenant)).await.unwrap();
+        log.with_reader_name("committer").with_filter(Some(format!("ledger.{}.>", self.tenant)))
+    }
+
+    /// Waits until the tenant is served.
+    pub async fn served(&self) {
+        let founder = self.person("founder").await;
+        let answer = founder.send("ticket", "fly", json!({})).await;
+        assert_eq!(answer.code.as_deref(), Some("unknown-command"));
+        founder.connection.close().await;
     }
 
     pub async fn person(&self, actor: &str) -> Person {
+        self.person_at(&self.test.url(), actor).await
+    }
+
+    pub async fn person_at(&self, url: &str, actor: &str) -> Person {
         let id: ActorId = actor.parse().unwrap();
         let keys = self.test.cell.key_store();
         let creds = keys.read_text(&keys.tenant_creds_path(&self.tenant, &id)).unwrap();
-        let mut connect = Connect::new(self.test.url(), actor);
+        let mut connect = Connect::new(url, actor);
         connect.creds = Some(creds.to_string());
         connect.inbox_prefix = format!("_INBOX.{actor}");
         let signer = Signer::new(keys.member_key(&self.tenant, &id).unwrap());
@@ -222,6 +269,31 @@ impl Person {
             .await;
         assert!(answer.ok, "{answer:?}");
         answer.entity.unwrap().strip_prefix("role/").unwrap().to_owned()
+    }
+}
+
+/// One bounded request as any user; `None` when nobody answers.
+pub async fn ask(
+    connection: &Connection,
+    subject: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Option<Answer> {
+    let reply = connection.request(subject, headers, body.into(), Duration::from_secs(10)).await;
+    Some(serde_json::from_slice(&reply.ok()?.body).unwrap())
+}
+
+/// The records that answer an intent.
+pub fn of_intent<'l>(ledger: &'l [Value], id: &IntentId) -> Vec<&'l Value> {
+    ledger.iter().filter(|body| body["intentid"] == id.as_str()).collect()
+}
+
+/// Waits until something holds, with a bound that only a failure reaches.
+pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    while !holds().await {
+        assert!(std::time::Instant::now() < end, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

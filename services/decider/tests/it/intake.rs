@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use canonry_decider::intake;
+use canonry_nats::{Micro, Queue};
+use canonry_provision::CellUser;
 use canonry_schemas::answer::Answer;
 use serde_json::json;
 
-use crate::harness::{Spine, id, intent};
+use crate::harness::{Spine, id, intent, of_intent, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_intent_is_decided_once() {
@@ -86,4 +89,67 @@ async fn a_deadline_is_raised_once_and_survives_a_restart() {
     founder.send("ticket", "open", json!({"title": "another"})).await;
     spine.stop().await;
     assert_eq!(spine.kinds().await["canonry.ticket.deadline-breached.v1"], 1);
+}
+
+/// Nobody could decide it ten times: it is put aside, still sealed, and the queue goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_intent_that_was_delivered_too_often_is_put_aside() {
+    let mut spine = Spine::start().await;
+    spine.served().await;
+    spine.stop().await;
+    let responder = spine.cell_user(&CellUser::Responder).await;
+    let taker = spine.cell_user(&CellUser::Intake).await;
+    let committer = spine.cell_user(&CellUser::Committer).await;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let micro = Micro::start(responder, "decider", "0.0.1", "intake alone").await.unwrap();
+    let keys = spine.test.cell.key_store().clone();
+    let serve = tokio::spawn(intake::serve(
+        micro,
+        taker.clone(),
+        committer.clone(),
+        keys,
+        canonry_telemetry::Metrics::new(),
+        stopped,
+    ));
+    let founder = spine.person("founder").await;
+    let tired = intent();
+    let headers = [("Canonry-Intent-Id", tired.as_str())];
+    let subject = "intent.acme.founder.ticket.open";
+    until("the intent is stored", || async {
+        founder.raw(subject, &headers, r#"{"title":"tired"}"#).await.is_some_and(|a| a.ok)
+    })
+    .await;
+    stop.send_replace(true);
+    serve.await.unwrap();
+    let mut queue = Queue::open(taker, "INTENTS_acme", &intake::settings()).await.unwrap();
+    for delivery in 1..=10 {
+        let jobs = queue.next_batch(1, Duration::from_secs(20)).await.unwrap();
+        assert_eq!(jobs[0].delivered, delivery);
+        for job in jobs {
+            job.nak(Duration::ZERO).await.unwrap();
+        }
+    }
+    drop(queue);
+    spine.decider = Some(spine.decider("decider-b").await);
+    spine.served().await;
+    let count = |stream: &'static str| {
+        let committer = &committer;
+        async move {
+            let subject = format!("STREAM.INFO.{stream}");
+            let info = committer.js_request(&subject, &serde_json::Value::Null).await.unwrap();
+            info["state"]["messages"].as_u64().unwrap()
+        }
+    };
+    until("it is put aside", || async { count("DEAD_acme").await == 1 }).await;
+    until("the queue is empty", || async { count("INTENTS_acme").await == 0 }).await;
+    let answer = founder.raw(subject, &[], r#"{"title":"fresh"}"#).await.unwrap();
+    assert!(answer.ok, "{answer:?}");
+    until("the next is decided", || async {
+        spine.kinds().await.contains_key("canonry.ticket.opened.v1")
+    })
+    .await;
+    spine.stop().await;
+    let ledger = spine.ledger().await;
+    assert!(of_intent(&ledger, &tired).is_empty());
+    assert_eq!(spine.kinds().await["canonry.ticket.opened.v1"], 1);
 }

@@ -1,11 +1,20 @@
 //! The decider against real servers: the way of a command, its refusals, and its faults.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod bad_input;
+mod content;
+mod deadline;
+mod disk;
 mod entrance;
 mod faults;
+mod flood;
 mod harness;
 mod intake;
+mod lost;
+mod proxy;
+mod race;
 mod snapshot;
 mod ticket;
+mod tokens;
 mod told;
 mod world;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use canonry_decider::throttle::Settings;
+use canonry_decider::{Config, Decider};
 use canonry_telemetry::Metrics;
 
 use crate::harness::Spine;
@@ -62,8 +64,15 @@ async fn metrics_are_those_of_the_tenants_held() {
     let keys = spine.test.cell.key_store().clone();
     let (url, name) = (spine.test.url(), "decider-m".parse().unwrap());
     let replicas = spine.test.replicas();
-    let config = canonry_decider::Config { url, name, keys, replicas, metrics: metrics.clone() };
-    let decider = canonry_decider::Decider::start(config).await.unwrap();
+    let config = Config {
+        url,
+        name,
+        keys,
+        replicas,
+        metrics: metrics.clone(),
+        throttle: Settings::default(),
+    };
+    let decider = Decider::start(config).await.unwrap();
     let founder = spine.person("founder").await;
     founder.hire().await;
     let health = decider.health();

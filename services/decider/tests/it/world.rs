@@ -278,3 +278,131 @@ fn what_is_stored_has_a_version() {
 }
 
 const GOLDEN: &str = "d8176ac206f279a5c0099798be3acd94cc40314ab0245dd685c666ecbe277a14";
+
+const DAY: u64 = 24 * 60 * 60;
+
+/// A table of intents alone: each second one, made at that second, flushed at once.
+struct Table {
+    _folder: tempfile::TempDir,
+    kept: Arc<Snapshot>,
+    world: World,
+    position: u64,
+}
+
+impl Table {
+    fn new(most: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let tenant: TenantId = "acme".parse().unwrap();
+        let key = Zeroizing::new([9; 32]);
+        let kept = Snapshot::keeping(folder.path(), tenant.clone(), key, most);
+        let world = World::new(tenant, Arc::clone(&kept), SMALL);
+        Self { _folder: folder, kept, world, position: 0 }
+    }
+
+    fn add(&mut self, intent: &IntentId, second: u64) {
+        self.position += 1;
+        let data = json!({"code": "not-json", "message": "x"});
+        let event = event("actor.command-refused", &data);
+        let (hash, actor): (String, ActorId) = (Hash([3; 32]).to_string(), "ada".parse().unwrap());
+        let digest = sha256(intent.as_str().as_bytes());
+        let time = Time(second as i64 * 1_000_000);
+        self.world
+            .fold(&Folded {
+                position: self.position,
+                hash: &hash,
+                time,
+                actor: &actor,
+                intent: Some((intent, &digest)),
+                entity: "actor/ada",
+                event: &event,
+                content_key: None,
+            })
+            .unwrap();
+        let head = Head { position: self.position, hash: Hash([3; 32]), time, epoch: 1 };
+        let change = Change {
+            capture: self.world.capture(),
+            head,
+            founder: Hash([2; 32]),
+            bytes: 0,
+            ring: Some(ring()),
+        };
+        let floor = self.kept.write(&change).unwrap();
+        self.world.flushed(self.position, floor);
+    }
+
+    fn known(&mut self, actor: &str, intent: &IntentId) -> Option<u64> {
+        let actor = actor.parse().unwrap();
+        loop {
+            match self.world.answered(&actor, intent) {
+                Ok(known) => return known.map(|k| k.position),
+                Err(Need::Intent(key)) => self.world.recall(key).unwrap(),
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn expired(&self, intent: &IntentId, second: u64) -> bool {
+        self.world.expired(intent, Time(second as i64 * 1_000_000))
+    }
+}
+
+fn made_at(second: u64, random: u128) -> IntentId {
+    IntentId::from_parts(second * 1_000, random)
+}
+
+#[test]
+fn a_full_table_forgets_the_oldest_and_refuses_what_is_as_old() {
+    let (start, most) = (10 * DAY, 50);
+    let mut table = Table::new(most);
+    for second in start..start + 80 {
+        table.add(&made_at(second, 1), second);
+    }
+    let now = start + 80;
+    for second in start..start + 80 {
+        let forgotten = second < start + 30;
+        let known = table.known("ada", &made_at(second, 1));
+        assert_eq!(known.is_none(), forgotten, "{second}");
+        // What was forgotten cannot be told from what never was: both are refused.
+        assert_eq!(table.expired(&made_at(second, 1), now), forgotten, "{second}");
+        assert_eq!(table.expired(&made_at(second, 2), now), forgotten, "{second}");
+    }
+    assert!(!table.expired(&made_at(now, 3), now), "a new one is taken");
+    assert_eq!(table.known("bob", &made_at(now - 1, 1)), None, "actors do not meet");
+}
+
+#[test]
+fn a_day_is_remembered_and_no_more() {
+    let start = 10 * DAY;
+    let mut table = Table::new(1_000);
+    for second in start..start + 10 {
+        table.add(&made_at(second, 1), second);
+    }
+    assert_eq!(table.known("ada", &made_at(start, 1)), Some(1));
+    let now = start + DAY + 5;
+    assert!(table.expired(&made_at(start + 4, 1), now));
+    assert!(!table.expired(&made_at(start + 5, 1), now));
+    table.add(&made_at(now, 1), now);
+    assert_eq!(table.known("ada", &made_at(start + 4, 1)), None);
+    assert_eq!(table.known("ada", &made_at(start + 5, 1)), Some(6));
+}
+
+#[test]
+fn the_first_answer_stands() {
+    let mut table = Table::new(100);
+    let one = made_at(2 * DAY, 1);
+    for n in 0..9 {
+        table.add(&made_at(2 * DAY + n, 1), 2 * DAY + n);
+    }
+    table.add(&one, 2 * DAY + 10);
+    assert_eq!(table.known("ada", &one), Some(1));
+}
+
+#[test]
+fn an_id_from_the_future_does_not_shut_out_the_present() {
+    let start = 10 * DAY;
+    let mut table = Table::new(4);
+    for n in 0..8 {
+        table.add(&made_at(start + 60, n), start);
+    }
+    assert!(!table.expired(&made_at(start + 1, 7), start + 1));
+}

@@ -221,6 +221,11 @@ impl Server {
         self.options.keep = true;
     }
 
+    /// Largest file that it may write from its next start on.
+    pub fn limit_files(&mut self, limit: Option<u64>) {
+        self.options.file_size_limit = limit;
+    }
+
     /// `nats://127.0.0.1:<port>`.
     #[must_use]
     pub fn url(&self) -> String {

@@ -1,0 +1,240 @@
+//! Random moves: who asks for what about which entity, most of it sensible. A [`Play`] turns them
+//! into commands, asks the rules and folds what they say.
+
+use canonry_domain::Approval;
+use canonry_domain::ticket::Gate;
+use canonry_schemas::event::{Command, Event, verbs};
+use canonry_schemas::ids::{IntentId, generated};
+use canonry_schemas::refusal::Refusal;
+use canonry_schemas::ticket;
+use canonry_schemas::time::Time;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::tenant::{Ask, At, Fact, Tenant, target};
+use crate::words::{self, DAWN};
+
+/// Who asks; those who can do more stand more often.
+const ASKERS: [&str; 18] = [
+    "founder",
+    "founder",
+    "founder",
+    "founder",
+    "operator",
+    "operator",
+    "operator",
+    "operator",
+    "worker",
+    "worker",
+    "worker",
+    "approver",
+    "approver",
+    "porter",
+    "auditor",
+    "recruit-0",
+    "recruit-1",
+    "timer",
+];
+/// Who is enrolled, removed or given keys.
+const MEMBERS: [&str; 8] =
+    ["recruit-0", "recruit-1", "recruit-2", "operator", "worker", "approver", "founder", "svc_bot"];
+const PARTS: [&str; 6] = ["founder", "operator", "approver", "auditor", "worker", "founder"];
+/// Refusals of a change of keys.
+const UNLAWFUL: [Refusal; 3] =
+    [Refusal::KeysMoved, Refusal::KeysUnauthorized, Refusal::KeysInvalid];
+
+/// A move before it is known what there is.
+#[derive(Debug, Clone)]
+pub struct Move {
+    who: usize,
+    what: usize,
+    which: usize,
+    other: usize,
+    /// Minutes since the move before.
+    minutes: i64,
+    text: String,
+}
+
+/// Any number of moves up to `most`.
+pub fn moves(most: usize) -> impl Strategy<Value = Vec<Move>> {
+    let one =
+        (0..ASKERS.len(), 0..1_000_usize, 0..1_000_usize, 0..1_000_usize, 0..90_i64, "\\PC{1,8}")
+            .prop_map(|(who, what, which, other, minutes, text)| Move {
+                who,
+                what,
+                which,
+                other,
+                minutes,
+                text,
+            });
+    prop::collection::vec(one, 1..most)
+}
+
+/// A tenant being played.
+#[derive(Debug)]
+pub struct Play {
+    /// Everything so far.
+    pub history: Vec<Fact>,
+    /// Its fold.
+    pub tenant: Tenant,
+    now: Time,
+}
+
+impl Default for Play {
+    fn default() -> Self {
+        let mut history = words::prologue();
+        let hired = words::fact(5, "founder", "role.hired", None, json!({}));
+        let other = words::fact(6, "founder", "role.hired", Some(words::PORTER), json!({}));
+        history.extend([hired, other]);
+        let tenant = Tenant::of(&history);
+        Self { history, tenant, now: Time(DAWN.0 + 60_000_000) }
+    }
+}
+
+fn nth(ids: &[String], n: usize, unknown: &str) -> String {
+    // One in sixteen names nothing that exists.
+    if n.is_multiple_of(16) || ids.is_empty() {
+        unknown.to_owned()
+    } else {
+        ids[n % ids.len()].clone()
+    }
+}
+
+impl Play {
+    fn later(&self, minutes: usize) -> String {
+        Time(self.now.0 + minutes as i64 * 60_000_000).to_string()
+    }
+
+    /// The command of a move.
+    pub fn ask(&mut self, m: &Move) -> Ask {
+        self.now = Time(self.now.0 + m.minutes * 60_000_000);
+        let all: Vec<_> = verbs().collect();
+        let (aggregate, verb) = all[m.what % all.len()];
+        let name = format!("{aggregate}.{verb}");
+        let who = if name == "ticket.breach" { "timer" } else { ASKERS[m.who] };
+        let (over, keys) = self.over(&name, m);
+        let command = words::command(&name, words::body(&name, over, 0));
+        let intent = IntentId::from_parts(self.now.millis(), self.history.len() as u128);
+        let mut ask = Ask {
+            actor: words::actor(who),
+            intent: intent.to_string(),
+            now: self.now,
+            approval: None,
+            keys,
+            command,
+        };
+        ask.approval = self.approval(&ask, m.other);
+        ask
+    }
+
+    fn over(&self, name: &str, m: &Move) -> (Value, Result<(), Refusal>) {
+        let keys = |map: Vec<&String>| map.into_iter().cloned().collect::<Vec<_>>();
+        let tickets = keys(self.tenant.tickets.keys().collect());
+        let roles = keys(self.tenant.roles.keys().collect());
+        let runs = keys(self.tenant.runs.keys().collect());
+        let ticket = nth(&tickets, m.which, words::TICKET);
+        let role = nth(&roles, m.other, "rol_7zzzzzzzzzzzzzzzzzzzzzzzzz");
+        let lawful = if m.other.is_multiple_of(7) { Err(UNLAWFUL[m.which % 3]) } else { Ok(()) };
+        let over = match name.split_once('.').unwrap() {
+            ("ticket", "open") => self.opening(m, role),
+            ("ticket", "amend") => match m.other % 5 {
+                0 => json!({"id": ticket}),
+                1 => json!({"id": ticket, "due": self.later(m.other % 300)}),
+                2 => json!({"id": ticket, "approval_required": m.which.is_multiple_of(3)}),
+                _ => json!({"id": ticket, "title": m.text}),
+            },
+            ("ticket", "assign") => json!({"id": ticket, "role": role}),
+            ("ticket", "request-approval" | "reject") => json!({"id": ticket, "reason": m.text}),
+            ("ticket", "breach") => {
+                let due = self.tenant.tickets.get(&ticket).and_then(|t| t.due).unwrap_or(self.now);
+                json!({"id": ticket, "due": due})
+            }
+            ("ticket", "complete") => json!({"id": ticket, "evidence": m.text}),
+            ("ticket", _) => json!({"id": ticket}),
+            ("role", "hire") => json!({"title": m.text, "escalation": [MEMBERS[m.which % 8]]}),
+            ("role", "amend") => match m.which % 3 {
+                0 => json!({"id": role}),
+                1 => json!({"id": role, "tier": "T2", "job": m.text}),
+                _ => json!({"id": role, "escalation": [MEMBERS[m.other % 8]]}),
+            },
+            // To retire is for good: seldom, or no work is left.
+            ("role", "retire") if !m.which.is_multiple_of(4) => {
+                json!({"id": words::RUN.replace("run", "rol")})
+            }
+            ("role", _) => json!({"id": role, "reason": m.text}),
+            ("run", "start") => json!({"ticket": ticket}),
+            ("run", "record-step") => {
+                json!({"id": nth(&runs, m.which, words::RUN), "name": m.text})
+            }
+            ("run", _) => json!({"id": nth(&runs, m.which, words::RUN), "reason": m.text}),
+            ("member", "enrol") => {
+                let role = (m.other % 3 == 1).then_some(role);
+                let mut over = json!({"actor": MEMBERS[m.which % 8], "name": m.text,
+                    "parts": [PARTS[m.other % 6]]});
+                if let Some(role) = role {
+                    over["role"] = json!(role);
+                }
+                over
+            }
+            _ => json!({"actor": MEMBERS[m.which % 8]}),
+        };
+        (over, lawful)
+    }
+
+    fn opening(&self, m: &Move, role: String) -> Value {
+        let mut over = json!({"title": m.text, "approval_required": m.which.is_multiple_of(2)});
+        if m.other % 4 != 1 {
+            over["role"] = json!(role);
+        }
+        if m.which % 3 == 1 {
+            over["due"] = json!(self.later(m.other % 300));
+        }
+        over
+    }
+
+    /// The approval that fits, or one that fits not quite.
+    fn approval(&self, ask: &Ask, n: usize) -> Option<Approval> {
+        let approve = match &ask.command {
+            Command::Ticket(ticket::Command::Approve(_)) => true,
+            Command::Ticket(ticket::Command::Reject(_)) => false,
+            _ => return None,
+        };
+        let id = target(&ask.command)?;
+        let (position, hash) = match self.tenant.tickets.get(&id).map(|t| &t.gate) {
+            Some(Gate::Asked { position, hash, .. }) => (*position, hash.clone()),
+            _ => (1, crate::tenant::hash(1)),
+        };
+        let mut approval = Approval {
+            by: ask.actor.clone(),
+            entity: format!("ticket/{id}"),
+            approve,
+            intent: ask.intent.clone(),
+            position,
+            hash,
+        };
+        match n % 12 {
+            0 => approval.position += 1,
+            1 => approval.approve = !approve,
+            2 => return None,
+            _ => {}
+        }
+        Some(approval)
+    }
+
+    /// Makes a decided event the next fact.
+    pub fn commit(&mut self, ask: &Ask, event: Event) -> &Fact {
+        let position = self.history.len() as u64 + 1;
+        let prefix = match ask.command.name().0 {
+            "role" => "rol_",
+            "ticket" => "tkt_",
+            _ => "run_",
+        };
+        let id = target(&ask.command)
+            .unwrap_or_else(|| generated(prefix, self.now.millis(), u128::from(position)));
+        let at = At { position, time: ask.now, actor: ask.actor.clone() };
+        self.history.push(Fact { at, id, event });
+        let fact = self.history.last().expect("just pushed");
+        self.tenant.fold(fact);
+        fact
+    }
+}

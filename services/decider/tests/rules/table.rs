@@ -1,0 +1,224 @@
+//! Tables of given, when, then, as text. A row is a name and its lines, rows are parted by an
+//! empty line; who did a given fact may be left out (the founder did), as may bodies:
+//!
+//! ```text
+//! a worker starts no ticket by hand
+//!   given operator: ticket.opened {"role":"@clerk"}
+//!   when  worker at @noon: ticket.start
+//!   then  not-allowed
+//! ```
+//!
+//! Besides, `given 10 x …` repeats a fact, `… of <id>` names its entity, `sign …` changes the
+//! approval that came with the command (`sign none` takes it away), `keys <code>` makes its change
+//! of keys unlawful. `then` is an event with what the command's body does not say, or a code. A
+//! line that stands eight spaces in goes on from the one before.
+
+use canonry_domain::Approval;
+use canonry_domain::role::Roles;
+use canonry_domain::run::Runs;
+use canonry_domain::ticket::Tickets;
+use canonry_schemas::event::{Command, Event};
+use canonry_schemas::refusal::Refusal;
+use canonry_schemas::time::Time;
+use canonry_schemas::{run, ticket};
+use serde_json::{Value, json};
+
+use crate::tenant::{Ask, Fact, Tenant, hash, target};
+use crate::told;
+use crate::words::{self, MOMENTS, TICKET};
+
+const INTENT: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+
+/// One row.
+#[derive(Debug)]
+pub struct Row {
+    /// What it shows.
+    pub name: String,
+    /// What happened before.
+    pub given: Vec<Fact>,
+    /// What is asked, by whom, when.
+    pub ask: Ask,
+    /// What comes of it.
+    pub then: Result<Event, Refusal>,
+}
+
+/// A refusal by its code.
+pub fn refusal(code: &str) -> Option<Refusal> {
+    Refusal::ALL.iter().copied().find(|r| r.code() == code)
+}
+
+fn split(text: &str) -> (&str, Value) {
+    match text.find('{') {
+        Some(at) => (text[..at].trim(), words::object(&text[at..])),
+        None => (text.trim(), json!({})),
+    }
+}
+
+/// `[<count> x] [<actor>:] <aggregate>.<event> [of <id>] [{…}]`
+fn tell(history: &mut Vec<Fact>, line: &str) {
+    let (head, over) = split(line);
+    let (count, head) = match head.split_once(" x ") {
+        Some((count, rest)) => (count.parse().unwrap(), rest),
+        None => (1, head),
+    };
+    let (who, name) = head.split_once(':').unwrap_or(("founder", head));
+    let (name, id) = match name.trim().split_once(" of ") {
+        Some((name, id)) => (name, words::object(&format!("{{\"id\":\"{id}\"}}"))["id"].take()),
+        None => (name.trim(), Value::Null),
+    };
+    for _ in 0..count {
+        let position = history.len() as u64 + 1;
+        history.push(words::fact(position, who.trim(), name, id.as_str(), over.clone()));
+    }
+}
+
+/// The approval that fits: by the one who answers, for what was asked last.
+fn fitting(history: &[Fact], ask: &Ask) -> Option<Approval> {
+    let approve = match &ask.command {
+        Command::Ticket(ticket::Command::Approve(_)) => true,
+        Command::Ticket(ticket::Command::Reject(_)) => false,
+        _ => return None,
+    };
+    let asks = |f: &&Fact| matches!(f.event, Event::Ticket(ticket::Event::ApprovalRequested(_)));
+    let position = history.iter().rfind(asks).map_or(0, |f| f.at.position);
+    Some(Approval {
+        by: ask.actor.clone(),
+        entity: format!("ticket/{TICKET}"),
+        approve,
+        intent: ask.intent.clone(),
+        position,
+        hash: hash(position),
+    })
+}
+
+fn sign(approval: &mut Option<Approval>, line: &str) {
+    if line.trim() == "none" {
+        *approval = None;
+        return;
+    }
+    let approval = approval.as_mut().expect("sign stands with approve or reject");
+    let (_, Value::Object(over)) = split(line) else { panic!("sign {line}") };
+    for (field, value) in over {
+        match (field.as_str(), value) {
+            ("by", Value::String(by)) => approval.by = words::actor(&by),
+            ("entity", Value::String(entity)) => approval.entity = entity,
+            ("approve", Value::Bool(yes)) => approval.approve = yes,
+            ("intent", Value::String(intent)) => approval.intent = intent,
+            ("position", Value::Number(n)) => approval.position = n.as_u64().unwrap(),
+            ("hash", Value::String(hash)) => approval.hash = hash,
+            (other, _) => panic!("an approval has no {other}"),
+        }
+    }
+}
+
+/// `<actor>[ at <moment>]: <aggregate>.<verb> [{…}]`, asked after these facts; with its body.
+pub fn asked(history: &[Fact], line: &str) -> (Ask, Value) {
+    let (head, over) = split(line);
+    let (who, name) = head.split_once(':').unwrap_or_else(|| panic!("who asks? {line}"));
+    let (who, moment) = who.split_once(" at ").unwrap_or((who, ""));
+    let now = match MOMENTS.iter().find(|(name, _)| *name == moment.trim()) {
+        Some((_, time)) => *time,
+        None => Time(history.last().unwrap().at.time.0 + 1_000_000),
+    };
+    let body = words::body(name.trim(), over, 0);
+    let mut ask = Ask {
+        actor: words::actor(who.trim()),
+        intent: INTENT.to_owned(),
+        now,
+        approval: None,
+        keys: Ok(()),
+        command: words::command(name.trim(), body.clone()),
+    };
+    ask.approval = fitting(history, &ask);
+    (ask, body)
+}
+
+/// A history: facts parted by `;` after the prologue.
+pub fn history(text: &str) -> Vec<Fact> {
+    let mut facts = words::prologue();
+    text.split(';').map(str::trim).filter(|t| !t.is_empty()).for_each(|t| tell(&mut facts, t));
+    facts
+}
+
+fn row(block: &str) -> Row {
+    let block = block.replace("\n        ", " ");
+    let mut lines = block.lines().filter(|l| !l.trim_start().starts_with('#'));
+    let name = lines.next().expect("a row has a name").trim().to_owned();
+    let (mut given, mut when, mut then) = (words::prologue(), None, None);
+    for line in lines {
+        let (word, rest) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
+        match (word, &mut when) {
+            ("given", None) => tell(&mut given, rest),
+            ("when", None) => when = Some(asked(&given, rest)),
+            ("sign", Some((ask, _))) => sign(&mut ask.approval, rest),
+            ("keys", Some((ask, _))) => ask.keys = Err(refusal(rest.trim()).unwrap()),
+            ("then", Some((ask, body))) => {
+                let (what, Value::Object(over)) = split(rest) else { panic!("{name}") };
+                then = Some(match refusal(what) {
+                    Some(refusal) => Err(refusal),
+                    None => {
+                        over.into_iter().for_each(|(field, value)| body[field] = value);
+                        let (aggregate, _) = ask.command.name();
+                        Ok(words::event(&format!("{aggregate}.{what}"), body))
+                    }
+                });
+            }
+            _ => panic!("{name}: {line}"),
+        }
+    }
+    let (ask, _) = when.unwrap_or_else(|| panic!("{name}: nothing is asked"));
+    let then = then.unwrap_or_else(|| panic!("{name}: nothing is expected"));
+    Row { name, given, ask, then }
+}
+
+/// The rows of a table.
+pub fn rows(text: &str) -> Vec<Row> {
+    let blocks = text.split("\n\n").map(str::trim).filter(|b| !b.is_empty());
+    blocks.filter(|b| !b.lines().all(|l| l.starts_with('#'))).map(row).collect()
+}
+
+/// The facts that one entity folds.
+fn of_entity(history: &[Fact], aggregate: &str, id: &str) -> Vec<Fact> {
+    let mut runs_at = None;
+    let folds = |fact: &&Fact| match &fact.event {
+        Event::Run(event) if aggregate == "ticket" => {
+            if let run::Event::Started(e) = event {
+                runs_at = Some(e.ticket.to_string());
+            }
+            runs_at.as_deref() == Some(id) && !matches!(event, run::Event::StepRecorded(_))
+        }
+        event => event.aggregate() == aggregate && fact.id == id,
+    };
+    history.iter().filter(folds).cloned().collect()
+}
+
+/// Holds the rules to a row.
+pub fn check(row: &Row) {
+    // Shown when it fails.
+    eprintln!("{}", row.name);
+    let tenant = Tenant::of(&row.given);
+    let facts = match tenant.facts(&row.ask) {
+        Ok(facts) => facts,
+        Err(refusal) => return assert_eq!(Err(refusal), row.then),
+    };
+    let (aggregate, _) = row.ask.command.name();
+    let id = target(&row.ask.command).unwrap_or_default();
+    let own = of_entity(&row.given, aggregate, &id);
+    macro_rules! told {
+        ($rules:ty, $command:expr, $event:path) => {{
+            let then = row.then.clone().map(|event| match event {
+                $event(own) => own,
+                other => panic!("{} is of another aggregate", other.name()),
+            });
+            told::expect::<$rules>(&own, &id, facts, $command, then);
+        }};
+    }
+    match row.ask.command.clone() {
+        Command::Role(c) => told!(Roles, c, Event::Role),
+        Command::Ticket(c) => told!(Tickets, c, Event::Ticket),
+        Command::Run(c) => told!(Runs, c, Event::Run),
+        Command::Member(c) => {
+            assert_eq!(tenant.decide_member(&row.ask, c).map(Event::Member), row.then);
+        }
+    }
+}

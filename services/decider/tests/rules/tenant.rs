@@ -1,0 +1,260 @@
+//! A tenant as its facts leave it, and a command decided in it: what the desk does, without keys,
+//! tokens and stores. The rules are reached through [`canonry_decider::hosted`], members directly.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use canonry_decider::hosted::{self, OwnFacts};
+use canonry_domain::directory::Directory;
+use canonry_domain::role::{Role, Roles};
+use canonry_domain::run::{Run, Runs};
+use canonry_domain::ticket::{Ticket, Tickets};
+use canonry_domain::{Applied, Approval, Decider, Facts};
+use canonry_schemas::event::{Command, Event};
+use canonry_schemas::ids::{ActorId, RoleId};
+use canonry_schemas::refusal::Refusal;
+use canonry_schemas::time::Time;
+use canonry_schemas::{member, role, run, tenant, ticket};
+use serde::{Deserialize, Serialize};
+
+/// Where, when and whose: what the chain knows of a fact beside what happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct At {
+    /// Its position; its hash is made of it.
+    pub position: u64,
+    /// Its time.
+    pub time: Time,
+    /// Whose command it was.
+    pub actor: ActorId,
+}
+
+impl At {
+    /// A hash like no other.
+    pub fn hash(&self) -> String {
+        hash(self.position)
+    }
+
+    /// The state of an aggregate after a fact that stands here.
+    pub fn evolve<D: Decider>(
+        &self,
+        state: Option<D::State>,
+        event: &D::Event,
+    ) -> Option<D::State> {
+        D::evolve(state, &self.applied(&self.hash()), event)
+    }
+
+    fn applied<'a>(&'a self, hash: &'a str) -> Applied<'a> {
+        Applied { position: self.position, hash, time: self.time, actor: &self.actor }
+    }
+}
+
+/// The hash of the fact at a position.
+pub fn hash(position: u64) -> String {
+    format!("{position:064x}")
+}
+
+/// One record's worth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact {
+    /// Where it stands.
+    pub at: At,
+    /// The id of the commanded entity.
+    pub id: String,
+    /// What happened.
+    pub event: Event,
+}
+
+/// Who asks for what, and what the shell has found out about it.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// Whose command.
+    pub actor: ActorId,
+    /// Its intent.
+    pub intent: String,
+    /// The record's time.
+    pub now: Time,
+    /// The approval in it, verified.
+    pub approval: Option<Approval>,
+    /// Whether its change of keys is lawful.
+    pub keys: Result<(), Refusal>,
+    /// What.
+    pub command: Command,
+}
+
+/// The fold of all facts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tenant {
+    /// Members.
+    pub directory: Arc<Directory>,
+    /// Roles by id.
+    pub roles: BTreeMap<String, Role>,
+    /// Tickets by id.
+    pub tickets: BTreeMap<String, Ticket>,
+    /// Runs by id.
+    pub runs: BTreeMap<String, Run>,
+}
+
+fn step<D: Decider>(states: &mut BTreeMap<String, D::State>, fact: &Fact, event: &D::Event) {
+    let old = states.remove(&fact.id);
+    if let Some(new) = fact.at.evolve::<D>(old, event) {
+        states.insert(fact.id.clone(), new);
+    }
+}
+
+impl Tenant {
+    /// Folds one fact.
+    pub fn fold(&mut self, fact: &Fact) {
+        match &fact.event {
+            Event::Tenant(tenant::Event::Founded(e)) => Arc::make_mut(&mut self.directory).found(e),
+            Event::Tenant(tenant::Event::TakenOver(_))
+            | Event::Actor(_)
+            | Event::Refused { .. } => {}
+            Event::Member(e) => {
+                let hash = fact.at.hash();
+                Arc::make_mut(&mut self.directory).evolve(&fact.at.applied(&hash), e);
+            }
+            Event::Role(e) => step::<Roles>(&mut self.roles, fact, e),
+            Event::Ticket(e) => step::<Tickets>(&mut self.tickets, fact, e),
+            Event::Run(e) => {
+                step::<Runs>(&mut self.runs, fact, e);
+                let ticket = self.runs.get(&fact.id).map(|run| run.ticket.to_string());
+                if let Some((id, old)) = ticket.and_then(|id| self.tickets.remove_entry(&id)) {
+                    self.tickets.insert(id, old.evolve_run(&fact.id, e));
+                }
+            }
+        }
+    }
+
+    /// The fold of a whole history.
+    pub fn of(history: &[Fact]) -> Self {
+        let mut tenant = Self::default();
+        history.iter().for_each(|fact| tenant.fold(fact));
+        tenant
+    }
+
+    /// What the rules of everything but members may know.
+    ///
+    /// # Errors
+    /// Who asks is not there, or not any more.
+    pub fn facts(&self, ask: &Ask) -> Result<OwnFacts, Refusal> {
+        let (parts, works_for) = if ask.actor.is_service() {
+            (Vec::new(), None)
+        } else {
+            let member = self.directory.admit(&ask.actor)?;
+            (member.parts.clone(), member.role.clone())
+        };
+        let (named_role, ticket) = self.named(&ask.command);
+        let role = named_role.and_then(|id| {
+            let role = self.roles.get(id.as_str())?.clone();
+            Some((id, role))
+        });
+        Ok(OwnFacts {
+            now: ask.now,
+            actor: ask.actor.clone(),
+            intent: ask.intent.clone(),
+            parts,
+            works_for,
+            timer: ask.actor.as_str() == canonry_decider::ACTOR,
+            directory: Arc::clone(&self.directory),
+            approval: ask.approval.clone(),
+            role,
+            ticket: ticket.cloned(),
+        })
+    }
+
+    /// The role and the ticket that a command names beside its own entity.
+    fn named(&self, command: &Command) -> (Option<RoleId>, Option<&Ticket>) {
+        match command {
+            Command::Member(member::Command::Enrol(c)) => (c.role.clone(), None),
+            Command::Ticket(ticket::Command::Open(c)) => (c.role.clone(), None),
+            Command::Ticket(ticket::Command::Assign(c)) => (Some(c.role.clone()), None),
+            Command::Run(run::Command::Start(c)) => {
+                let ticket = self.tickets.get(c.ticket.as_str());
+                (ticket.and_then(|t| t.role.clone()), ticket)
+            }
+            Command::Run(_) => {
+                let run = target(command).and_then(|id| self.runs.get(&id));
+                (None, run.and_then(|run| self.tickets.get(run.ticket.as_str())))
+            }
+            Command::Member(_) | Command::Role(_) | Command::Ticket(_) => (None, None),
+        }
+    }
+
+    /// Decides a command about members.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn decide_member(&self, ask: &Ask, c: member::Command) -> Result<member::Event, Refusal> {
+        let own = self.facts(ask)?;
+        let facts = Facts {
+            now: own.now,
+            actor: &own.actor,
+            intent: &own.intent,
+            parts: &own.parts,
+            works_for: own.works_for.as_ref(),
+            timer: own.timer,
+            directory: &own.directory,
+            keys: ask.keys,
+            approval: None,
+            role: own.role.as_ref().map(|(id, role)| (id, role)),
+            ticket: None,
+        };
+        self.directory.decide(&facts, c)
+    }
+
+    /// Decides any command.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn decide(&self, ask: &Ask) -> Result<Event, Refusal> {
+        let facts = self.facts(ask)?;
+        let id = target(&ask.command).unwrap_or_default();
+        Ok(match ask.command.clone() {
+            Command::Member(c) => Event::Member(self.decide_member(ask, c)?),
+            Command::Role(c) => {
+                Event::Role(hosted::decide::<Roles>(self.roles.get(&id), facts, c)?)
+            }
+            Command::Ticket(c) => {
+                Event::Ticket(hosted::decide::<Tickets>(self.tickets.get(&id), facts, c)?)
+            }
+            Command::Run(c) => Event::Run(hosted::decide::<Runs>(self.runs.get(&id), facts, c)?),
+        })
+    }
+}
+
+/// The id that a command names; none for those that create.
+pub fn target(command: &Command) -> Option<String> {
+    Some(match command {
+        Command::Member(c) => match c {
+            member::Command::Enrol(c) => c.actor.to_string(),
+            member::Command::Remove(c) => c.actor.to_string(),
+            member::Command::RotateKeys(c) => c.actor.to_string(),
+        },
+        Command::Role(c) => match c {
+            role::Command::Hire(_) => return None,
+            role::Command::Amend(c) => c.id.to_string(),
+            role::Command::Pause(c) | role::Command::Resume(c) | role::Command::Retire(c) => {
+                c.id.to_string()
+            }
+        },
+        Command::Ticket(c) => match c {
+            ticket::Command::Open(_) => return None,
+            ticket::Command::Amend(c) => c.id.to_string(),
+            ticket::Command::Assign(c) => c.id.to_string(),
+            ticket::Command::RequestApproval(c) => c.id.to_string(),
+            ticket::Command::Approve(c) => c.id.to_string(),
+            ticket::Command::Reject(c) => c.id.to_string(),
+            ticket::Command::Start(c) => c.id.to_string(),
+            ticket::Command::Complete(c) => c.id.to_string(),
+            ticket::Command::Reopen(c) | ticket::Command::Cancel(c) => c.id.to_string(),
+            ticket::Command::Breach(c) => c.id.to_string(),
+        },
+        Command::Run(c) => match c {
+            run::Command::Start(_) => return None,
+            run::Command::RecordStep(c) => c.id.to_string(),
+            run::Command::Complete(c) | run::Command::Fail(c) | run::Command::Cancel(c) => {
+                c.id.to_string()
+            }
+        },
+    })
+}

@@ -1,0 +1,168 @@
+//! The words of the tables: names for ids and times, and bodies that say only what matters.
+
+use canonry_schemas::event::{Command, Event};
+use canonry_schemas::ids::ActorId;
+use canonry_schemas::member::Part;
+use canonry_schemas::tenant::{self, FirstMember, Founded};
+use canonry_schemas::time::Time;
+use serde_json::{Value, json};
+
+use crate::tenant::{At, Fact};
+
+/// The ticket of the tables.
+pub const TICKET: &str = "tkt_00000000000000000000000001";
+/// The run of the tables.
+pub const RUN: &str = "run_00000000000000000000000001";
+/// The role that the worker works for.
+pub const CLERK: &str = "rol_00000000000000000000000001";
+/// Another role; the porter works for it.
+pub const PORTER: &str = "rol_00000000000000000000000002";
+
+/// When all histories begin; each fact comes a second after the one before.
+pub const DAWN: Time = Time(1_800_000_000_000_000);
+const HOUR: i64 = 3_600_000_000;
+/// Names of moments.
+pub const MOMENTS: [(&str, Time); 4] = [
+    ("@dawn", DAWN),
+    ("@noon", Time(DAWN.0 + 6 * HOUR)),
+    ("@dusk", Time(DAWN.0 + 12 * HOUR)),
+    ("@night", Time(DAWN.0 + 18 * HOUR)),
+];
+
+/// Who is there from the first record on: token, parts.
+pub const CAST: [(&str, &[Part]); 4] = [
+    ("founder", &[Part::Founder]),
+    ("operator", &[Part::Operator]),
+    ("approver", &[Part::Approver]),
+    ("auditor", &[Part::Auditor]),
+];
+/// Workers, enrolled next, and the role that each works for.
+pub const WORKERS: [(&str, Option<&str>); 3] =
+    [("worker", Some(CLERK)), ("porter", Some(PORTER)), ("idler", None)];
+
+/// An actor by their token.
+pub fn actor(name: &str) -> ActorId {
+    let token = if name == "timer" { canonry_decider::ACTOR } else { name };
+    token.parse().unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn at(position: u64, who: &str) -> At {
+    let time = Time(DAWN.0 + i64::try_from(position).unwrap() * 1_000_000);
+    At { position, time, actor: actor(who) }
+}
+
+/// The fact at a position.
+pub fn fact(position: u64, who: &str, name: &str, id: Option<&str>, over: Value) -> Fact {
+    let body = body(name, over, position);
+    let own = body.get("actor").or_else(|| body.get("id")).and_then(Value::as_str);
+    let usual = match name.split_once('.').unwrap().0 {
+        "ticket" => TICKET,
+        "run" => RUN,
+        _ => CLERK,
+    };
+    let id = id.or(own).unwrap_or(usual).to_owned();
+    Fact { at: at(position, who), id, event: event(name, &body) }
+}
+
+/// The facts that are true in every table: the cast is there.
+pub fn prologue() -> Vec<Fact> {
+    let members =
+        CAST.iter().map(|(name, parts)| FirstMember { actor: actor(name), parts: parts.to_vec() });
+    let founded = Founded { keys: Vec::new(), members: members.collect() };
+    let first = Event::Tenant(tenant::Event::Founded(founded));
+    let mut facts = vec![Fact { at: at(1, "timer"), id: "acme".to_owned(), event: first }];
+    for (name, role) in WORKERS {
+        let mut over = json!({"actor": name, "parts": ["worker"]});
+        if let Some(role) = role {
+            over["role"] = json!(role);
+        }
+        facts.push(fact(facts.len() as u64 + 1, "founder", "member.enrolled", None, over));
+    }
+    facts
+}
+
+/// A JSON object of the tables, with names for ids and moments.
+pub fn object(text: &str) -> Value {
+    let names = [("@ticket", TICKET), ("@run", RUN), ("@clerk", CLERK), ("@porter", PORTER)];
+    let mut text = text.to_owned();
+    for (name, id) in names {
+        text = text.replace(&format!("\"{name}\""), &format!("\"{id}\""));
+    }
+    for (name, moment) in MOMENTS {
+        text = text.replace(&format!("\"{name}\""), &format!("\"{moment}\""));
+    }
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{text}: {e}"))
+}
+
+fn keys_of(actor: &str) -> Value {
+    let key = |n: u8, uses: &str| {
+        json!({"id": format!("{n:016x}"), "alg": "ed25519", "public": "A".repeat(43),
+            "use": [uses], "actor": actor})
+    };
+    json!([key(1, "login"), key(2, "member")])
+}
+
+/// The body of a command, or the data of an event, of this name: what the table says, and what
+/// must stand there besides. In the `n`th fact, `@n` in a string is `n`.
+pub fn body(name: &str, over: Value, n: u64) -> Value {
+    let key_change = json!({"keyhead": "0".repeat(64),
+        "signature": format!("ed25519:{}:{}", "0".repeat(16), "A".repeat(86))});
+    let mut body = match name {
+        "ticket.open" | "ticket.opened" => json!({"title": "t"}),
+        "ticket.assign" | "ticket.assigned" => json!({"id": TICKET, "role": CLERK}),
+        "ticket.request-approval" | "ticket.approval-requested" => {
+            json!({"id": TICKET, "reason": "r"})
+        }
+        "ticket.approve" | "ticket.approved" => json!({"id": TICKET, "approval": "jwt"}),
+        "ticket.reject" | "ticket.rejected" => {
+            json!({"id": TICKET, "approval": "jwt", "reason": "r"})
+        }
+        "ticket.complete" | "ticket.completed" => json!({"id": TICKET, "evidence": "ev/1"}),
+        "ticket.breach" | "ticket.deadline-breached" => {
+            json!({"id": TICKET, "due": MOMENTS[1].1})
+        }
+        "role.hire" | "role.hired" => json!({"title": "Clerk", "job": "Sort the post.",
+            "boundaries": ["Open nothing."], "tools": ["sorter"], "escalation": ["founder"],
+            "budget": {"per_ticket_micros": 10, "per_day_micros": 100}, "tier": "T1"}),
+        "run.start" => json!({"ticket": TICKET}),
+        "run.started" => json!({"ticket": TICKET, "role": CLERK}),
+        "run.record-step" | "run.step-recorded" => {
+            json!({"id": RUN, "name": "sort", "outcome": "done"})
+        }
+        "run.completed" | "run.failed" | "run.cancelled" => json!({"id": RUN, "ticket": TICKET}),
+        "member.enrol" | "member.enrolled" => json!({"actor": "newcomer", "parts": ["operator"],
+            "revoked": [], "authorization": key_change}),
+        "member.remove" | "member.removed" => json!({"actor": "operator", "keys": [],
+            "revoked": ["0000000000000001"], "authorization": key_change}),
+        "member.rotate-keys" | "member.keys-rotated" => json!({"actor": "operator",
+            "revoked": ["0000000000000001"], "authorization": key_change}),
+        _ if name.starts_with("ticket.") => json!({"id": TICKET}),
+        _ if name.starts_with("role.") => json!({"id": CLERK}),
+        _ => json!({"id": RUN}),
+    };
+    let Value::Object(over) = over else { panic!("{name}: not an object: {over}") };
+    for (field, value) in over {
+        body[field] = match value {
+            Value::String(text) => Value::String(text.replace("@n", &n.to_string())),
+            other => other,
+        };
+    }
+    if name.starts_with("member.") && body.get("keys").is_none() {
+        body["keys"] = keys_of(body["actor"].as_str().unwrap());
+    }
+    body
+}
+
+/// A command of this name, `aggregate.verb`.
+pub fn command(name: &str, body: Value) -> Command {
+    let (aggregate, verb) = name.split_once('.').unwrap();
+    Command::parse(aggregate, verb, body.clone()).unwrap_or_else(|e| panic!("{name} {body}: {e:?}"))
+}
+
+/// An event of this name, `aggregate.event`.
+pub fn event(name: &str, data: &Value) -> Event {
+    let (aggregate, event) = name.split_once('.').unwrap();
+    let parsed = Event::parse(aggregate, event, 1, data);
+    let parsed = parsed.unwrap_or_else(|| panic!("{name} is no event"));
+    parsed.unwrap_or_else(|e| panic!("{name} {data}: {e}"))
+}
