@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// `{"ok","receipt","position","entity","code"?,"message"?}`; what was never recorded has no
 /// receipt, position or entity.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Answer {
     /// Whether the command became a fact.
     pub ok: bool,

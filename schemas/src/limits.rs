@@ -112,5 +112,7 @@ pub const PAGE_MAX: usize = 500;
 pub const READ_WAIT: Duration = Duration::from_secs(5);
 /// Tenants that one projector reads at once.
 pub const PROJECTOR_CONSUMERS: usize = 64;
+/// Streams of changes that one API process keeps open at once; more are refused `streams-full`.
+pub const CHANGES_STREAMS: usize = 1_024;
 /// Content keys in one stored group.
 pub const CONTENT_KEY_GROUP: usize = 256;

@@ -13,7 +13,8 @@ pub enum Way {
 }
 
 /// `command|intent.<tenant>.<actor>.<aggregate>.<verb>`, split but with the last two tokens as
-/// the client wrote them: they may name nothing that exists.
+/// the client wrote them: they may name nothing that exists, or be absent. What has an actor can be
+/// refused in its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inbound {
     /// Answered after the commit, or when stored.
@@ -22,7 +23,7 @@ pub struct Inbound {
     pub tenant: TenantId,
     /// The actor's token, which the user's permissions have already checked.
     pub actor: ActorId,
-    /// What the client wrote as aggregate.
+    /// What the client wrote as aggregate; empty where the subject ends before it.
     pub aggregate: String,
     /// What the client wrote as verb; further tokens stay joined and match no verb.
     pub verb: String,
@@ -42,7 +43,7 @@ impl Inbound {
             way,
             tenant: tokens.next()?.parse().ok()?,
             actor: tokens.next()?.parse().ok()?,
-            aggregate: tokens.next()?.to_owned(),
+            aggregate: tokens.next().unwrap_or_default().to_owned(),
             verb: tokens.next().unwrap_or_default().to_owned(),
         })
     }
@@ -54,7 +55,14 @@ impl Inbound {
             Way::Command => "command",
             Way::Intent => "intent",
         };
-        format!("{way}.{}.{}.{}.{}", self.tenant, self.actor, self.aggregate, self.verb)
+        let mut subject = format!("{way}.{}.{}", self.tenant, self.actor);
+        for token in [&self.aggregate, &self.verb] {
+            if !token.is_empty() {
+                subject.push('.');
+                subject.push_str(token);
+            }
+        }
+        subject
     }
 }
 
@@ -147,8 +155,28 @@ mod tests {
     }
 
     #[test]
+    fn what_ends_early_or_goes_on_still_has_an_actor() {
+        for (subject, aggregate, verb) in [
+            ("command.acme.ada", "", ""),
+            ("intent.acme.ada.ticket", "ticket", ""),
+            ("command.acme.ada.ticket.open.wide", "ticket", "open.wide"),
+        ] {
+            let inbound = Inbound::parse(subject).unwrap();
+            assert_eq!((inbound.aggregate.as_str(), inbound.verb.as_str()), (aggregate, verb));
+            assert_eq!(inbound.print(), subject);
+        }
+    }
+
+    #[test]
     fn strangers_are_not_subjects() {
-        for bad in ["command", "command.A.f.x.y", "ledger.acme.ticket.opened", "command.a.b", ""] {
+        for bad in [
+            "command",
+            "command.A.f.x.y",
+            "ledger.acme.ticket.opened",
+            "command.a",
+            "command.a.B",
+            "",
+        ] {
             assert_eq!(Inbound::parse(bad), None, "{bad}");
         }
         for bad in ["ledger.a.b", "ledger.a.b.c.d", "live.a.b.c", "ledger.a.*.c", "ledger.a.b."] {

@@ -1,12 +1,15 @@
 //! The built program as its users meet it: exit codes, data as JSON, the demo, downloads, keys,
-//! what is drawn at a terminal.
+//! what is drawn at a terminal, what it tells of its health and its traces.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod collector;
 mod data;
 mod dataset;
 mod demo;
+mod http;
 mod program;
 mod rotate;
 mod serve;
 mod terminal;
+mod trace;
 mod wrong;

@@ -41,6 +41,9 @@ pub fn bare(mut command: Command, folder: &Path) -> Command {
     for name in ["HOME", "TENANT", "NATS", "API", "DATA"] {
         command.env_remove(format!("CANONRY_{name}"));
     }
+    for name in std::env::vars().map(|(name, _)| name).filter(|n| n.starts_with("OTEL_")) {
+        command.env_remove(name);
+    }
     command.current_dir(folder).stdin(Stdio::null());
     command
 }
@@ -138,8 +141,14 @@ pub struct Up {
 impl Up {
     /// Starts it and waits until it has printed all its lines.
     pub fn start(words: &[&str]) -> Self {
+        Self::start_with(words, &[])
+    }
+
+    /// The same with variables of the environment.
+    pub fn start_with(words: &[&str], environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = canonry(folder.path(), words);
+        command.envs(environment.iter().copied());
         let log = std::fs::File::create(folder.path().join("up.err")).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let out = child.stdout.take().unwrap();
@@ -162,6 +171,11 @@ impl Up {
     /// Runs a command of the same cell.
     pub fn run(&self, words: &[&str]) -> Ran {
         ran(&mut canonry(self.folder.path(), words))
+    }
+
+    /// Where its HTTP API listens, as `<address>:<port>`.
+    pub fn api(&self) -> &str {
+        self.lines.iter().find_map(|line| line.strip_prefix("API    http://")).unwrap()
     }
 
     /// The tenant's identity as it was printed.

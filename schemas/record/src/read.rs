@@ -1,12 +1,13 @@
 //! The part of verification that needs no state: one line's headers, hash and body. It can run
 //! for many lines at once, on any thread; the chain follows in [`crate::verify`].
 
+use canonry_schemas::header::{RECORD_HASH, RECORD_ID, RECORD_SIGNATURE, TRACEPARENT};
 use canonry_schemas::ids::KeyId;
 
 use crate::hash::{Hash, record_hash};
 use crate::record::{NotARecord, Record, parse};
 use crate::ring::KeyError;
-use crate::seal::{HEADER_HASH, HEADER_ID, HEADER_SIGNATURE, HEADER_TRACE, parse_signature};
+use crate::seal::parse_signature;
 
 /// One stored message of a ledger, as it stands in the stream or in an export.
 #[derive(Debug, Clone, Copy)]
@@ -185,16 +186,16 @@ fn required<'a>(line: &Line<'a>, name: &'static str) -> Result<&'a str, Why> {
 /// # Errors
 /// The first thing that is wrong.
 pub fn read<'a>(line: &Line<'a>) -> Result<Read<'a>, Why> {
-    let id = required(line, HEADER_ID)?;
-    let claimed = required(line, HEADER_HASH)?;
-    let signature = required(line, HEADER_SIGNATURE)?;
-    let trace = header(line, HEADER_TRACE)?;
+    let id = required(line, RECORD_ID)?;
+    let claimed = required(line, RECORD_HASH)?;
+    let signature = required(line, RECORD_SIGNATURE)?;
+    let trace = header(line, TRACEPARENT)?;
     let claimed: Hash = claimed
         .strip_prefix("sha256:")
         .and_then(|text| text.parse().ok())
-        .ok_or(Why::HeaderMismatch(HEADER_HASH))?;
+        .ok_or(Why::HeaderMismatch(RECORD_HASH))?;
     let (key, signature) =
-        parse_signature(signature).ok_or(Why::HeaderMismatch(HEADER_SIGNATURE))?;
+        parse_signature(signature).ok_or(Why::HeaderMismatch(RECORD_SIGNATURE))?;
     let hash = record_hash(line.subject, line.body);
     if hash != claimed {
         return Err(Why::Hash);
@@ -207,10 +208,10 @@ pub fn read<'a>(line: &Line<'a>) -> Result<Read<'a>, Why> {
         return Err(Why::Position);
     }
     if record.id != id {
-        return Err(Why::HeaderMismatch(HEADER_ID));
+        return Err(Why::HeaderMismatch(RECORD_ID));
     }
     if record.traceparent.as_deref() != trace {
-        return Err(Why::HeaderMismatch(HEADER_TRACE));
+        return Err(Why::HeaderMismatch(TRACEPARENT));
     }
     Ok(Read { seq: line.seq, record, hash, key, signature })
 }

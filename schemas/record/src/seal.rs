@@ -1,20 +1,12 @@
 //! Sealing: hash, signature, headers. Hashing is sequential (each record needs the hash before),
 //! signing is not: [`crate::record_hash`] and [`sign_hash`] are separate for that reason.
 
+use canonry_schemas::header;
 use canonry_schemas::ids::KeyId;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 
 use crate::encoding::{base64url, unbase64url_exact};
 use crate::hash::{Hash, key_id, record_hash};
-
-/// Header with the record's id.
-pub const HEADER_ID: &str = "Nats-Msg-Id";
-/// Header with the record's hash.
-pub const HEADER_HASH: &str = "Canonry-Hash";
-/// Header with the record's signature.
-pub const HEADER_SIGNATURE: &str = "Canonry-Signature";
-/// Header with the trace context.
-pub const HEADER_TRACE: &str = "traceparent";
 
 /// A private key and its id.
 #[derive(Clone)]
@@ -117,11 +109,11 @@ pub fn headers(
     traceparent: Option<&str>,
 ) -> Vec<(&'static str, String)> {
     let mut all = vec![
-        (HEADER_ID, id.to_owned()),
-        (HEADER_HASH, format!("sha256:{hash}")),
-        (HEADER_SIGNATURE, signature.to_owned()),
+        (header::RECORD_ID, id.to_owned()),
+        (header::RECORD_HASH, format!("sha256:{hash}")),
+        (header::RECORD_SIGNATURE, signature.to_owned()),
     ];
-    all.extend(traceparent.map(|t| (HEADER_TRACE, t.to_owned())));
+    all.extend(traceparent.map(|t| (header::TRACEPARENT, t.to_owned())));
     all
 }
 

@@ -5,6 +5,10 @@ use super::unrecorded;
 
 /// The read models have not come to `min_position` yet.
 pub const NOT_YET: &str = "not-yet";
+/// The read models have not come to the head that the ledger had at the start.
+pub const CATCHING_UP: &str = "catching-up";
+/// As many streams of changes are open as may be.
+pub const STREAMS_FULL: &str = "streams-full";
 /// There is no such route.
 pub const ROUTE_UNKNOWN: &str = "route-unknown";
 /// The route knows other methods.
@@ -21,6 +25,8 @@ pub const INTERNAL: &str = "internal";
 /// The codes that only HTTP knows.
 pub const ALL: &[&str] = &[
     NOT_YET,
+    CATCHING_UP,
+    STREAMS_FULL,
     ROUTE_UNKNOWN,
     METHOD_UNKNOWN,
     QUERY_INVALID,
@@ -76,7 +82,12 @@ pub fn status(code: &str) -> Option<u16> {
         | "escalation-unknown" | "nothing-changed" | "deadline-passed" => 422,
         unrecorded::THROTTLED => 429,
         INTERNAL | unrecorded::UNRECORDABLE => 500,
-        unrecorded::RETRY | unrecorded::STORE | unrecorded::FROZEN | NOT_YET => 503,
+        unrecorded::RETRY
+        | unrecorded::STORE
+        | unrecorded::FROZEN
+        | NOT_YET
+        | CATCHING_UP
+        | STREAMS_FULL => 503,
         unrecorded::QUOTA => 507,
         _ => return None,
     })

@@ -3,8 +3,10 @@
 //! ([`serve`]). Routes and queries are in `canonry-api`; nothing here writes a ledger.
 
 pub mod content;
+mod lag;
 pub mod projector;
 pub mod serve;
 pub mod submit;
+mod traced;
 
 pub use serve::{ApiServer, Config};

@@ -10,12 +10,13 @@ use canonry_projections::Recorded;
 use canonry_record::{Line, Verifier, record, verify};
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::TenantId;
-use canonry_schemas::limits::PROJECTOR_CONSUMERS;
 use canonry_schemas::subject::ledger_stream;
 use futures_util::StreamExt as _;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::content::{Keys, key_of};
+use crate::lag::Lag;
+use crate::traced;
 
 /// Records of one transaction.
 const BATCH: usize = 1_000;
@@ -32,14 +33,8 @@ pub struct Shared {
     pub keys: Arc<Keys>,
     /// Tenants that are read at once.
     pub reading: Semaphore,
-}
-
-impl Shared {
-    /// With all places free.
-    #[must_use]
-    pub fn new(connection: Connection, projections: Arc<Projections>, keys: Arc<Keys>) -> Self {
-        Self { connection, projections, keys, reading: Semaphore::new(PROJECTOR_CONSUMERS) }
-    }
+    /// How far they are behind.
+    pub lag: Lag,
 }
 
 /// Why a projector goes no further.
@@ -56,13 +51,15 @@ pub async fn follow(shared: Arc<Shared>, tenant: TenantId, mut stop: watch::Rece
     let hears = tokio::spawn(hear(shared.connection.clone(), tenant.clone(), Arc::clone(&news)));
     loop {
         match catch_up(&shared, &tenant).await {
-            Ok(()) => {}
+            Ok(()) => shared.projections.caught_up(&tenant),
             Err(Stop::Again(why)) => tracing::warn!(%tenant, %why, "projector: trying again"),
             Err(Stop::Broken(broken)) => {
                 tracing::error!(%tenant, position = broken.position, why = %broken.why, "ledger broken");
                 if let Err(error) = shared.projections.report_broken(&tenant, broken) {
                     tracing::error!(%error, "the break could not be noted");
                 }
+                // It goes no further; what was read before is served.
+                shared.projections.caught_up(&tenant);
                 break;
             }
         }
@@ -102,14 +99,19 @@ async fn catch_up(shared: &Shared, tenant: &TenantId) -> Result<(), Stop> {
         .map_err(|e| again(&e))?
         .with_reader_name("reader")
         .with_filter(Some(format!("ledger.{tenant}.>")));
-    let mut records = log.read(feed.position + 1, None).await.map_err(|e| stop(&e))?;
+    let head = log.info().await.map_err(|e| again(&e))?.last_seq;
+    let first = shared.lag.seen(tenant, head, feed.position);
+    let mut records = log.read(feed.position + 1, Some(head)).await.map_err(|e| stop(&e))?;
     let mut batch: Vec<Stored> = Vec::with_capacity(BATCH);
     loop {
         let next = records.next().await.transpose().map_err(|e| stop(&e))?;
         let end = next.is_none();
         batch.extend(next);
         if batch.len() == BATCH || (end && !batch.is_empty()) {
+            // What was there before this process is no part of a trace that goes on.
+            let spans = traced::project(tenant, batch.iter().filter(|s| s.seq > first));
             apply(shared, tenant, &mut verifier, &batch).await?;
+            drop(spans);
             batch.clear();
         }
         if end {
@@ -153,7 +155,9 @@ async fn apply(
     }
     let state = verifier.state().and_then(|s| serde_json::to_string(s).ok());
     let applied = shared.projections.apply(tenant, recorded, state).await;
-    applied.map(drop).map_err(|e| Stop::Again(e.to_string()))
+    let position = applied.map_err(|e| Stop::Again(e.to_string()))?;
+    shared.lag.applied(tenant, position, batch.len() as u64);
+    Ok(())
 }
 
 fn content_group(data: &serde_json::Value) -> Option<u32> {

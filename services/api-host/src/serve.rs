@@ -7,23 +7,28 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use canonry_api::health::{Health, Ready};
 use canonry_api::{Api, Projections};
 use canonry_decider::serve::connect_cell;
 use canonry_keystore::KeyStore;
+use canonry_nats::Connection;
 use canonry_provision::CellUser;
+use canonry_schemas::ids::TenantId;
+use canonry_schemas::limits::{CHANGES_STREAMS, PROJECTOR_CONSUMERS};
+use canonry_schemas::refusal::http::CATCHING_UP;
+use canonry_schemas::refusal::unrecorded;
+use canonry_telemetry::Metrics;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::content::Keys;
+use crate::lag::Lag;
 use crate::projector::{Shared, follow};
 use crate::submit::{OverNats, SERVICE};
 
 /// How often new tenants are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// The closure that prints this process's metrics.
-pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// What the API needs.
 pub struct Config {
@@ -35,8 +40,10 @@ pub struct Config {
     pub keys: KeyStore,
     /// Where the read models lie; made if it is not there.
     pub projections: PathBuf,
-    /// Metrics as Prometheus text.
+    /// What is counted.
     pub metrics: Metrics,
+    /// The decider, where it runs in the same process.
+    pub decider: Option<canonry_decider::Health>,
 }
 
 /// A running API.
@@ -59,24 +66,44 @@ impl ApiServer {
         let sender = connect_cell(&config.url, &config.keys, &CellUser::Service(service)).await?;
         let projections = Arc::new(Projections::new(&config.projections));
         let keys = Arc::new(Keys::new(reader.clone(), config.keys.clone()));
-        let shared =
-            Arc::new(Shared::new(reader.clone(), Arc::clone(&projections), Arc::clone(&keys)));
+        let shared = Arc::new(Shared {
+            connection: reader.clone(),
+            projections: Arc::clone(&projections),
+            keys: Arc::clone(&keys),
+            reading: Semaphore::new(PROJECTOR_CONSUMERS),
+            lag: Lag::new(config.metrics.clone()),
+        });
         let (stop, stopped) = watch::channel(false);
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|e| format!("cannot listen on {}: {e}", config.listen))?;
         let address = listener.local_addr().map_err(|e| e.to_string())?;
-        let connected = (reader, sender.clone());
+        let counts = config.metrics;
+        let health = Health {
+            ready: readiness(
+                [reader, sender.clone()],
+                config.keys.tenants().unwrap_or_default(),
+                &projections,
+                config.decider.clone(),
+            ),
+            metrics: Arc::new({
+                let (counts, decider) = (counts.clone(), config.decider);
+                move || {
+                    if let Some(decider) = &decider {
+                        decider.measure();
+                    }
+                    counts.encode()
+                }
+            }),
+        };
         let api = Api {
             submit: Arc::new(OverNats(sender)),
             content: Arc::clone(&keys) as Arc<dyn canonry_api::ports::Content>,
             projections,
             now: Arc::new(canonry_decider::holder::now),
-            ready: Arc::new(move || {
-                let whole = connected.0.is_connected() && connected.1.is_connected();
-                (!whole).then(|| ("store-unavailable", "no connection to NATS".to_owned()))
-            }),
-            metrics: config.metrics,
+            health,
+            counts,
+            streams: Arc::new(Semaphore::new(CHANGES_STREAMS)),
         };
         let projecting = tokio::spawn(project(shared, keys, config.keys.clone(), stopped.clone()));
         let mut ended = stopped;
@@ -108,6 +135,29 @@ impl ApiServer {
     }
 }
 
+/// Whether the API can serve: connected, every tenant that was there at the start read to the head
+/// that its ledger had then, and the decider well where it runs here.
+fn readiness(
+    connections: [Connection; 2],
+    at_start: Vec<TenantId>,
+    projections: &Arc<Projections>,
+    decider: Option<canonry_decider::Health>,
+) -> Ready {
+    at_start.iter().for_each(|tenant| projections.announce(tenant));
+    let projections = Arc::clone(projections);
+    Arc::new(move || {
+        if connections.iter().any(|c| !c.is_connected()) {
+            return Some((unrecorded::STORE, "the API has no connection to NATS".to_owned()));
+        }
+        if let Some(fault) = decider.as_ref().and_then(canonry_decider::Health::fault) {
+            return Some(fault);
+        }
+        let behind = at_start.iter().filter(|t| projections.is_behind(t)).count();
+        let why = || format!("{behind} tenants are not read yet to the head that they had");
+        (behind > 0).then(|| (CATCHING_UP, why()))
+    })
+}
+
 async fn project(
     shared: Arc<Shared>,
     keys: Arc<Keys>,
@@ -120,6 +170,7 @@ async fn project(
             if followed.contains_key(&tenant) {
                 continue;
             }
+            shared.projections.announce(&tenant);
             if let Err(why) = keys.load_all(&tenant).await {
                 tracing::debug!(%tenant, %why, "content keys are not there yet");
                 continue;

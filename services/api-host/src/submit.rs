@@ -8,6 +8,7 @@ use bytes::Bytes;
 use canonry_api::ports::{Submission, Submit, SubmitError};
 use canonry_nats::{Connection, RequestError};
 use canonry_schemas::answer::Answer;
+use canonry_schemas::header;
 use canonry_schemas::ids::IntentId;
 use canonry_schemas::limits::CLIENT_RETRY;
 use canonry_schemas::refusal::unrecorded::RETRY;
@@ -26,10 +27,10 @@ impl Submit for OverNats {
         let subject = format!("command.{}.{SERVICE}.{}.{}", s.tenant, s.aggregate, s.verb);
         let intent = s.intent.unwrap_or_else(|| fresh_intent().to_string());
         let mut headers = vec![
-            ("Canonry-Intent-Id", intent.as_str()),
-            ("Canonry-On-Behalf-Of", s.on_behalf_of.as_str()),
+            (header::INTENT_ID, intent.as_str()),
+            (header::ON_BEHALF_OF, s.on_behalf_of.as_str()),
         ];
-        headers.extend(s.traceparent.as_deref().map(|t| ("traceparent", t)));
+        headers.extend(s.traceparent.as_deref().map(|t| (header::TRACEPARENT, t)));
         let until = tokio::time::Instant::now() + CLIENT_RETRY;
         loop {
             let left = until.saturating_duration_since(tokio::time::Instant::now());

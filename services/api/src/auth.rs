@@ -1,8 +1,8 @@
 //! Who asks: a bearer or a request-bound token by a `member` key of the tenant it names. What
 //! they may do is for the decider to say; every member may read.
 
-use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::HeaderMap;
+use axum::http::header::{AUTHORIZATION, AsHeaderName};
 use canonry_projections::rows::Key;
 use canonry_record::VerifyingKey;
 use canonry_record::encoding::unbase64url_exact;
@@ -12,7 +12,8 @@ use canonry_schemas::key::Use;
 use canonry_schemas::refusal::Refusal;
 
 use crate::Api;
-use crate::problem::{Problem, TOKEN_MISSING};
+use crate::problem::{CATCHING_UP, Problem, TOKEN_MISSING};
+use crate::projections::ReadError;
 
 /// A person whose token holds.
 #[derive(Debug, Clone)]
@@ -46,7 +47,7 @@ impl From<TokenError> for Problem {
 }
 
 /// A header that must not come twice.
-pub fn single(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Problem> {
+pub fn single(headers: &HeaderMap, name: impl AsHeaderName) -> Result<Option<String>, Problem> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     match (value.to_str(), values.next()) {
@@ -114,9 +115,18 @@ async fn find(api: &Api, tenant: &TenantId, kid: String) -> Result<Key, Problem>
         let present = s.is_member(&key.actor)?;
         Ok(Some((key, present)))
     });
-    match look.await?.1 {
+    let look = match look.await {
+        Ok((_, found)) => found,
+        Err(ReadError::UnknownTenant) if api.projections.is_behind(tenant) => None,
+        Err(error) => return Err(error.into()),
+    };
+    match look {
         Some((key, true)) if !key.revoked && key.uses.contains(&Use::Member) => Ok(key),
         Some((key, false)) if !key.revoked => Err(Refusal::ActorRemoved.into()),
+        // The enrolment may stand among what was not read yet.
+        None if api.projections.is_behind(tenant) => {
+            Err(Problem::new(CATCHING_UP, "the read models are still being brought up to date"))
+        }
         _ => Err(Refusal::KeyUnknown.into()),
     }
 }

@@ -12,14 +12,15 @@ use axum::response::sse::{Event as Sse, KeepAlive};
 use axum::response::{IntoResponse as _, Response, Sse as Stream};
 use canonry_projections::{EventFilter, PageRequest, rows};
 use canonry_schemas::refusal::Refusal;
+use canonry_telemetry::Streams;
 use futures_util::stream;
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::Api;
 use crate::auth::{Caller, Claims, single};
-use crate::problem::Problem;
+use crate::problem::{Problem, STREAMS_FULL};
 use crate::projections::{Projections, ReadError};
 use crate::query::Changes;
 use crate::read::Asked;
@@ -36,6 +37,8 @@ struct Tail {
     moved: watch::Receiver<u64>,
     rows: VecDeque<rows::Event>,
     until: Instant,
+    /// Held as long as the stream is open.
+    _place: (OwnedSemaphorePermit, Streams),
 }
 
 impl Tail {
@@ -92,6 +95,9 @@ pub async fn changes(
     asked: Asked<Changes>,
 ) -> Result<Response, Problem> {
     let Asked { caller, query } = asked;
+    let place = Arc::clone(&api.streams).try_acquire_owned().map_err(|_| {
+        Problem::new(STREAMS_FULL, "as many streams of changes are open here as may be")
+    })?;
     let moved = api.projections.position(&caller.tenant)?;
     let resumed = single(&headers, &LAST_EVENT)?.map(|id| id.parse::<u64>());
     let last = match resumed.transpose().map_err(|_| Refusal::BadHeader)?.or(query.after) {
@@ -114,6 +120,7 @@ pub async fn changes(
         moved,
         rows: VecDeque::new(),
         until: Instant::now() + left,
+        _place: (place, api.counts.stream()),
     };
     let stream = Box::pin(stream::unfold(tail, Tail::next));
     Ok(Stream::new(stream).keep_alive(KeepAlive::default()).into_response())

@@ -8,6 +8,7 @@
 mod auth;
 mod changes;
 mod content;
+pub mod health;
 mod openapi;
 pub mod ports;
 pub mod problem;
@@ -15,12 +16,16 @@ mod projections;
 mod query;
 mod read;
 pub mod routes;
+mod traced;
 mod write;
 
 use std::sync::Arc;
 
 use canonry_schemas::time::Time;
+use canonry_telemetry::Metrics;
+use tokio::sync::Semaphore;
 
+pub use health::Health;
 pub use openapi::document;
 pub use ports::{Content, Submission, Submit, SubmitError};
 pub use problem::Problem;
@@ -38,10 +43,12 @@ pub struct Api {
     pub projections: Arc<Projections>,
     /// The clock.
     pub now: Arc<dyn Fn() -> Time + Send + Sync>,
-    /// `None` when ready, else a code and what is missing.
-    pub ready: Arc<dyn Fn() -> Option<(&'static str, String)> + Send + Sync>,
-    /// The metrics of this process as Prometheus text.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Readiness and metrics.
+    pub health: Health,
+    /// Where requests and streams are counted.
+    pub counts: Metrics,
+    /// A place for each stream of changes that may be open.
+    pub streams: Arc<Semaphore>,
 }
 
 /// Serves until `stop` completes; requests that go on are ended in order.

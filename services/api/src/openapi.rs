@@ -2,7 +2,9 @@
 
 use std::sync::LazyLock;
 
+use canonry_schemas::answer::Answer;
 use canonry_schemas::event::Command;
+use canonry_schemas::header;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -47,12 +49,12 @@ fn generate() -> Value {
     });
     let mut generator = settings.into_generator();
     generator.subschema_for::<Problem>();
+    generator.subschema_for::<Answer>();
     let mut paths = Map::new();
     for route in READS {
         place(&mut paths, route.path, "get", read(route, &mut generator));
     }
     let mut schemas: Map<String, Value> = generator.take_definitions(true).into_iter().collect();
-    schemas.insert("Answer".into(), answer());
     for (aggregate, verb, schema) in Command::schemas() {
         let schema = hoist(Value::from(schema), &mut schemas);
         schemas.insert(format!("{aggregate}.{verb}"), schema);
@@ -86,19 +88,6 @@ fn generate() -> Value {
 
 fn place(paths: &mut Map<String, Value>, path: &str, method: &str, operation: Value) {
     paths.entry(path).or_insert_with(|| json!({}))[method] = operation;
-}
-
-/// As `canonry_schemas::answer::Answer` is written.
-fn answer() -> Value {
-    let text = json!({ "type": "string" });
-    json!({
-        "type": "object",
-        "properties": {
-            "ok": { "type": "boolean" }, "receipt": text, "position": text, "entity": text,
-            "code": text, "message": text, "intent": text,
-        },
-        "required": ["ok"],
-    })
 }
 
 fn path_parameters(path: &str) -> Vec<Value> {
@@ -164,7 +153,7 @@ fn write(route: &Write, schemas: &Map<String, Value>) -> Value {
     }
     let text = json!({ "type": "string" });
     let mut parameters = path_parameters(route.path);
-    parameters.push(json!({ "name": "Canonry-Intent-Id", "in": "header", "schema": text,
+    parameters.push(json!({ "name": header::INTENT_ID, "in": "header", "schema": text,
         "description": "A ULID; the same id gives the same answer for 24 hours" }));
     parameters
         .push(json!({ "name": "min_position", "in": "query", "schema": { "type": "integer" },

@@ -1,7 +1,7 @@
 //! The read models of every tenant of this process: the projector feeds them, the routes read
 //! them. SQLite is touched only on blocking threads; readers are few and kept.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -68,6 +68,8 @@ struct Tenant {
 pub struct Projections {
     directory: PathBuf,
     tenants: RwLock<HashMap<TenantId, Arc<Tenant>>>,
+    /// Tenants whose read models have not come yet to the head that was seen at first.
+    behind: RwLock<BTreeSet<TenantId>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -84,7 +86,24 @@ impl Projections {
     /// With one file per tenant in a directory, which must exist.
     #[must_use]
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), tenants: RwLock::default() }
+        Self { directory: directory.into(), tenants: RwLock::default(), behind: RwLock::default() }
+    }
+
+    /// Says that a tenant will be projected: until [`Self::caught_up`], a key that is not known
+    /// may only not have been read yet.
+    pub fn announce(&self, tenant: &TenantId) {
+        self.behind.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone());
+    }
+
+    /// Says that a tenant has come to the head that was seen at first, or never will.
+    pub fn caught_up(&self, tenant: &TenantId) {
+        self.behind.write().unwrap_or_else(PoisonError::into_inner).remove(tenant);
+    }
+
+    /// Whether a tenant was announced and has not caught up.
+    #[must_use]
+    pub fn is_behind(&self, tenant: &TenantId) -> bool {
+        self.behind.read().unwrap_or_else(PoisonError::into_inner).contains(tenant)
     }
 
     /// Opens a tenant's file, or makes it, and says where to go on.

@@ -3,16 +3,14 @@
 use std::any::type_name;
 
 use axum::extract::{Request, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, get, on};
 use axum::{Json, Router};
 use canonry_projections::{page::Page, rows};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::problem::{METHOD_UNKNOWN, Problem, ROUTE_UNKNOWN};
-use crate::{Api, changes, openapi, query, read, write};
+use crate::{Api, changes, health, openapi, query, read, traced, write};
 
 /// A route that changes something: one command.
 #[derive(Debug)]
@@ -106,6 +104,7 @@ fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain";
+const OPEN_METRICS: &str = "application/openmetrics-text";
 
 /// Every route that reads.
 pub const READS: &[Read] = &[
@@ -211,7 +210,7 @@ pub const READS: &[Read] = &[
         bearer: false,
         query: None,
         answer: (TEXT, of::<String>),
-        handler: || get(async || "ok\n"),
+        handler: || get(health::live),
     },
     Read {
         path: "/readyz",
@@ -219,29 +218,17 @@ pub const READS: &[Read] = &[
         bearer: false,
         query: None,
         answer: (TEXT, of::<String>),
-        handler: || get(ready),
+        handler: || get(health::ready),
     },
     Read {
         path: "/metrics",
-        summary: "Metrics as Prometheus text",
+        summary: "Metrics as OpenMetrics text",
         bearer: false,
         query: None,
-        answer: (TEXT, of::<String>),
-        handler: || get(metrics),
+        answer: (OPEN_METRICS, of::<String>),
+        handler: || get(health::metrics),
     },
 ];
-
-async fn ready(State(api): State<Api>) -> Response {
-    match (api.ready)() {
-        None => (StatusCode::OK, "ready\n").into_response(),
-        Some((code, detail)) => Problem::new(code, detail).into_response(),
-    }
-}
-
-async fn metrics(State(api): State<Api>) -> Response {
-    let text = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    ([(CONTENT_TYPE, text)], (api.metrics)()).into_response()
-}
 
 /// The whole API.
 pub fn router(api: Api) -> Router {
@@ -264,5 +251,6 @@ pub fn router(api: Api) -> Router {
         .method_not_allowed_fallback(async || {
             Problem::new(METHOD_UNKNOWN, "this route knows other methods")
         })
+        .layer(from_fn_with_state(api.clone(), traced::watch))
         .with_state(api)
 }

@@ -8,6 +8,7 @@ use axum::http::header::{CONTENT_LENGTH, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use canonry_schemas::answer::Answer;
+use canonry_schemas::header::INTENT_ID;
 use canonry_schemas::ids::IntentId;
 use canonry_schemas::json;
 use canonry_schemas::limits::COMMAND_BYTES;
@@ -21,10 +22,7 @@ use crate::problem::Problem;
 use crate::query::One;
 use crate::read::{Id, POSITION};
 use crate::routes::Write;
-
-/// The command's idempotency id.
-pub const INTENT: HeaderName = HeaderName::from_static("canonry-intent-id");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+use crate::traced;
 
 /// Does one write.
 pub async fn handle(
@@ -61,7 +59,7 @@ pub async fn handle(
         body,
         intent,
         on_behalf_of: caller.token,
-        traceparent: traceparent(&parts.headers),
+        traceparent: traced::handed_on(&parts.headers),
     };
     match api.submit.submit(submission).await {
         Ok(answer) if answer.ok => Ok(done(route, &answer)),
@@ -81,18 +79,9 @@ async fn bounded(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
 }
 
 fn intent(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(text) = single(headers, &INTENT)? else { return Ok(None) };
+    let Some(text) = single(headers, INTENT_ID)? else { return Ok(None) };
     text.parse::<IntentId>().map_err(|_| Refusal::BadIntentId)?;
     Ok(Some(text))
-}
-
-/// A malformed trace context is ignored, as W3C wants it.
-fn traceparent(headers: &HeaderMap) -> Option<String> {
-    let text = single(headers, &TRACEPARENT).ok()??;
-    let parts: Vec<&str> = text.split('-').collect();
-    let hex = |s: &str| s.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c));
-    let lengths: Vec<usize> = parts.iter().map(|p| p.len()).collect();
-    (lengths == [2, 32, 16, 2] && parts.iter().all(|p| hex(p))).then_some(text)
 }
 
 fn object(body: &[u8]) -> Result<Map<String, Value>, Problem> {

@@ -10,16 +10,17 @@ use canonry_record::hash::sha256;
 use canonry_record::jws::{self, Approval, Bearer, Decision, RequestToken};
 use canonry_record::seal::Signer;
 use canonry_schemas::answer::Answer;
+use canonry_schemas::event::known;
+use canonry_schemas::header;
 use canonry_schemas::ids::{ActorId, IntentId, TenantId};
 use canonry_schemas::limits::CLIENT_RETRY;
+use canonry_schemas::refusal::unrecorded::RETRY;
 use canonry_schemas::subject::{Inbound, Way, outcome};
+use canonry_telemetry::{Context, exports, names};
+use tracing::{Span, info_span};
 
 use crate::failure::{Failure, chain};
 
-/// Header with the intent's id.
-pub const HEADER_INTENT: &str = "Canonry-Intent-Id";
-/// Header with the request-bound token.
-pub const HEADER_TOKEN: &str = "Canonry-Request-Token";
 /// How long a token for one request or approval lives, in seconds.
 const TOKEN_SECONDS: i64 = 300;
 /// How long one try waits for its answer.
@@ -247,8 +248,11 @@ impl Client {
         let inbound = Inbound { way, tenant, actor, aggregate, verb };
         let named = (inbound.aggregate.as_str(), inbound.verb.as_str());
         let token = self.pen.as_ref().map(|pen| pen.request_token(named, body, id));
-        let mut headers = vec![(HEADER_INTENT, id.as_str())];
-        headers.extend(token.as_deref().map(|token| (HEADER_TOKEN, token)));
+        let span = traced(&inbound);
+        let trace = Context::of(&span).map(|context| context.traceparent());
+        let mut headers = vec![(header::INTENT_ID, id.as_str())];
+        headers.extend(token.as_deref().map(|token| (header::REQUEST_TOKEN, token)));
+        headers.extend(trace.as_deref().map(|trace| (header::TRACEPARENT, trace)));
         let (subject, body) = (inbound.print(), Bytes::copy_from_slice(body));
         let until = Instant::now() + CLIENT_RETRY;
         let mut pause = PAUSE.0;
@@ -257,10 +261,11 @@ impl Client {
             let why = match self.connection.request(&subject, &headers, body.clone(), wait).await {
                 Ok(reply) => {
                     let answer = read_answer(&reply.body)?;
-                    if answer.code.as_deref() != Some("retry") {
+                    if answer.code.as_deref() != Some(RETRY) {
+                        span.record("code", answer.code.as_deref().unwrap_or("ok"));
                         return Ok(answer);
                     }
-                    answer.message.unwrap_or_else(|| "retry".to_owned())
+                    answer.message.unwrap_or_else(|| RETRY.to_owned())
                 }
                 Err(RequestError::NoResponders) => "nobody serves this tenant".to_owned(),
                 Err(RequestError::TimedOut) => "no answer".to_owned(),
@@ -275,6 +280,16 @@ impl Client {
             pause = (pause * 2).min(PAUSE.1);
         }
     }
+}
+
+/// The command's span, where spans are exported; its context goes with the command.
+fn traced(inbound: &Inbound) -> Span {
+    if !exports() {
+        return Span::none();
+    }
+    let (aggregate, verb) = known(&inbound.aggregate, &inbound.verb).unzip();
+    let (tenant, code) = (&inbound.tenant, tracing::field::Empty);
+    info_span!(names::SPAN_COMMAND, %tenant, aggregate, verb, code)
 }
 
 fn read_answer(body: &[u8]) -> Result<Answer, Failure> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use canonry_api::health::Health;
 use canonry_api_host::ApiServer;
 use canonry_decider::{Config, Decider};
 use canonry_keystore::KeyStore;
@@ -60,7 +61,7 @@ pub struct ApiArgs {
 Several may run: each tenant has one holder, and another takes over when it goes.
 
 EXAMPLES:
-    canonry serve decider --name decider-a
+    canonry serve decider --name decider-a --listen 127.0.0.1:8081
     canonry serve decider --nats nats://n1:4222,nats://n2:4222 --name decider-b --replicas 3")]
 pub struct DeciderArgs {
     /// The name of this process, different for each that runs at the same time
@@ -69,6 +70,9 @@ pub struct DeciderArgs {
     /// Replicas that the streams must have
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
     replicas: u8,
+    /// Where /healthz, /readyz and /metrics are served; nowhere without it
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
     #[command(flatten)]
     nats: Nats,
 }
@@ -128,7 +132,8 @@ impl Api {
     }
 }
 
-/// Starts the HTTP API in this process, with read models in `projections`.
+/// Starts the HTTP API in this process, with read models in `projections`; `decider` is the health
+/// of the one that runs here too.
 ///
 /// # Errors
 /// Creds are missing, the server does not answer, the address is taken, or another process uses
@@ -138,6 +143,7 @@ pub async fn mount_api(
     keys: KeyStore,
     listen: SocketAddr,
     projections: &Path,
+    decider: Option<canonry_decider::Health>,
 ) -> Result<Api, Failure> {
     let failed = |e: std::io::Error| Failure::config(format!("{}: {e}", projections.display()));
     std::fs::create_dir_all(projections).map_err(failed)?;
@@ -147,7 +153,8 @@ pub async fn mount_api(
         listen,
         keys,
         projections: projections.to_owned(),
-        metrics: Arc::new(|| metrics().encode()),
+        metrics: metrics(),
+        decider,
     };
     let store = config.keys.clone();
     let server = ApiServer::start(config).await.map_err(Failure::unavailable)?;
@@ -210,25 +217,75 @@ impl StopSignals {
 pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
     match command {
         Command::Decider(args) => {
-            let (url, keys) = both(context.nats(args.nats.named()), context.keys())?;
-            let decider = decider(&url, keys, args.name.clone(), args.replicas).await?;
-            let stop = StopSignals::hear()?;
-            output::say(format!("{} serves {url}; ctrl-c stops it", args.name));
-            stop.wait().await;
-            decider.stop().await;
-            Ok(())
+            let whole = both(context.nats(args.nats.named()), context.keys());
+            let ((url, keys), ()) = both(whole, args.listen.map_or(Ok(()), can_listen))?;
+            Box::pin(serve_decider(&url, keys, args)).await
         }
         Command::Api(args) => {
             let whole = both(context.nats(args.nats.named()), context.keys());
             let ((url, keys), ()) = both(whole, can_listen(args.listen))?;
             let projections = args.projections.unwrap_or_else(|| context.projections());
-            let api = mount_api(&url, keys, args.listen, &projections).await?;
+            let api = mount_api(&url, keys, args.listen, &projections, None).await?;
             let stop = StopSignals::hear()?;
             output::say(format!("http://{} serves {url}; ctrl-c stops it", api.address()));
             stop.wait().await;
             api.stop().await;
             Ok(())
         }
+    }
+}
+
+async fn serve_decider(url: &str, keys: KeyStore, args: DeciderArgs) -> Result<(), Failure> {
+    let decider = decider(url, keys, args.name.clone(), args.replicas).await?;
+    let watched = match args.listen {
+        Some(listen) => match Watched::start(listen, decider.health()).await {
+            Ok(watched) => Some(watched),
+            Err(failure) => {
+                decider.stop().await;
+                return Err(failure);
+            }
+        },
+        None => None,
+    };
+    let stop = StopSignals::hear()?;
+    if let Some(watched) = &watched {
+        output::say(format!("http://{} tells its health", watched.address));
+    }
+    output::say(format!("{} serves {url}; ctrl-c stops it", args.name));
+    stop.wait().await;
+    decider.stop().await;
+    if let Some(watched) = watched {
+        watched.task.abort();
+    }
+    Ok(())
+}
+
+/// What tells a decider's health over HTTP; to its end, so that a stop is seen too.
+struct Watched {
+    address: SocketAddr,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Watched {
+    async fn start(listen: SocketAddr, decider: canonry_decider::Health) -> Result<Self, Failure> {
+        let failed = |e: std::io::Error| Failure::config(format!("--listen {listen}: {e}"));
+        let listener = tokio::net::TcpListener::bind(listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let asked = decider.clone();
+        let health = Health {
+            ready: Arc::new(move || asked.fault()),
+            metrics: Arc::new(move || {
+                decider.measure();
+                metrics().encode()
+            }),
+        };
+        let task = tokio::spawn(async move {
+            let served = canonry_api::health::serve(listener, health, std::future::pending());
+            if let Err(error) = served.await {
+                tracing::error!(%error, "health is not told any more");
+            }
+        });
+        Ok(Self { address, task })
     }
 }
 

@@ -3,12 +3,13 @@
 use std::io::Read as _;
 use std::time::Duration;
 
+use canonry_schemas::header::{INTENT_ID, REQUEST_TOKEN};
 use canonry_schemas::ids::IntentId;
 use canonry_schemas::limits::{BEARER_LIFE, COMMAND_BYTES};
 use serde_json::json;
 
 use crate::args::{Nats, Who};
-use crate::client::{HEADER_INTENT, HEADER_TOKEN, new_intent};
+use crate::client::new_intent;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output;
@@ -154,9 +155,9 @@ pub fn sign(context: &Context, args: Sign) -> Result<(), Failure> {
     let id = intent_or_new(args.intent_id)?;
     let request = pen.request_token(named, &body, &id);
     if context.json {
-        return output::json(&json!({HEADER_INTENT: id, HEADER_TOKEN: request}));
+        return output::json(&json!({INTENT_ID: id, REQUEST_TOKEN: request}));
     }
-    output::line(&format!("-H {HEADER_INTENT}:{id} -H {HEADER_TOKEN}:{request}"));
+    output::line(&format!("-H {INTENT_ID}:{id} -H {REQUEST_TOKEN}:{request}"));
     Ok(())
 }
 

@@ -166,7 +166,8 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     both(both(cell, nats.map_or(Ok(()), nats_address)), can_listen(args.listen))?;
     let up = Box::pin(start(context, nats, &args.tenant, args.name, args.replicas)).await?;
     let (keys, listen) = (up.cell.key_store().clone(), args.listen);
-    let api = match mount_api(&up.url, keys, listen, &context.projections()).await {
+    let health = Some(up.decider.health());
+    let api = match mount_api(&up.url, keys, listen, &context.projections(), health).await {
         Ok(api) => api,
         Err(failure) => {
             up.stop().await;

@@ -12,6 +12,9 @@ use canonry_record::ring::KeyRing;
 use canonry_record::{Hash, content};
 use canonry_schemas::actor::Refused;
 use canonry_schemas::event::{Command, Event, NotACommand, known};
+use canonry_schemas::header::{
+    INTENT_ID, ON_BEHALF_OF, REQUEST_TOKEN, TRACEPARENT, is_traceparent,
+};
 use canonry_schemas::ids::{ActorId, IntentId, RoleId, TenantId, generated};
 use canonry_schemas::limits::{CLOCK_SKEW, COMMAND_BYTES};
 use canonry_schemas::member::Part;
@@ -25,13 +28,6 @@ use crate::content_keys::ContentKeys;
 use crate::hosted::{self, OwnFacts};
 use crate::tokens;
 use crate::world::{ContentKey, Need, World};
-
-/// Header: the command's idempotency id.
-pub const INTENT_ID: &str = "Canonry-Intent-Id";
-/// Header: the person that a service acts for.
-pub const ON_BEHALF_OF: &str = "Canonry-On-Behalf-Of";
-/// Header: a member's request-bound token.
-pub const REQUEST_TOKEN: &str = "Canonry-Request-Token";
 
 /// A message as it came in.
 #[derive(Debug, Clone)]
@@ -527,17 +523,8 @@ fn is_token(id: &str) -> bool {
 }
 
 fn trace(asked: &Asked) -> Option<String> {
-    let given = one(&asked.headers, "traceparent").ok().flatten()?;
-    let b = given.as_bytes();
-    let hex = |s: &[u8]| s.iter().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(c));
-    let well = b.len() == 55
-        && &b[..3] == b"00-"
-        && b[35] == b'-'
-        && b[52] == b'-'
-        && hex(&b[3..35])
-        && hex(&b[36..52])
-        && hex(&b[53..]);
-    well.then(|| given.to_owned())
+    let given = one(&asked.headers, TRACEPARENT).ok().flatten()?;
+    is_traceparent(given).then(|| given.to_owned())
 }
 
 fn prefix(aggregate: &str) -> &'static str {

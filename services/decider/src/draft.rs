@@ -10,6 +10,7 @@ use canonry_schemas::answer::Answer;
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::TenantId;
 use canonry_schemas::time::Time;
+use canonry_telemetry::Context;
 
 use crate::desk::{Asked, Decided};
 use crate::reply::Reply;
@@ -39,6 +40,8 @@ pub struct Draft {
     pub body: Bytes,
     /// Trace context.
     pub traceparent: Option<String>,
+    /// The span that decided it, where spans are exported.
+    pub trace: Option<Box<Context>>,
     /// The answer that leaves after the commit.
     pub answer: Answer,
     /// What was asked, to decide it again should the chain have moved.

@@ -28,6 +28,7 @@ use canonry_schemas::{actor, tenant};
 use canonry_telemetry::{Kind, Metrics, Way};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tracing::{Instrument as _, Span};
 
 use crate::commit::{Ended, commit};
 use crate::content_keys::ContentKeys;
@@ -39,6 +40,7 @@ use crate::reply::Reply;
 use crate::serve::told;
 use crate::snapshot::{self, Change, Snapshot};
 use crate::throttle::{self, Throttle};
+use crate::traced;
 use crate::world::{Folded, Need, World};
 
 /// What callers are told while the outcome of a commit is unknown.
@@ -54,6 +56,8 @@ pub struct Status {
     pub unavailable: Arc<AtomicBool>,
     /// Position of the last committed record.
     pub committed: AtomicU64,
+    /// Position of the last decided record.
+    pub decided: AtomicU64,
     /// Whether it answers commands.
     pub serving: AtomicBool,
     /// A commit has waited so long that nothing is decided until it ends.
@@ -247,6 +251,7 @@ impl Holder {
                 }
             }
             self.launch();
+            self.s.status.decided.store(self.head.position, Ordering::Relaxed);
             self.store();
         };
         self.leave(inbox, over).await
@@ -318,6 +323,7 @@ impl Holder {
                 return Ok(());
             }
         }
+        let span = traced::decide(&self.s.tenant, &asked);
         loop {
             let now = now().max(self.head.time);
             let desk = Desk {
@@ -332,10 +338,12 @@ impl Holder {
             match desk.decide(&asked, &mut random) {
                 Verdict::Unattributed(refusal) => {
                     self.s.metrics.unrecorded(refusal.code());
+                    traced::ended(&span, Some(refusal.code()));
                     reply.answer(&Answer::unrecorded(refusal.code(), refusal.message())).await;
                     return Ok(());
                 }
                 Verdict::Repeat(position) => {
+                    span.record("position", position);
                     self.repeat(position, reply);
                     return Ok(());
                 }
@@ -356,7 +364,7 @@ impl Holder {
                     if decided.event.is_refusal() {
                         self.throttle.charge(&asked.actor, REFUSAL_COST);
                     }
-                    return self.draft(&decided, now, Some(asked), reply).await;
+                    return self.draft(&decided, now, Some(asked), reply, &span).await;
                 }
             }
         }
@@ -382,6 +390,7 @@ impl Holder {
         now: Time,
         asked: Option<Arc<Asked>>,
         reply: Reply,
+        span: &Span,
     ) -> Result<(), Over> {
         let id = generated("", now.millis(), random());
         let chained =
@@ -410,6 +419,7 @@ impl Holder {
             subject,
             body: body.into(),
             traceparent: decided.traceparent.clone(),
+            trace: traced::drafted(span, answer.code.as_deref(), head.position),
             answer,
             asked,
             reply,
@@ -445,7 +455,8 @@ impl Holder {
             content_key: None,
             traceparent: None,
         };
-        self.draft(&decided, now().max(self.head.time), None, Reply::Nobody).await
+        let now = now().max(self.head.time);
+        self.draft(&decided, now, None, Reply::Nobody, &Span::none()).await
     }
 
     fn actor(&self) -> ActorId {
@@ -465,7 +476,8 @@ impl Holder {
         let unavailable = Arc::clone(&self.s.status.unavailable);
         let metrics = self.s.metrics.clone();
         let way = if count <= PLAIN_PUBLISHES { Way::Plain } else { Way::Batch };
-        self.in_flight = Some(tokio::spawn(async move {
+        let span = traced::commit(&self.s.tenant, &drafts, way);
+        let committing = async move {
             let hashes: Vec<_> = drafts.iter().map(|d| d.head.hash).collect();
             let key = signer.clone();
             let signatures = if hashes.len() <= 8 {
@@ -491,7 +503,8 @@ impl Holder {
                 }
             }
             ended
-        }));
+        };
+        self.in_flight = Some(tokio::spawn(committing.instrument(span)));
     }
 
     async fn landed(&mut self) -> Ended {

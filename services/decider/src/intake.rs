@@ -10,18 +10,22 @@ use canonry_keystore::KeyStore;
 use canonry_nats::{Bytes, Connection, Incoming, Job, Kv, Micro, Queue, QueueSettings};
 use canonry_record::content;
 use canonry_schemas::answer::Answer;
+use canonry_schemas::header::{INTENT_ID, ON_BEHALF_OF, REQUEST_TOKEN, TRACEPARENT};
 use canonry_schemas::ids::{IntentId, TenantId};
 use canonry_schemas::limits::{CLOCK_SKEW, COMMAND_BYTES, INTENT_DELIVERIES, JWT_BYTES};
 use canonry_schemas::refusal::{Refusal, unrecorded};
 use canonry_schemas::subject::{Inbound, content_bucket, intake, intents_stream, outcome};
+use canonry_telemetry::Metrics;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc, watch};
+use tracing::{Instrument as _, Span};
 use zeroize::Zeroizing;
 
-use crate::desk::{Asked, INTENT_ID, ON_BEHALF_OF, REQUEST_TOKEN};
+use crate::desk::Asked;
 use crate::holder::{Message, Status, now};
 use crate::keeper::{TENANT_SECRET, nonce, open_secret};
 use crate::reply::Reply;
+use crate::traced;
 
 /// Intents that are being stored at once.
 const STORING: usize = 64;
@@ -55,6 +59,7 @@ pub async fn serve(
     connection: Connection,
     committer: Connection,
     keys: KeyStore,
+    metrics: Metrics,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut endpoint = match micro.serve("intent.*.>", "intake", "intent").await {
@@ -74,19 +79,30 @@ pub async fn serve(
         let Some(incoming) = incoming else { break };
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
         let (connection, committer) = (connection.clone(), committer.clone());
-        let (keys, known) = (keys.clone(), Arc::clone(&known));
-        tokio::spawn(async move {
-            let answer = store(&connection, &committer, &keys, &known, &incoming).await;
+        let (keys, known, metrics) = (keys.clone(), Arc::clone(&known), metrics.clone());
+        let span = traced::store_intent(&incoming);
+        let storing = async move {
+            let stored = store(&connection, &committer, &keys, &known, &incoming).await;
+            let code = stored.as_ref().err().map(|(code, _)| *code);
+            traced::ended(&Span::current(), code);
+            if let Some(code) = code {
+                metrics.unrecorded(code);
+            }
+            let answer = match stored {
+                Ok(intent) => Answer { ok: true, intent: Some(intent), ..Answer::default() },
+                Err((code, why)) => Answer::unrecorded(code, why),
+            };
             incoming.respond(Bytes::from(answer.to_bytes()), &[]);
             drop(place);
-        });
+        };
+        tokio::spawn(storing.instrument(span));
     }
 }
 
 /// The intent's id and the headers that the desk reads, checked as far as they can be without the
 /// tenant's state: what is wrong with them is wrong at every delivery.
 fn kept(incoming: &Incoming) -> Result<(IntentId, Vec<(String, String)>), Refusal> {
-    let ours = [INTENT_ID, ON_BEHALF_OF, REQUEST_TOKEN, "traceparent"];
+    let ours = [INTENT_ID, ON_BEHALF_OF, REQUEST_TOKEN, TRACEPARENT];
     let mut headers: Vec<(String, String)> = Vec::new();
     for (name, value) in incoming.headers.iter() {
         let Some(name) = ours.into_iter().find(|n| n.eq_ignore_ascii_case(name)) else { continue };
@@ -112,56 +128,40 @@ fn kept(incoming: &Incoming) -> Result<(IntentId, Vec<(String, String)>), Refusa
     Ok((id, headers))
 }
 
+/// Stores one intent; its id, or the code and the reason why it was not stored.
 async fn store(
     connection: &Connection,
     committer: &Connection,
     keys: &KeyStore,
     known: &IntakeKeys,
     incoming: &Incoming,
-) -> Answer {
-    let refuse = |r: Refusal| Answer::unrecorded(r.code(), r.message());
-    let Some(inbound) = Inbound::parse(&incoming.subject) else {
-        return refuse(Refusal::UnknownCommand);
-    };
+) -> Result<String, (&'static str, String)> {
+    let refused = |r: Refusal| (r.code(), r.message().to_owned());
+    let retry = |why: String| (unrecorded::RETRY, why);
+    let inbound =
+        Inbound::parse(&incoming.subject).ok_or_else(|| refused(Refusal::UnknownCommand))?;
     if incoming.body.len() > COMMAND_BYTES {
-        return refuse(Refusal::BodyTooLarge);
+        return Err(refused(Refusal::BodyTooLarge));
     }
-    let (intent, headers) = match kept(incoming) {
-        Ok(kept) => kept,
-        Err(refusal) => return refuse(refusal),
-    };
+    let (intent, headers) = kept(incoming).map_err(refused)?;
     let key = {
         let mut known = known.lock().await;
         match known.get(&inbound.tenant) {
             Some(key) => Arc::clone(key),
-            None => match intake_key(committer, keys, &inbound.tenant).await {
-                Ok(key) => {
-                    let key = Arc::new(key);
-                    known.insert(inbound.tenant.clone(), Arc::clone(&key));
-                    key
-                }
-                Err(why) => return Answer::unrecorded(unrecorded::RETRY, why),
-            },
+            None => {
+                let key = intake_key(committer, keys, &inbound.tenant).await.map_err(retry)?;
+                let key = Arc::new(key);
+                known.insert(inbound.tenant.clone(), Arc::clone(&key));
+                key
+            }
         }
     };
-    let Ok(body) = String::from_utf8(incoming.body.to_vec()) else {
-        return refuse(Refusal::NotJson);
-    };
+    let body = String::from_utf8(incoming.body.to_vec()).map_err(|_| refused(Refusal::NotJson))?;
     let sealed = Sealed { subject: incoming.subject.clone(), headers, body };
     let clear = Zeroizing::new(serde_json::to_vec(&sealed).unwrap_or_default());
     let bytes = content::wrap(&key, &nonce(), inbound.tenant.as_str(), "intake", &clear);
-    match connection.enqueue(&intake(&inbound.tenant), &[], Bytes::from(bytes)).await {
-        Ok(_) => Answer {
-            ok: true,
-            receipt: None,
-            position: None,
-            entity: None,
-            code: None,
-            message: None,
-            intent: Some(intent.to_string()),
-        },
-        Err(error) => Answer::unrecorded(unrecorded::RETRY, error.to_string()),
-    }
+    let stored = connection.enqueue(&intake(&inbound.tenant), &[], Bytes::from(bytes)).await;
+    stored.map(|_| intent.to_string()).map_err(|e| retry(e.to_string()))
 }
 
 /// What the pulling of one tenant's intents needs.

@@ -26,9 +26,10 @@ pub mod serve;
 pub mod snapshot;
 pub mod throttle;
 pub mod tokens;
+pub mod traced;
 pub mod world;
 
-pub use serve::{Config, Decider, OverNats};
+pub use serve::{Config, Decider, Health, OverNats};
 
 /// The token under which the decider's own records stand.
 pub const ACTOR: &str = "svc_decider";

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use canonry_keystore::{KeyStore, KeyUse};
-use canonry_nats::{Bytes, Connect, Connection, Endpoint, Log, Micro, ServeOptions};
+use canonry_nats::{Bytes, Connect, Connection, Log, Micro, ServeOptions};
 use canonry_provision::{BoxError, Bus, CellUser, check_streams};
 use canonry_record::Hash;
 use canonry_record::seal::Signer;
@@ -14,24 +14,30 @@ use canonry_schemas::answer::Answer;
 use canonry_schemas::ids::{ActorId, TenantId};
 use canonry_schemas::limits::{FOLLOWED_AT_ONCE, HOLDER_CLOCK, LIVENESS_EVERY, LOOK_EVERY};
 use canonry_schemas::refusal::unrecorded;
-use canonry_schemas::subject::{Inbound, ledger_stream};
+use canonry_schemas::subject::ledger_stream;
 use canonry_schemas::tenant::Reason;
 use canonry_schemas::validate::Commands;
 use canonry_telemetry::Metrics;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use crate::assign::Assignments;
-use crate::desk::Asked;
 use crate::follow::{Place, Standby};
 use crate::holder::{Holder, Message, Over, Setup, Status, inbox};
 use crate::intake;
 use crate::keeper::Keeper;
 use crate::patrol;
 use crate::rebuild::Standing;
-use crate::reply::Reply;
 use crate::snapshot::Snapshot;
 use crate::throttle;
+use crate::traced;
+
+mod health;
+mod requests;
+
+pub use health::Health;
+use requests::{hand_in, refuse_frozen};
 
 /// How often the live configuration of a held tenant's streams is compared.
 const COMPARE_EVERY: Duration = Duration::from_secs(10);
@@ -157,8 +163,13 @@ impl Decider {
     /// Whether some tenant's store gives no answer.
     #[must_use]
     pub fn store_unavailable(&self) -> bool {
-        let held = self.shop.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.values().any(|(status, _)| status.unavailable.load(Ordering::Relaxed))
+        self.health().store_unavailable()
+    }
+
+    /// What readiness and metrics ask, for as long as they like.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        Health(Arc::clone(&self.shop))
     }
 
     /// The way into a holder for a caller in this process.
@@ -194,6 +205,7 @@ async fn look(shop: Arc<Shop>, assignments: Arc<Assignments>) {
         shop.intake.clone(),
         shop.committer.clone(),
         shop.config.keys.clone(),
+        shop.config.metrics.clone(),
         shop.stop.subscribe(),
     ));
     loop {
@@ -262,7 +274,8 @@ async fn hold(
 ) {
     let (sender, receiver) = inbox();
     let status = Arc::new(Status::default());
-    let over = match Box::pin(ready(shop, tenant, epoch, reason, &status, standing)).await {
+    let taking = Box::pin(ready(shop, tenant, epoch, reason, &status, standing));
+    let over = match taking.instrument(traced::take_over(tenant, epoch)).await {
         Ok(served) => {
             let entry = (Arc::clone(&status), sender.clone());
             shop.held.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), entry);
@@ -305,49 +318,6 @@ async fn hold(
             }
         }
     }
-}
-
-/// Answers every command to a frozen tenant with its code, until it is repaired, this decider
-/// stops, or another takes over.
-async fn refuse_frozen(
-    shop: &Arc<Shop>,
-    assignments: &Assignments,
-    tenant: &TenantId,
-    epoch: u64,
-    keeper: &Keeper,
-) -> Result<(), canonry_nats::Error> {
-    let subject = format!("command.{tenant}.>");
-    let (queue, name) = (format!("holders-{tenant}"), format!("command-{tenant}"));
-    let mut endpoint = shop.micro.serve(&subject, &queue, &name).await?;
-    let mut ended = shop.stop.subscribe();
-    let mut look = tokio::time::interval(Duration::from_secs(2));
-    let mut text = String::new();
-    loop {
-        tokio::select! {
-            incoming = endpoint.next() => {
-                let Some(incoming) = incoming else { break };
-                let answer = Answer::unrecorded(unrecorded::FROZEN, text.as_str());
-                incoming.respond(Bytes::from(answer.to_bytes()), &[]);
-            }
-            _ = look.tick() => {
-                match keeper.frozen().await {
-                    Ok(Some(flag)) => {
-                        text = format!("the ledger is broken at {}: {}", flag.position, flag.why);
-                    }
-                    Ok(None) => break,
-                    Err(_) => {}
-                }
-                if let Ok(Some((a, _))) = assignments.read(tenant).await
-                    && (a.epoch != epoch || a.decider != shop.config.name)
-                {
-                    break;
-                }
-            }
-            () = told(&mut ended) => break,
-        }
-    }
-    endpoint.stop();
-    Ok(())
 }
 
 async fn keeper(shop: &Shop, tenant: &TenantId) -> Result<Keeper, Over> {
@@ -464,7 +434,7 @@ async fn attend(
         Err(error) => return Over::Failed(error.to_string()),
     };
     let stopper = endpoint.stopper();
-    let requests = tokio::spawn(requests(endpoint, sender.clone()));
+    let requests = tokio::spawn(hand_in(endpoint, sender.clone(), shop.config.metrics.clone()));
     let held = shop.held.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned();
     let pull = intake::Pull {
         status: held.map(|(status, _)| status).unwrap_or_default(),
@@ -487,25 +457,6 @@ async fn attend(
     let _ = requests.await;
     let broken = broken.lock().unwrap_or_else(PoisonError::into_inner).take();
     broken.unwrap_or(over)
-}
-
-async fn requests(mut endpoint: Endpoint, sender: mpsc::Sender<Message>) {
-    while let Some(incoming) = endpoint.next().await {
-        let Some(inbound) = Inbound::parse(&incoming.subject) else { continue };
-        let headers = incoming.headers.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-        let asked = Asked {
-            actor: inbound.actor,
-            aggregate: inbound.aggregate,
-            verb: inbound.verb,
-            headers,
-            body: incoming.body.clone(),
-            timer: false,
-        };
-        let reply = Reply::Request(Box::new(incoming));
-        if let Err(refused) = sender.send((Arc::new(asked), reply)).await {
-            refused.0.1.retry("the tenant is changing hands").await;
-        }
-    }
 }
 
 /// Ends the holder when it is told to stop, deposed, or the stream's configuration changed.

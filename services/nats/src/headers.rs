@@ -14,10 +14,11 @@
 use std::str::FromStr;
 
 use async_nats::{HeaderMap, HeaderName, HeaderValue};
+use canonry_schemas::header::{RECORD_HASH, RECORD_ID, RECORD_SIGNATURE, TRACEPARENT};
 
 use crate::error::{Error, ErrorKind};
 
-const FIRST: [&str; 4] = ["Nats-Msg-Id", "Canonry-Hash", "Canonry-Signature", "traceparent"];
+const FIRST: [&str; 4] = [RECORD_ID, RECORD_HASH, RECORD_SIGNATURE, TRACEPARENT];
 
 /// Headers in canonical order; names keep their case and may repeat.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

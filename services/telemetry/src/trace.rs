@@ -19,6 +19,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
+use crate::context::set_exports;
+
 /// What is logged, as in `info` or `canonry_decider=debug`.
 const LOG: &str = "CANONRY_LOG";
 /// What is logged when nothing is asked for.
@@ -82,6 +84,7 @@ pub fn init(service: &'static str) -> Guard {
     if let Some(error) = failed {
         tracing::warn!(%error, "spans are not exported");
     }
+    set_exports(provider.is_some());
     Guard(provider)
 }
 

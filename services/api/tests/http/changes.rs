@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
+use canonry_schemas::limits::CHANGES_STREAMS;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
@@ -49,6 +50,27 @@ async fn new_records_come_as_metadata_and_resume_without_loss() {
     let filtered = open(vec![], "/api/v1/changes?after=0&type=tenant").await;
     assert_eq!(take(filtered, 1).await[0].1["type"], "canonry.tenant.founded.v1");
     assert_eq!(open(vec![("last-event-id", "x")], "/api/v1/changes").await.status(), 400);
+}
+
+#[tokio::test]
+async fn streams_are_counted_and_bounded() {
+    let w = World::new().await;
+    let token = w.bearer();
+    let open = || w.raw("GET", "/api/v1/changes", Some(&token), &[], Body::empty());
+    let mut streams = Vec::new();
+    for _ in 0..CHANGES_STREAMS {
+        let stream = open().await;
+        assert_eq!(stream.status(), 200);
+        streams.push(stream);
+    }
+    let metrics = async || w.send("GET", "/metrics", None, &[], "").await.text;
+    let count = format!("canonry_changes_streams {CHANGES_STREAMS}\n");
+    assert!(metrics().await.contains(&count));
+    w.get("/api/v1/changes").await.refused(503, "streams-full");
+    streams.pop();
+    assert_eq!(open().await.status(), 200);
+    streams.clear();
+    assert!(metrics().await.contains("canonry_changes_streams 0\n"));
 }
 
 #[tokio::test(start_paused = true)]

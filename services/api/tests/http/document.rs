@@ -67,6 +67,8 @@ fn every_reference_leads_somewhere() {
     }
     let document = document();
     visit(&document, &document);
+    let answer = &document["components"]["schemas"]["Answer"];
+    assert!(answer["properties"]["receipt"]["pattern"].is_string(), "the type's own schema");
     let parameters = &document["paths"]["/api/v1/tickets"]["get"]["parameters"];
     let names: Vec<_> = parameters.as_array().unwrap().iter().map(|p| &p["name"]).collect();
     assert!(
@@ -84,6 +86,19 @@ async fn health_needs_no_token() {
     let w = World::new().await;
     let get = |path| w.send("GET", path, None, &[], "");
     assert_eq!(get("/healthz").await.text, "ok\n");
-    assert_eq!(get("/metrics").await.text, "canonry_up 1\n");
     get("/readyz").await.refused(503, "store-unavailable");
+    get("/dragons").await.refused(404, "route-unknown");
+    let ticket = format!("/api/v1/tickets/{}", crate::support::id("tkt_", 1));
+    get(&ticket).await.refused(401, "token-missing");
+    let metrics = get("/metrics").await;
+    assert!(metrics.header("content-type").starts_with("application/openmetrics-text"));
+    for line in [
+        "{route=\"/healthz\",class=\"success\"} 1\n",
+        "{route=\"/readyz\",class=\"server-error\"} 1\n",
+        "{route=\"none\",class=\"client-error\"} 1\n",
+        "{route=\"/api/v1/tickets/{id}\",class=\"client-error\"} 1\n",
+    ] {
+        let line = format!("canonry_http_requests_total{line}");
+        assert!(metrics.text.contains(&line), "{line} in {}", metrics.text);
+    }
 }

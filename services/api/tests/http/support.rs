@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
-use canonry_api::{Api, Content, Projections, Submission, Submit, SubmitError, router};
+use canonry_api::{Api, Content, Health, Projections, Submission, Submit, SubmitError, router};
 use canonry_projections::Recorded;
 use canonry_record::SigningKey;
 use canonry_record::encoding::base64url;
@@ -15,8 +15,11 @@ use canonry_record::seal::Signer;
 use canonry_schemas::answer::Answer;
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::{TenantId, generated};
+use canonry_schemas::limits::CHANGES_STREAMS;
 use canonry_schemas::time::Time;
+use canonry_telemetry::Metrics;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
 /// Seconds since 1970, as every test's clock says.
@@ -76,13 +79,21 @@ impl World {
         let decider = Arc::new(Decider::default());
         let tenant: TenantId = "acme".parse().unwrap();
         assert_eq!(projections.open(&tenant).await.unwrap().position, 0);
+        let counts = Metrics::new();
         let api = Api {
             submit: decider.clone(),
             content: Arc::new(Keys),
             projections: projections.clone(),
             now: Arc::new(|| Time(NOW * 1_000_000)),
-            ready: Arc::new(|| Some(("store-unavailable", "no store".into()))),
-            metrics: Arc::new(|| "canonry_up 1\n".into()),
+            health: Health {
+                ready: Arc::new(|| Some(("store-unavailable", "no store".into()))),
+                metrics: Arc::new({
+                    let counts = counts.clone();
+                    move || counts.encode()
+                }),
+            },
+            counts,
+            streams: Arc::new(Semaphore::new(CHANGES_STREAMS)),
         };
         let world = Self {
             router: router(api),

@@ -36,6 +36,26 @@ async fn only_tokens_of_members_that_hold_now_are_let_in() {
 }
 
 #[tokio::test]
+async fn nobody_is_unknown_before_the_enrolment_could_be_read() {
+    let w = World::new().await;
+    let ask = async |signer, tenant| {
+        let token = bearer(signer, "bob", tenant, NOW, NOW + 60);
+        w.send("GET", "/api/v1/members", Some(&token), &[], "").await
+    };
+    let (bob, fresh) = (signer(2), "fresh".parse().unwrap());
+    w.projections.announce(&w.tenant);
+    w.projections.announce(&fresh);
+    let early = ask(&bob, "acme").await;
+    assert_eq!(early.refused(503, "catching-up").header("retry-after"), "1");
+    ask(&bob, "fresh").await.refused(503, "catching-up");
+    assert_eq!(w.get("/api/v1/tickets").await.status, 200, "who is known is served");
+    w.projections.caught_up(&w.tenant);
+    w.projections.caught_up(&fresh);
+    ask(&bob, "acme").await.refused(401, "key-unknown");
+    ask(&bob, "fresh").await.refused(401, "token-invalid");
+}
+
+#[tokio::test]
 async fn keys_come_and_go_with_the_ledger() {
     let w = World::new().await;
     let bob = signer(2);

@@ -214,7 +214,14 @@ async fn content_stands_nowhere_in_clear() {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let micro = Micro::start(responder, "decider", "0.0.1", "intake alone").await.unwrap();
     let keys = spine.test.cell.key_store().clone();
-    let serve = canonry_decider::intake::serve(micro, intake, committer, keys, stopped);
+    let serve = canonry_decider::intake::serve(
+        micro,
+        intake,
+        committer,
+        keys,
+        canonry_telemetry::Metrics::new(),
+        stopped,
+    );
     let serve = tokio::spawn(serve);
     let founder = spine.person("founder").await;
     let (waits, mut body) = (intent(), json!({}));

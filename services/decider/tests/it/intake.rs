@@ -103,7 +103,14 @@ async fn an_intent_that_was_delivered_too_often_is_put_aside() {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let micro = Micro::start(responder, "decider", "0.0.1", "intake alone").await.unwrap();
     let keys = spine.test.cell.key_store().clone();
-    let serve = tokio::spawn(intake::serve(micro, taker.clone(), committer.clone(), keys, stopped));
+    let serve = tokio::spawn(intake::serve(
+        micro,
+        taker.clone(),
+        committer.clone(),
+        keys,
+        canonry_telemetry::Metrics::new(),
+        stopped,
+    ));
     let founder = spine.person("founder").await;
     let tired = intent();
     let headers = [("Canonry-Intent-Id", tired.as_str())];

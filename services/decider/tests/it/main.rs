@@ -16,4 +16,5 @@ mod race;
 mod snapshot;
 mod ticket;
 mod tokens;
+mod told;
 mod world;
