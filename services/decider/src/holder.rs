@@ -4,6 +4,9 @@
 //! *Invariant:* `world` has folded exactly the records up to `head`; those up to `committed` are
 //! in the store, the others in `ready` or in flight, in order.
 
+mod committing;
+mod storing;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,26 +14,26 @@ use std::time::{Duration, Instant};
 
 use canonry_nats::Log;
 use canonry_record::seal::Signer;
-use canonry_record::{Hash, KeyRing, record, record_hash};
+use canonry_record::{Hash, KeyRing, record};
 use canonry_schemas::actor::Throttled;
 use canonry_schemas::answer::Answer;
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::{ActorId, TenantId, generated};
 use canonry_schemas::limits::{
-    BATCH_RECORDS, COMMANDS_WAITING, COMMIT_CALLERS, HEAD_EVERY, PLAIN_PUBLISHES, RECORDS_AHEAD,
-    REFUSAL_COST, SNAPSHOT_EVERY, SNAPSHOT_RECORDS, TENANT_BYTES, TIMER_EVERY,
+    BATCH_RECORDS, COMMANDS_WAITING, COMMIT_CALLERS, HEAD_EVERY, RECORDS_AHEAD, REFUSAL_COST,
+    TENANT_BYTES, TIMER_EVERY,
 };
 use canonry_schemas::refusal::unrecorded;
 use canonry_schemas::tenant::{Reason, TakenOver};
 use canonry_schemas::time::Time;
 use canonry_schemas::validate::Commands;
 use canonry_schemas::{actor, tenant};
-use canonry_telemetry::{Kind, Metrics, Way};
+use canonry_telemetry::Metrics;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tracing::{Instrument as _, Span};
+use tracing::Span;
 
-use crate::commit::{Ended, commit};
+use crate::commit::Ended;
 use crate::content_keys::ContentKeys;
 use crate::desk::{Asked, Decided, Desk, Verdict};
 use crate::draft::{self, Draft, Head};
@@ -232,7 +235,7 @@ impl Holder {
                         Err(over) => break over,
                     }
                 }
-                stored = landing_of(&mut self.storing), if self.storing.is_some() => {
+                stored = storing::landing(&mut self.storing), if self.storing.is_some() => {
                     if let Err(over) = self.stored(stored) { break over; }
                 }
                 _ = tick.tick() => if let Err(over) = self.tick().await { break over },
@@ -463,217 +466,6 @@ impl Holder {
         crate::ACTOR.parse().expect("the decider's token is a token")
     }
 
-    /// Sends the next commit if none is in flight.
-    fn launch(&mut self) {
-        if self.in_flight.is_some() || self.ready.is_empty() {
-            return;
-        }
-        self.launched = Instant::now();
-        let count = self.ready.len().min(BATCH_RECORDS);
-        let drafts: Vec<Draft> = self.ready.drain(..count).collect();
-        self.flying = drafts.last().map(|d| d.head);
-        let (log, signer) = (self.s.log.clone(), self.s.signer.clone());
-        let unavailable = Arc::clone(&self.s.status.unavailable);
-        let metrics = self.s.metrics.clone();
-        let way = if count <= PLAIN_PUBLISHES { Way::Plain } else { Way::Batch };
-        let span = traced::commit(&self.s.tenant, &drafts, way);
-        let committing = async move {
-            let hashes: Vec<_> = drafts.iter().map(|d| d.head.hash).collect();
-            let key = signer.clone();
-            let signatures = if hashes.len() <= 8 {
-                draft::sign(&key, &hashes)
-            } else {
-                let signed = tokio::task::spawn_blocking(move || draft::sign(&key, &hashes)).await;
-                signed.unwrap_or_default()
-            };
-            if signatures.len() != drafts.len() {
-                return Ended::Moved(drafts);
-            }
-            let messages = drafts
-                .iter()
-                .zip(&signatures)
-                .map(|(draft, signature)| draft::outgoing(draft, &signer, signature))
-                .collect();
-            let begun = Instant::now();
-            let ended = commit(&log, drafts, messages, &unavailable).await;
-            if let Ended::Committed(done) = &ended {
-                metrics.commit(way, begun.elapsed());
-                for (_, answer) in done {
-                    metrics.record(if answer.ok { Kind::Fact } else { Kind::Refusal });
-                }
-            }
-            ended
-        };
-        self.in_flight = Some(tokio::spawn(committing.instrument(span)));
-    }
-
-    async fn landed(&mut self) -> Ended {
-        let ended = landing(&mut self.in_flight).await;
-        if let Ended::Committed(_) = &ended {
-            self.settle_head();
-        }
-        ended
-    }
-
-    fn settle_head(&mut self) {
-        if let Some(head) = self.flying.take() {
-            self.committed = head;
-            self.s.status.committed.store(head.position, Ordering::Relaxed);
-        }
-    }
-
-    async fn land(&mut self, ended: Ended) -> Result<(), Over> {
-        self.s.status.stalled.store(false, Ordering::Relaxed);
-        match ended {
-            Ended::Committed(done) => {
-                self.settle_head();
-                self.answer_late(&done).await;
-                Ok(())
-            }
-            Ended::Moved(drafts) => self.again(drafts).await,
-        }
-    }
-
-    async fn answer_late(&mut self, done: &[(u64, Answer)]) {
-        if self.late.is_empty() {
-            return;
-        }
-        for (position, answer) in done {
-            for reply in self.late.remove(position).unwrap_or_default() {
-                reply.answer(answer).await;
-            }
-        }
-    }
-
-    /// The chain moved under us: drop all state, read to the head, decide again by intent id.
-    async fn again(&mut self, lost: Vec<Draft>) -> Result<(), Over> {
-        tracing::warn!(tenant = %self.s.tenant, lost = lost.len(), "the chain moved: reading it again");
-        self.flying = None;
-        let mut waiting: Vec<Draft> = lost;
-        waiting.extend(self.ready.drain(..));
-        let rebuilt = match self.read_again().await {
-            Ok(rebuilt) if rebuilt.head.epoch <= self.s.epoch => rebuilt,
-            other => {
-                for draft in waiting {
-                    draft.reply.retry("the tenant has changed hands").await;
-                }
-                return Err(other.err().unwrap_or(Over::Stopped));
-            }
-        };
-        let known = self.committed;
-        let stored = self.s.log.get(known.position).await;
-        let stands = stored.map(|s| s.map(|s| record_hash(&s.subject, &s.body)));
-        let over = match stands {
-            Ok(Some(hash)) if hash == known.hash => None,
-            Ok(_) => Some(Over::Frozen {
-                position: known.position,
-                why: "a record that was committed is gone or another".to_owned(),
-            }),
-            Err(error) => Some(Over::Failed(error.to_string())),
-        };
-        if let Some(over) = over {
-            for draft in waiting {
-                draft.reply.retry("the ledger is not as it was").await;
-            }
-            return Err(over);
-        }
-        self.world = rebuilt.world;
-        self.ring = rebuilt.ring;
-        self.head = rebuilt.head;
-        self.committed = rebuilt.head;
-        self.bytes = rebuilt.bytes;
-        self.captured_at = (rebuilt.head.position, Instant::now());
-        self.captured_keys = None;
-        self.s.status.committed.store(rebuilt.head.position, Ordering::Relaxed);
-        for reply in std::mem::take(&mut self.late).into_values().flatten() {
-            reply.retry("the chain moved").await;
-        }
-        let mut waiting = waiting.into_iter();
-        while let Some(draft) = waiting.next() {
-            let Some(asked) = draft.asked else { continue };
-            if let Err(over) = self.take(asked, draft.reply).await {
-                for draft in waiting {
-                    draft.reply.retry("the tenant is changing hands").await;
-                }
-                return Err(over);
-            }
-        }
-        Ok(())
-    }
-
-    /// The state at the head of the ledger, from the snapshot on: that holds nothing uncommitted.
-    async fn read_again(&mut self) -> Result<Rebuilt, Over> {
-        self.captured = None;
-        if let Some(storing) = self.storing.take() {
-            drop(storing.await);
-        }
-        let store = Arc::clone(&self.s.store);
-        let mut standing = Standing::open(&self.s.log, &self.s.tenant, store, false).await?;
-        standing.catch_up(&self.s.log).await?;
-        standing.into_rebuilt()
-    }
-
-    /// Captures what changed when it is time, and writes it once it is committed.
-    fn store(&mut self) {
-        let (position, at) = self.captured_at;
-        let new = self.head.position - position;
-        let due = new >= SNAPSHOT_RECORDS || (new > 0 && at.elapsed() >= SNAPSHOT_EVERY);
-        if self.captured.is_none() && self.storing.is_none() && due {
-            self.capture();
-        }
-        let committed = self.committed.position;
-        if self.storing.is_none()
-            && let Some(change) = self.captured.take_if(|c| c.head.position <= committed)
-        {
-            let store = Arc::clone(&self.s.store);
-            self.storing = Some(tokio::task::spawn_blocking(move || {
-                let floor = store.write(&change)?;
-                Ok((change.head.position, floor))
-            }));
-        }
-    }
-
-    fn capture(&mut self) {
-        let keyhead = self.ring.keyhead();
-        let ring = (self.captured_keys != Some(keyhead)).then(|| self.ring.clone());
-        self.captured_keys = Some(keyhead);
-        self.captured_at = (self.head.position, Instant::now());
-        self.captured = Some(Change {
-            capture: self.world.capture(),
-            head: self.head,
-            founder: self.founder,
-            bytes: self.bytes,
-            ring,
-        });
-    }
-
-    fn stored(&mut self, stored: Result<(u64, u64), snapshot::Error>) -> Result<(), Over> {
-        match stored {
-            Ok((position, floor)) => {
-                self.world.flushed(position, floor);
-                Ok(())
-            }
-            // What was captured is lost: only a fresh fold knows it again.
-            Err(error) => Err(unstored(&error)),
-        }
-    }
-
-    /// Stores the rest when a holder ends in good order, so that the next one starts from there.
-    async fn store_last(&mut self) {
-        for _ in 0..3 {
-            if let Some(storing) = self.storing.take()
-                && !matches!(storing.await, Ok(Ok(_)))
-            {
-                return;
-            }
-            let all_committed = self.head.position == self.committed.position;
-            if self.captured.is_none() && all_committed && self.captured_at.0 < self.head.position {
-                self.capture();
-            }
-            self.store();
-        }
-    }
-
     async fn tick(&mut self) -> Result<(), Over> {
         if self.stalled() {
             self.answer_waiting().await;
@@ -728,15 +520,6 @@ async fn landing(in_flight: &mut Option<JoinHandle<Ended>>) -> Ended {
     let ended = handle.await;
     *in_flight = None;
     ended.unwrap_or_else(|_| Ended::Moved(Vec::new()))
-}
-
-async fn landing_of<T>(
-    task: &mut Option<JoinHandle<Result<T, snapshot::Error>>>,
-) -> Result<T, snapshot::Error> {
-    let Some(handle) = task.as_mut() else { return std::future::pending().await };
-    let ended = handle.await;
-    *task = None;
-    ended.unwrap_or_else(|_| Err(snapshot::Error::Foreign("nothing: the writer fell".to_owned())))
 }
 
 /// The channel into a holder.

@@ -1,0 +1,157 @@
+//! A holder's commits: one in flight, the next being decided and signed; what follows when the
+//! chain moved under it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use canonry_record::record_hash;
+use canonry_schemas::answer::Answer;
+use canonry_schemas::limits::{BATCH_RECORDS, PLAIN_PUBLISHES};
+use canonry_telemetry::{Kind, Way};
+use tracing::Instrument as _;
+
+use super::{Holder, Over, landing};
+use crate::commit::{Ended, commit};
+use crate::draft::{self, Draft};
+use crate::traced;
+
+impl Holder {
+    /// Sends the next commit if none is in flight.
+    pub(super) fn launch(&mut self) {
+        if self.in_flight.is_some() || self.ready.is_empty() {
+            return;
+        }
+        self.launched = Instant::now();
+        let count = self.ready.len().min(BATCH_RECORDS);
+        let drafts: Vec<Draft> = self.ready.drain(..count).collect();
+        self.flying = drafts.last().map(|d| d.head);
+        let (log, signer) = (self.s.log.clone(), self.s.signer.clone());
+        let unavailable = Arc::clone(&self.s.status.unavailable);
+        let metrics = self.s.metrics.clone();
+        let way = if count <= PLAIN_PUBLISHES { Way::Plain } else { Way::Batch };
+        let span = traced::commit(&self.s.tenant, &drafts, way);
+        let committing = async move {
+            let hashes: Vec<_> = drafts.iter().map(|d| d.head.hash).collect();
+            let key = signer.clone();
+            let signatures = if hashes.len() <= 8 {
+                draft::sign(&key, &hashes)
+            } else {
+                let signed = tokio::task::spawn_blocking(move || draft::sign(&key, &hashes)).await;
+                signed.unwrap_or_default()
+            };
+            if signatures.len() != drafts.len() {
+                return Ended::Moved(drafts);
+            }
+            let messages = drafts
+                .iter()
+                .zip(&signatures)
+                .map(|(draft, signature)| draft::outgoing(draft, &signer, signature))
+                .collect();
+            let begun = Instant::now();
+            let ended = commit(&log, drafts, messages, &unavailable).await;
+            if let Ended::Committed(done) = &ended {
+                metrics.commit(way, begun.elapsed());
+                for (_, answer) in done {
+                    metrics.record(if answer.ok { Kind::Fact } else { Kind::Refusal });
+                }
+            }
+            ended
+        };
+        self.in_flight = Some(tokio::spawn(committing.instrument(span)));
+    }
+
+    pub(super) async fn landed(&mut self) -> Ended {
+        let ended = landing(&mut self.in_flight).await;
+        if let Ended::Committed(_) = &ended {
+            self.settle_head();
+        }
+        ended
+    }
+
+    pub(super) fn settle_head(&mut self) {
+        if let Some(head) = self.flying.take() {
+            self.committed = head;
+            self.s.status.committed.store(head.position, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) async fn land(&mut self, ended: Ended) -> Result<(), Over> {
+        self.s.status.stalled.store(false, Ordering::Relaxed);
+        match ended {
+            Ended::Committed(done) => {
+                self.settle_head();
+                self.answer_late(&done).await;
+                Ok(())
+            }
+            Ended::Moved(drafts) => self.again(drafts).await,
+        }
+    }
+
+    pub(super) async fn answer_late(&mut self, done: &[(u64, Answer)]) {
+        if self.late.is_empty() {
+            return;
+        }
+        for (position, answer) in done {
+            for reply in self.late.remove(position).unwrap_or_default() {
+                reply.answer(answer).await;
+            }
+        }
+    }
+
+    /// The chain moved under us: drop all state, read to the head, decide again by intent id.
+    pub(super) async fn again(&mut self, lost: Vec<Draft>) -> Result<(), Over> {
+        tracing::warn!(tenant = %self.s.tenant, lost = lost.len(), "the chain moved: reading it again");
+        self.flying = None;
+        let mut waiting: Vec<Draft> = lost;
+        waiting.extend(self.ready.drain(..));
+        let rebuilt = match self.read_again().await {
+            Ok(rebuilt) if rebuilt.head.epoch <= self.s.epoch => rebuilt,
+            other => {
+                for draft in waiting {
+                    draft.reply.retry("the tenant has changed hands").await;
+                }
+                return Err(other.err().unwrap_or(Over::Stopped));
+            }
+        };
+        let known = self.committed;
+        let stored = self.s.log.get(known.position).await;
+        let stands = stored.map(|s| s.map(|s| record_hash(&s.subject, &s.body)));
+        let over = match stands {
+            Ok(Some(hash)) if hash == known.hash => None,
+            Ok(_) => Some(Over::Frozen {
+                position: known.position,
+                why: "a record that was committed is gone or another".to_owned(),
+            }),
+            Err(error) => Some(Over::Failed(error.to_string())),
+        };
+        if let Some(over) = over {
+            for draft in waiting {
+                draft.reply.retry("the ledger is not as it was").await;
+            }
+            return Err(over);
+        }
+        self.world = rebuilt.world;
+        self.ring = rebuilt.ring;
+        self.head = rebuilt.head;
+        self.committed = rebuilt.head;
+        self.bytes = rebuilt.bytes;
+        self.captured_at = (rebuilt.head.position, Instant::now());
+        self.captured_keys = None;
+        self.s.status.committed.store(rebuilt.head.position, Ordering::Relaxed);
+        for reply in std::mem::take(&mut self.late).into_values().flatten() {
+            reply.retry("the chain moved").await;
+        }
+        let mut waiting = waiting.into_iter();
+        while let Some(draft) = waiting.next() {
+            let Some(asked) = draft.asked else { continue };
+            if let Err(over) = self.take(asked, draft.reply).await {
+                for draft in waiting {
+                    draft.reply.retry("the tenant is changing hands").await;
+                }
+                return Err(over);
+            }
+        }
+        Ok(())
+    }
+}
