@@ -447,7 +447,7 @@ async fn attend(
     let intents = tokio::spawn(intake::pull(pull, sender));
     let guard =
         tokio::spawn(guard(Arc::clone(shop), Arc::clone(assignments), tenant.clone(), epoch, stop));
-    let over = holder.serve(receiver, stopped).await;
+    let over = Box::pin(holder.serve(receiver, stopped)).await;
     stopper.stop();
     intents.abort();
     guard.abort();
