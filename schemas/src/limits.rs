@@ -17,6 +17,8 @@ pub const LIST_ITEMS: usize = 64;
 pub const JWT_BYTES: usize = 4 * 1024;
 /// Bytes of a record's body.
 pub const RECORD_BYTES: usize = 128 * 1024;
+/// Bytes of one line of an export, its line break included.
+pub const EXPORT_LINE_BYTES: usize = 8 * 1024 * 1024;
 /// Depth of nested JSON.
 pub const JSON_DEPTH: usize = 32;
 /// The greatest integer that every JSON reader keeps exact, 2^53 - 1.

@@ -46,6 +46,14 @@ async fn a_live_ledger_is_accepted_by_a_stranger() {
 }
 
 #[test]
+fn our_own_verifier_says_the_same() {
+    let ours = format!("{} ledger verify --json --file", env!("CARGO_BIN_EXE_canonry"));
+    let output = program("verifier/tamper.py").args(["--verifier", &ours]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn every_tampering_is_found() {
     let output = program("verifier/tamper.py").output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);

@@ -28,11 +28,11 @@ class Export:
 
     def __init__(self, text, keys):
         *self.lines, self.head = [json.loads(line) for line in text.splitlines()]
-        self.keys, self.tail = keys, []
+        self.keys, self.tail, self.spell = keys, [], lambda text: text
 
     def text(self):
         lines = self.lines + ([self.head] if self.head else []) + self.tail
-        return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        return self.spell("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
     def sign(self, name, message):
         private = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(self.keys[name]["seed"]))
@@ -218,6 +218,15 @@ def resign_all(export):
     export.sign_head()
 
 
+def spelled(how):
+    """The same lines, written otherwise."""
+    return lambda export: setattr(export, "spell", how)
+
+
+def head_with(**members):
+    return lambda export: export.head["head"].update(members)
+
+
 # name, position at which it must be found (None: it must pass), how it is done, what is pinned
 CASES = [
     ("healthy", None, lambda e: None, ""),
@@ -271,6 +280,18 @@ CASES = [
     ("head line of another end", 11, lambda e: e.lines.pop(), ""),
     ("head line by a key without use", 12, lambda e: e.sign_head(NEXT_RECORD), ""),
     ("a line after the head line", 13, append, ""),
+    ("head line with a position that is no decimal", 13, head_with(position="012"), ""),
+    ("head line with a time that is none", 13, head_with(time="yesterday"), ""),
+    ("head line with a number", 13, lambda e: e.head.update(signature=1), ""),
+    ("head line signed by nobody", 12, lambda e: e.head.update(signature="x"), ""),
+    ("a broken head line and a line after it", 13, lambda e: (head_with(position="11")(e), append(e)), ""),
+    ("without the last line break", None, spelled(lambda text: text.rstrip("\n")), ""),
+    ("with white space", None, spelled(lambda text: text.replace("{", " { ", 1).replace("\n", "\r\n")), ""),
+    ("with an empty line", 2, spelled(lambda text: text.replace("\n", "\n\n", 1)), ""),
+    ("with a line too long", 3, lambda e: e.lines[2]["headers"].append(["X", "x" * (1 << 23)]), ""),
+    ("with another member", 4, lambda e: e.lines[3].update(note="x"), ""),
+    ("only a head line", 1, lambda e: e.lines.clear(), ""),
+    ("empty", 1, spelled(lambda text: ""), ""),
     ("shortened with a forged head line", None, shorten, "tenant"),
     ("shortened with a forged head line, head pinned", 11, shorten, "head"),
     ("last record rewritten with a forged head line, head pinned", 12, rewrite_last, "head"),

@@ -1,149 +1,149 @@
-#!/usr/bin/env python3
-"""Verifies an export of a Canonry ledger by docs/record-format.md; shares no code with Canonry.
-Needs `cryptography`. Exit: 0 whole and pinned, 3 consistent but founder not pinned, 1 broken, 2 usage."""
-import argparse, base64, datetime, hashlib, json, re, sys
-from cryptography.exceptions import InvalidSignature
+"""Verify a signed ledger export, after docs/record-format.md. Whatever is raised is a break."""
+import argparse, base64, hashlib, json, re, sys
+from datetime import datetime
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-P, D = 2**255 - 19, -121665 * pow(121666, -1, 2**255 - 19)
-Y8 = 0x05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826  # of a point of order 8
-SMALL = {0, 1, P - 1, Y8, P - Y8}
-HEX, TOKEN, WORD, VISIBLE = r"[0-9a-f]{64}", r"[a-z0-9][a-z0-9_-]{0,62}", r"[a-z-]+", r"[!-~]{1,64}"
-NUMBER, ENTITY, TIME = r"0|[1-9][0-9]{0,19}", rf"{WORD}/{TOKEN}", r"\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d\.\d{6}Z"
-NEEDED = {"specversion": r"1\.0", "id": VISIBLE, "source": ".+", "type": ".+", "subject": ".+", "dataschema": ".+",
-          "time": TIME, "datacontenttype": "application/json", "actor": TOKEN, "tenant": r"[a-z0-9][a-z0-9-]{0,30}",
-          "entity": ENTITY, "epoch": NUMBER, "position": NUMBER, "prevhash": HEX}
-OPTIONAL = {"traceparent": r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", "workspace": TOKEN, "via": TOKEN,
-            "authdigest": HEX, "intentid": r"[0-7][0-9A-HJKMNP-TV-Z]{25}", "intentdigest": HEX,
-            "correlationid": VISIBLE, "touches": rf"{ENTITY}( {ENTITY})*"}
+P, Y8 = 2**255 - 19, 0x05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826
+D, SMALL, MASK = -121665 * pow(121666, -1, P) % P, {0, 1, P - 1, Y8, P - Y8}, 2**255 - 1
+HEX64, ID, TOKEN = "[0-9a-f]{64}", "[!-~]{1,64}", "[a-z0-9][a-z0-9_-]{0,62}"
+LINE, COUNT, SIGNATURE = 1 << 23, "[1-9][0-9]{0,19}", "ed25519:[0-9a-f]{16}:[A-Za-z0-9_-]{86}"
+SUBJECT, ENTITY = "ledger[.]([a-z0-9][a-z0-9-]{0,30})[.]([a-z-]+[.][a-z-]+)", f"[a-z-]+/{TOKEN}"
+TIME = "(19[7-9]|[2-9][0-9]{2})[0-9](-[0-9]{2}){2}T([01][0-9]|2[0-3])(:[0-5][0-9]){2}[.][0-9]{6}Z"
+FORMS = {  # of the attributes that no other value of the message decides
+    "time": TIME, "actor": TOKEN, "entity": ENTITY, "epoch": f"0|{COUNT}", "via": TOKEN,
+    "traceparent": "[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}",
+    "intentid": "[0-7][0-9A-HJKMNP-TV-Z]{25}", "intentdigest": HEX64, "authdigest": HEX64,
+    "workspace": TOKEN, "correlationid": ID, "touches": f"{ENTITY}( {ENTITY})*"}
+HEAD = {"tenant": "[a-z0-9][a-z0-9-]{0,30}", "position": COUNT, "hash": HEX64, "time": TIME}
+HEADERS = {"Nats-Msg-Id", "Canonry-Hash", "Canonry-Signature", "traceparent"}
 USES = {"root", "enrol", "record", "checkpoint", "member", "login", "witness"}
-HEADERS = ["Nats-Msg-Id", "Canonry-Hash", "Canonry-Signature", "traceparent"]
-def need(ok, why):
-    if not ok: raise ValueError(why)
-def full(pattern, text): return isinstance(text, str) and re.fullmatch(pattern, text, re.ASCII)
-def sha256(data): return hashlib.sha256(data).digest()
-def canonical(v): return json.dumps(v, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-def no(text): need(False, "json-number")
-def integer(text): return int(text) if text != "-0" and len(text) < 18 and abs(int(text)) < 2**53 else no(text)
-def unique(pairs): return dict(pairs) if len(dict(pairs)) == len(pairs) else need(False, "json-duplicate-key")
-def depth(v): return 1 + max(map(depth, v.values() if type(v) is dict else v), default=0) if type(v) in (dict, list) else 0
+CHANGES = {"member.enrolled", "member.removed", "member.keys-rotated", "tenant.keys-rotated"}
+def need(condition, why, value=None):
+    if not condition:
+        raise ValueError(why)
+    return value
+def unique(pairs):
+    return need(len(dict(pairs)) == len(pairs), "the same name twice", dict(pairs))
+def integer(text):  # is given fractions, exponents and NaN too, which int() refuses
+    return need(text != "-0" and abs(int(text)) < 2**53, "number out of range", int(text))
+def shallow(value, left=32):
+    inner = value.values() if type(value) is dict else value
+    return type(value) not in (dict, list) or left and all(shallow(v, left - 1) for v in inner)
+def canonical(value):  # fails at a lone surrogate
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 def strict_json(data):
-    v = json.loads(data.decode(), object_pairs_hook=unique, parse_int=integer, parse_float=no, parse_constant=no)
-    need(depth(v) <= 32 and canonical(v), "json-depth")  # a lone surrogate has no UTF-8: canonical() fails
-    return v
-def unbase64(text, padding="", other=b"-_"):  # each value has one text
-    data = base64.b64decode(text + ("" if padding else "=" * (-len(text) % 4)), other, validate=True)
-    need(text == base64.b64encode(data, other).decode().replace("=", padding), "base64")
-    return data
-def y_of(point): return int.from_bytes(point[:32], "little") % 2**255
-def enrollable(public):  # canonical, on the curve, not of small order
-    y = y_of(public)
-    square = (y * y - 1) * pow(D * y * y + 1, -1, P)
-    return len(public) == 32 and y < P and y not in SMALL and pow(square, (P - 1) // 2, P) == 1
-def signed(public, message, signature):  # strict RFC 8032: the library refuses S >= L and compares R's bytes
-    try: Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
-    except InvalidSignature: return False
-    return y_of(signature) not in SMALL
-def signature_of(text):
-    need(full(r"ed25519:[0-9a-f]{16}:[A-Za-z0-9_-]{86}", text), "signature-malformed")
-    return text[8:24], unbase64(text[25:])
-def read_body(body, subject):
-    r = strict_json(body)
-    for name in set(r) - {"data"} | set(NEEDED):
-        need(full({**NEEDED, **OPTIONAL}[name], r[name]), f"attribute {name}")
-    kind, version = full(rf"ledger\.{r['tenant']}\.({WORD}\.{WORD})", subject)[1], r["type"].rpartition(".v")[2]
-    follow = {"source": f"canonry/{r['tenant']}", "subject": subject, "type": f"canonry.{kind}.v{version}",
-              "dataschema": f"schemas/records/{kind}.v{version}.json"}
-    need(follow.items() <= r.items() and full("[1-9][0-9]*", version) and int(version) < 2**32, "attributes disagree")
-    touches, year = r.get("touches", "").split(" "), datetime.datetime.strptime(r["time"][:19], "%Y-%m-%dT%X").year
-    need(touches == sorted(set(touches)) and ("intentid" in r or "intentdigest" not in r), "attribute touches, intentid")
-    need(int(r["epoch"]) < 2**64 and year >= 1970 and type(r["data"]) is dict, "attribute epoch, time, data")
-    return r, r["data"], kind
+    value = json.loads(data.decode(), object_pairs_hook=unique, parse_int=integer,
+                       parse_float=integer, parse_constant=integer)
+    return need(type(value) is dict and shallow(value) and canonical(value), "too deep", value)
+def fits(forms, of):
+    return all(re.fullmatch(forms[a], of[a]) for a in of) and datetime.fromisoformat(of["time"])
+def unbase64(text, altchars=b"+/", padding=""):
+    data = base64.b64decode(text + padding, altchars)
+    return need(base64.b64encode(data, altchars).decode() == text + padding, "base64", data)
+def signed(keys, text, uses, message):  # returns the key
+    need(re.fullmatch(SIGNATURE, text) and text[8:24] in keys, "signer-unknown")
+    key, signature = keys[text[8:24]], unbase64(text[25:], b"-_", "==")
+    need(uses & set(key["use"]), "signer-use")
+    need(int.from_bytes(signature[:32], "little") & MASK not in SMALL, "signature-wrong")
+    Ed25519PublicKey.from_public_bytes(key["bytes"]).verify(signature, message)
+    return key
+
 class Ledger:
-    def __init__(self, pin, head_pin):
-        self.pin, self.head_pin, self.head, self.keyhead = pin, head_pin or (0, ""), None, None
-        self.at, self.due, self.hash, self.keys, self.last = 0, 1, bytes(32), {}, {"epoch": "0", "time": ""}
-    def check_keys(self, keys):
-        for n, k in enumerate(keys):
-            need(set(k) == {"id", "alg", "public", "use", "actor"} and k["alg"] == "ed25519" and full(TOKEN, k["actor"])
-                 and type(k["use"]) is list and set(k["use"]) <= USES, "keys-malformed")
-            public, old = unbase64(k["public"]), self.keys.get(k["id"])
-            need(k["id"] == sha256(public).hex()[:16] and enrollable(public), "key-invalid")
-            need(k["use"] == ["login"] or 0 < len(k["use"]) == len({*k["use"]} - {"login"}), "key-use-invalid")
-            need(not old and k["id"] not in [other["id"] for other in keys[:n]], "key-exists or of another actor")
-    def fold(self, keys, revoked, since, digest):
-        for i in revoked: self.keys[i]["current"] = False
-        for k in keys: self.keys[k["id"]] = {**k, "raw": unbase64(k["public"]), "since": since, "current": True}
-        uses, self.keyhead = [k["use"] for k in self.keys.values() if k["current"]], digest
-        need(sum("record" in u for u in uses) == 1 and any("root" in u for u in uses), "record-key-count")
-    def check_change(self, keys, revoked, auth, own):
-        need(type(keys) is list and type(revoked) is list and set(auth) == {"keyhead", "signature"}, "keys-malformed")
-        need(auth["keyhead"] == self.keyhead.hex(), "keys-moved")
-        self.check_keys(keys)
-        need((keys or revoked) and len(set(revoked)) == len(revoked), "keys-empty or key-twice")
-        need(all(i in self.keys and self.keys[i]["current"] for i in revoked), "key-unknown or revoked")
-        kid, signature = signature_of(auth["signature"])
-        by, touched = self.keys.get(kid), keys + [self.keys[i] for i in revoked]
-        need(by and by["current"], "authorization-key-unknown")
-        personal = all(set(k["use"]) <= {"member", "login"} for k in touched)
-        mine = "member" in by["use"] and all("member/" + k["actor"] == own for k in [by, *touched])
-        need("root" in by["use"] or personal and ("enrol" in by["use"] or mine), "authorization-not-allowed")
-        parts = b"canonry/key/v1", self.last["tenant"].encode(), self.keyhead, sha256(canonical({"keys": keys, "revoked": revoked}))
-        need(signed(by["raw"], b"\0".join(parts), signature), "authorization-signature")
-    def check_signature(self, kid, use, at, message, signature):
-        need(kid in self.keys and use in self.keys[kid]["use"], "signer unknown or without use")
-        need(self.keys[kid]["current"] and self.keys[kid]["since"] <= at, "signer-revoked")
-        need(signed(self.keys[kid]["raw"], message, signature), "signature-wrong")
-    def record(self, line):
-        due, found, change = self.due, {}, None
-        need(set(line) == {"seq", "subject", "headers", "body"} and not self.head, "line-malformed")
-        need(type(line["seq"]) is int and line["seq"] == due, "gap")
-        for name, value in line["headers"]:
-            need(all(name.lower() != h.lower() or name == h not in found for h in HEADERS), "header-repeated")
-            found[name] = value
-        body, (kid, signature) = unbase64(line["body"], "=", b"+/"), signature_of(found["Canonry-Signature"])
-        digest = sha256(b"canonry/ledger/v1\0" + line["subject"].encode() + b"\0" + body)
-        need(found["Canonry-Hash"] == "sha256:" + digest.hex(), "hash-mismatch")
-        r, data, kind = read_body(body, line["subject"])
-        need(r["id"] == found["Nats-Msg-Id"] and r.get("traceparent") == found.get("traceparent"), "header-mismatch")
-        need(r["position"] == str(due) and r["tenant"] == self.last.get("tenant", r["tenant"]), "position or tenant")
-        need(r["prevhash"] == self.hash.hex(), "chain-broken")
-        need(int(r["epoch"]) >= int(self.last["epoch"]) and r["time"] >= self.last["time"], "epoch-falls or time-falls")
-        if due == 1:
-            need((kind, r["epoch"]) == ("tenant.founded", "0") and type(data["keys"]) is list, "not-founded")
-            need(self.pin in (None, digest) and not {"revoked", "authorization"} & set(data), "tenant-pin")
-            self.check_keys(data["keys"])
-            self.fold(data["keys"], [], 1, digest)
-        elif kind in ("member.enrolled", "member.removed", "member.keys-rotated", "tenant.keys-rotated"):
-            change = data["keys"], data["revoked"]
-            self.check_change(*change, data["authorization"], kind == "member.keys-rotated" and r["entity"])
-        else: need(kind != "tenant.founded" and not {"keys", "revoked"} & set(data), "keys-in-wrong-record")
-        self.check_signature(kid, "record", due, b"canonry/sig/v1\0" + digest, signature)
-        if change: self.fold(*change, due + 1, digest)
-        need(self.head_pin[0] != due or self.head_pin[1] == digest.hex(), "head-pin")
-        self.at, self.due, self.hash, self.last = due, due + 1, digest, r
-    def finish(self):
-        self.due = self.at or 1
-        need(self.head_pin[0] <= self.at, "head-pin")
-        need(self.at and self.head, "head-missing")
-        h, (kid, signature) = self.head["head"], signature_of(self.head["signature"])
-        end = {"tenant": self.last["tenant"], "position": str(self.at), "hash": self.hash.hex(), "time": h["time"]}
-        need(h == end and full(TIME, h["time"]) and h["time"] >= self.last["time"], "head-mismatch")
-        self.check_signature(kid, "checkpoint", self.at + 1, b"canonry/head/v1\0" + canonical(h), signature)
-def verify(lines, pin=None, head_pin=None):
-    ledger, why = Ledger(pin, head_pin), None
-    try:
-        for line in map(strict_json, lines):
-            if set(line) == {"head", "signature"} and not ledger.head: ledger.head = line
-            else: ledger.record(line)
-        ledger.finish()
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error: why = str(error) or "malformed"
-    return {"ok": not why, "records": ledger.at, "position": ledger.due, "why": why or (None if pin else "founder not pinned")}
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("file")
-    parser.add_argument("--tenant", type=lambda t: bytes.fromhex(re.fullmatch(f"sha256:({HEX})", t)[1]))
-    parser.add_argument("--head", type=lambda t: (int(t.split(":")[0]), re.fullmatch(f"[0-9]+:({HEX})", t)[1]))
-    given = parser.parse_args()
-    print(json.dumps(answer := verify(open(given.file, "rb"), given.tenant, given.head)))
-    sys.exit(1 if not answer["ok"] else 0 if given.tenant else 3)
+    count, hash, tenant, epoch, time, head, keyhead = 0, "0" * 64, None, 0, "", None, None
+    keys, ever = {}, set()  # the current keys by id; every id there ever was
+    def line(self, raw, pins):
+        value = need(not self.head and len(raw) < LINE, "line-malformed", strict_json(raw))
+        if "head" not in value:
+            return self.record(pins, **value)  # a TypeError where the members are others
+        need(set(value) == {"head", "signature"} and type(value["signature"]) is str and
+             fits(HEAD, value["head"]) and set(value["head"]) == set(HEAD), "line-malformed")
+        self.head = value
+    def record(self, pins, seq, subject, headers, body):
+        need(type(seq) is int and seq == self.count + 1, "gap")
+        need(all(type(h) is list and [*map(type, h)] == [str, str] for h in headers), "headers")
+        raw, ours = unbase64(body), [h for h in headers if h[0].lower() in map(str.lower, HEADERS)]
+        found = need({h[0] for h in ours} <= HEADERS, "header-repeated", unique(ours))
+        digest = hashlib.sha256(b"\0".join([b"canonry/ledger/v1", subject.encode(), raw]))
+        need(found["Canonry-Hash"] == "sha256:" + digest.hexdigest(), "hash-mismatch")
+        body, (tenant, kind) = strict_json(raw), re.fullmatch(SUBJECT, subject).groups()
+        data, time, version = body["data"], body["time"], body["type"].rpartition(".v")[2]
+        touches, epoch = body.get("touches", "").split(" "), int(body["epoch"])
+        fixed = {"specversion": "1.0", "source": f"canonry/{tenant}", "subject": subject,
+                 "type": f"canonry.{kind}.v{version}", "datacontenttype": "application/json",
+                 "dataschema": f"schemas/records/{kind}.v{version}.json", "tenant": tenant,
+                 "position": str(seq), "prevhash": self.hash, "id": found["Nats-Msg-Id"]}
+        need(body | fixed == body and body.get("traceparent") == found.get("traceparent") and
+             re.fullmatch(COUNT, version) and int(version) < 2**32 and type(data) is dict and
+             fits(FORMS, {a: body[a] for a in set(body) - {*fixed, "data"}}) and
+             {"actor", "entity"} <= set(body) and touches == sorted(set(touches)) and
+             ("intentid" in body or "intentdigest" not in body) and re.fullmatch(ID, body["id"]),
+             "body-malformed, or chain-broken")
+        need(tenant == (self.tenant or tenant), "foreign-tenant")
+        need(self.epoch <= epoch < 2**64 and self.time <= time, "epoch-falls, or time-falls")
+        before, self.hash = self.keys, digest.hexdigest()
+        self.tenant, self.epoch, self.time = tenant, epoch, time
+        if seq == 1 or kind in CHANGES:
+            self.change(kind, body["entity"], data)
+        else:
+            need(kind != "tenant.founded" and not {"keys", "revoked"} & set(data), "keys misplaced")
+        signed(before or self.keys, found["Canonry-Signature"], {"record"},
+               b"canonry/sig/v1\0" + digest.digest())
+        need(all(at != seq or pin == self.hash for at, pin in pins), "tenant-pin, or head-pin")
+        self.count = seq
+    def change(self, kind, entity, data):
+        keys, revoked, new = data["keys"], data["revoked"] if self.count else [], {}
+        need(type(keys) is type(revoked) is list and (keys or revoked), "keys-malformed or -empty")
+        for key in keys:
+            public, use = unbase64(key["public"], b"-_", "="), key["use"]
+            y = int.from_bytes(public, "little") & MASK  # x is not 0: any sign bit will do
+            square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+            need(len(public) == 32 and y < P and y not in SMALL and pow(square, P // 2, P) == 1 and
+                 set(key) == {"id", "alg", "public", "use", "actor"} and key["alg"] == "ed25519" and
+                 re.fullmatch(TOKEN, key["actor"]) and type(use) is list and set(use) <= USES and
+                 0 < len(use) == len(set(use)) and (use == ["login"] or "login" not in use) and
+                 key["id"] == hashlib.sha256(public).hexdigest()[:16] not in self.ever,
+                 "key-invalid, or key-exists")
+            self.ever.add(key["id"])
+            new[key["id"]] = key | {"bytes": public}
+        need(len(set(revoked) & set(self.keys)) == len(revoked), "key-unknown")
+        if self.count == 0:
+            fresh = self.epoch == 0 and not {"revoked", "authorization"} & set(data)
+            need(kind == "tenant.founded" and fresh, "not-founded")
+        else:
+            auth, whole = data["authorization"], canonical({"keys": keys, "revoked": revoked})
+            need(auth == {"keyhead": self.keyhead, "signature": auth["signature"]}, "keys-moved")
+            signer = signed(self.keys, auth["signature"], USES, b"\0".join([
+                b"canonry/key/v1", self.tenant.encode(), bytes.fromhex(self.keyhead),
+                hashlib.sha256(whole).digest()]))
+            touched, may = keys + [self.keys[k] for k in revoked], set(signer["use"])
+            own = kind == "member.keys-rotated" and "member" in may and all(
+                f"member/{key['actor']}" == entity for key in [signer] + touched)
+            need("root" in may or ("enrol" in may or own) and all(
+                set(key["use"]) <= {"member", "login"} for key in touched), "not-allowed")
+        kept = {k: self.keys[k] for k in self.keys if k not in revoked}
+        self.keys, self.keyhead = kept | new, self.hash
+        uses = [use for key in self.keys.values() for use in key["use"]]
+        need(uses.count("record") == 1 and "root" in uses, "record-key-count, or root-key-missing")
+    def end(self, pins):
+        need(all(at <= self.count for at, _ in pins), "head-pin")
+        head = need(self.head, "head-missing", self.head)["head"]
+        last = [self.tenant, str(self.count), self.hash, max(self.time, head["time"])]
+        need([*map(head.get, HEAD)] == last, "head-mismatch")
+        signed(self.keys, self.head["signature"], {"checkpoint"},
+               b"canonry/head/v1\0" + canonical(head))
+parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+parser.add_argument("file", type=argparse.FileType("rb"))  # None[1] is a TypeError: bad usage
+parser.add_argument("--tenant", type=lambda t: ("1", re.fullmatch(f"sha256:({HEX64})", t)[1]))
+parser.add_argument("--head", type=lambda t: re.fullmatch(f"({COUNT}):({HEX64})", t)[0].split(":"))
+args, ledger, why, at = parser.parse_args(), Ledger(), None, 1
+try:
+    pins = [(int(pin[0]), pin[1]) for pin in (args.tenant, args.head) if pin]
+    while raw := args.file.readline(LINE):
+        at = ledger.count + 1
+        ledger.line(raw, pins)
+    at = max(1, ledger.count)
+    ledger.end(pins)
+except Exception as error:
+    why = str(error)[:100] or type(error).__name__
+print(json.dumps({"ok": not why, "records": ledger.count, "position": at, "why": why}))
+sys.exit(1 if why else 0 if args.tenant else 3)

@@ -128,7 +128,7 @@ pub fn write_line(line: &Line<'_>) -> String {
 /// [`Why::NotALine`]: neither a record's line nor a head line, with exactly their members.
 pub fn parse_line(text: &str) -> Result<Entry, Why> {
     // serde would also take a list for a struct.
-    if !text.starts_with('{') {
+    if !text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
         return Err(Why::NotALine);
     }
     let Ok(wire) = serde_json::from_str::<Wire<'_>>(text) else {

@@ -1,11 +1,12 @@
 //! `canonry ledger verify`: the answer of the pure verifier, for a live ledger or a file.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
 
-use canonry_record::verify::{Break, Pins, Summary};
+use canonry_record::verify::{Break, Pins, Summary, Why};
 use canonry_record::whole::Whole;
 use canonry_record::{Hash, Verifier};
+use canonry_schemas::limits::EXPORT_LINE_BYTES;
 use serde_json::json;
 
 use super::scan::{Stop, last, threads, verified};
@@ -88,29 +89,37 @@ fn verify_file(
     let opened = std::fs::File::open(file).map_err(unreadable)?;
     let bar = bars.bytes("verifying", opened.metadata().map_err(unreadable)?.len());
     let mut reader = BufReader::with_capacity(1 << 20, opened);
+    let pinned_head = pins.head;
     let mut whole = Whole::new(pins, threads());
     let mut text = Vec::new();
     loop {
         text.clear();
-        let count = reader.read_until(b'\n', &mut text).map_err(unreadable)?;
+        let most = EXPORT_LINE_BYTES as u64;
+        let count = reader.by_ref().take(most).read_until(b'\n', &mut text).map_err(unreadable)?;
         if count == 0 {
             break;
         }
         bar.inc(count as u64);
         if text.last() == Some(&b'\n') {
             text.pop();
+        } else if count == EXPORT_LINE_BYTES {
+            text.clear();
         }
-        // What is no UTF-8 is no line; the verifier says at which position.
-        let line = String::from_utf8_lossy(&text).into_owned();
-        if let Err(broken) = whole.push(&line) {
-            return Ok((whole.position(), Err(broken)));
+        // What is too long or no UTF-8 is no line; the verifier says at which position.
+        if let Err(broken) = whole.push(std::str::from_utf8(&text).unwrap_or_default()) {
+            return Ok((broken.position - 1, Err(broken)));
         }
     }
-    let known = whole.position();
+    let read = whole.position();
+    let beyond = pinned_head.is_some_and(|(position, _)| position > read);
     let answer = whole.finish();
     let records = match &answer {
         Ok(summary) => summary.records,
-        Err(broken) => known.max(broken.position.saturating_sub(1)),
+        Err(broken) => match broken.why {
+            Why::HeadMissing | Why::HeadMismatch | Why::HeadSignature => read,
+            Why::HeadPin if beyond => read,
+            _ => broken.position - 1,
+        },
     };
     Ok((records, answer))
 }
@@ -127,6 +136,7 @@ fn report(
             if context.json {
                 output::json(&json!({
                     "records": summary.records, "ok": true, "pinned": pinned,
+                    "position": position, "why": null,
                     "head": format!("{position}:{hash}"),
                     "tenant": format!("sha256:{}", summary.founder),
                 }))?;
@@ -147,14 +157,14 @@ fn report(
             Err(Failure { exit: exit::NOT_PINNED, message })
         }
         Err(broken) => {
-            let (position, why) = (broken.position, broken.why.to_string());
+            let (position, why) = (broken.position, broken.why.code());
             if context.json {
                 output::json(&json!({
                     "records": records, "ok": false, "pinned": pinned,
-                    "position": position, "why": why,
+                    "position": position, "why": why, "message": broken.why.to_string(),
                 }))?;
             } else {
-                output::line(&format!("broken at position {position}: {why}"));
+                output::line(&format!("broken at position {position}: {} ({why})", broken.why));
             }
             Err(Failure::silent(exit::REFUSED))
         }
