@@ -52,6 +52,7 @@ async fn a_full_disk_is_told_and_the_pending_commit_lands_once() {
         all.push((id, answer));
     }
     until("the store is called unavailable", || async { decider.store_unavailable() }).await;
+    assert_eq!(decider.health().fault().map(|(code, _)| code), Some("store-unavailable"));
     let answer = once(&founder, &all[0].0).await;
     assert_eq!(answer.code.as_deref(), Some("retry"), "not even a repeat: {answer:?}");
 
