@@ -8,6 +8,7 @@
 mod filter;
 mod fold;
 pub mod page;
+mod past;
 pub mod query;
 mod read;
 mod recorded;

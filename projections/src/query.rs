@@ -29,6 +29,10 @@ impl Reader {
         Ok(Self(connection))
     }
 
+    pub(crate) const fn over(connection: Connection) -> Self {
+        Self(connection)
+    }
+
     /// The read models at one moment: everything that is asked of it belongs to one position.
     ///
     /// # Errors
@@ -73,6 +77,14 @@ impl Snapshot<'_> {
     #[must_use]
     pub const fn head(&self) -> &Head {
         &self.head
+    }
+
+    /// One entity, with the runs that touched it, as of a position: read models of nothing else.
+    ///
+    /// # Errors
+    /// [`Error::TooMuch`], or SQLite.
+    pub fn as_of(&self, entity: &str, position: u64) -> Result<Reader, Error> {
+        crate::past::as_of(&self.tx, entity, position)
     }
 
     /// Tickets, filtered, sorted, paged.

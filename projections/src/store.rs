@@ -38,6 +38,15 @@ pub enum Error {
     /// JSON in the file or in a record.
     #[error("the read model holds malformed JSON")]
     Json(#[from] serde_json::Error),
+    /// An event of the file that this program cannot read any more: rebuild the file.
+    #[error("the read model holds a {0} that does not read")]
+    Past(String),
+    /// More records than one `as_of` read folds.
+    #[error("as_of: the entity has more than {most} records up to there")]
+    TooMuch {
+        /// The bound.
+        most: u64,
+    },
     /// A cursor that this store did not give.
     #[error("the cursor is not one of this list")]
     Cursor,

@@ -298,3 +298,44 @@ fn the_views_of_the_sources_answer() {
         c.query_row(sql, [], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?))).unwrap();
     assert_eq!(refused, ("refused".into(), false, "approval-missing".into(), "no".into()));
 }
+
+/// All that is told of one role, one ticket with its runs and their steps.
+fn told(s: &canonry_projections::Snapshot<'_>, entity: &str) -> String {
+    let (kind, id) = entity.split_once('/').unwrap();
+    let page = PageRequest::default();
+    let filter = RunFilter { ticket: Some(id.to_owned()), ..RunFilter::default() };
+    match kind {
+        "role" => format!("{:?}", s.role(id).unwrap()),
+        "run" => format!("{:?} {:?}", s.run(id).unwrap(), s.steps(id, &page).unwrap().items),
+        _ => format!("{:?} {:?}", s.ticket(id).unwrap(), s.runs(&filter, &page).unwrap().items),
+    }
+}
+
+#[test]
+fn the_past_is_what_it_was_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = story();
+    let mut now = filled(&dir.path().join("now.sqlite"), &whole);
+    let now = now.snapshot().unwrap();
+    let entities = [
+        format!("role/{}", id("rol_", 1)),
+        format!("ticket/{}", id("tkt_", 1)),
+        format!("run/{}", id("run_", 1)),
+        format!("run/{}", id("run_", 2)),
+    ];
+    let mut different = std::collections::BTreeSet::new();
+    for position in 1..=whole.0.len() {
+        let mut store = Store::open(&dir.path().join(format!("{position}.sqlite"))).unwrap();
+        store.apply(&whole.0[..position], None).unwrap();
+        let mut then = Reader::open(store.path()).unwrap();
+        let then = then.snapshot().unwrap();
+        for entity in &entities {
+            let mut past = now.as_of(entity, position as u64).unwrap();
+            let past = past.snapshot().unwrap();
+            assert_eq!(past.head(), then.head());
+            assert_eq!(told(&past, entity), told(&then, entity), "{entity} at {position}");
+            different.insert(told(&past, entity));
+        }
+    }
+    assert!(different.len() > 12, "the story moves");
+}

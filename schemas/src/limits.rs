@@ -110,6 +110,8 @@ pub const PAGE: usize = 50;
 pub const PAGE_MAX: usize = 500;
 /// How long a read waits for `min_position`.
 pub const READ_WAIT: Duration = Duration::from_secs(5);
+/// Records that one `as_of` read folds.
+pub const AS_OF_RECORDS: u64 = 20_000;
 /// Tenants that one projector reads at once.
 pub const PROJECTOR_CONSUMERS: usize = 64;
 /// Streams of changes that one API process keeps open at once; more are refused `streams-full`.

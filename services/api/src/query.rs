@@ -46,7 +46,15 @@ macro_rules! query {
     };
 }
 
-query!(One {});
+query!(Plain {});
+query!(One {
+    /// As it was when this position was the last; waited for like `min_position`.
+    as_of: u64,
+});
+query!(Steps paged {
+    /// As it was when this position was the last; waited for like `min_position`.
+    as_of: u64,
+});
 query!(Many paged {});
 query!(Roles paged {
     /// `active`, `paused` or `retired`.

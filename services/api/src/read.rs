@@ -23,7 +23,7 @@ use crate::Api;
 use crate::auth::{Caller, Claims, authenticate};
 use crate::content::{self, Field};
 use crate::problem::{Problem, QUERY_INVALID, ROUTE_UNKNOWN};
-use crate::query::{Events, Many, One, Roles, Runs, Tickets, Window};
+use crate::query::{Events, Many, One, Plain, Roles, Runs, Steps, Tickets, Window};
 
 /// The position that an answer belongs to.
 pub const POSITION: HeaderName = HeaderName::from_static("canonry-position");
@@ -83,6 +83,27 @@ impl<Q> Asked<Q> {
         Ok(api.projections.read(&self.caller.tenant, query).await?)
     }
 
+    /// One entity, as it is or as it was.
+    async fn read_as_of<T: Send + 'static>(
+        &self,
+        api: &Api,
+        as_of: Option<u64>,
+        entity: String,
+        query: impl FnOnce(&Snapshot<'_>) -> Answer<T> + Send + 'static,
+    ) -> Result<(Head, T), Problem> {
+        let Some(position) = as_of else { return self.read(api, query).await };
+        if position == 0 {
+            return Err(Problem::new(QUERY_INVALID, "as_of: positions begin at 1"));
+        }
+        api.projections.wait(&self.caller.tenant, position).await?;
+        let past = self.read(api, move |s| {
+            let mut past = s.as_of(&entity, position)?;
+            let past = past.snapshot()?;
+            Ok((past.head().clone(), query(&past)?))
+        });
+        Ok(past.await?.1)
+    }
+
     /// Rows as JSON, with their content opened.
     fn open<T: Serialize>(
         &self,
@@ -136,7 +157,8 @@ pub async fn roles(State(api): State<Api>, asked: Asked<Roles>) -> Answered {
 }
 
 pub async fn role(State(api): State<Api>, Id(id): Id, asked: Asked<One>) -> Answered {
-    let (head, role) = asked.read(&api, move |s| s.role(&id)).await?;
+    let (as_of, entity) = (asked.query.as_of, format!("role/{id}"));
+    let (head, role) = asked.read_as_of(&api, as_of, entity, move |s| s.role(&id)).await?;
     let role = role.ok_or(Refusal::RoleUnknown)?;
     Ok(answer(&head, asked.open(&api, &role, &format!("role/{}", role.id), content::ROLE)?))
 }
@@ -181,7 +203,8 @@ pub struct TicketDetail {
 }
 
 pub async fn ticket(State(api): State<Api>, Id(id): Id, asked: Asked<One>) -> Answered {
-    let found = asked.read(&api, move |s| {
+    let (as_of, entity) = (asked.query.as_of, format!("ticket/{id}"));
+    let found = asked.read_as_of(&api, as_of, entity, move |s| {
         let Some(ticket) = s.ticket(&id)? else { return Ok(None) };
         let filter = RunFilter { ticket: Some(id), ..RunFilter::default() };
         let page = PageRequest { limit: Some(PAGE_MAX), cursor: None };
@@ -215,9 +238,10 @@ pub struct RunDetail {
     recorded: page::Page<rows::Step>,
 }
 
-pub async fn run(State(api): State<Api>, Id(id): Id, asked: Asked<Many>) -> Answered {
+pub async fn run(State(api): State<Api>, Id(id): Id, asked: Asked<Steps>) -> Answered {
     let page = asked.query.page();
-    let found = asked.read(&api, move |s| {
+    let (as_of, entity) = (asked.query.as_of, format!("run/{id}"));
+    let found = asked.read_as_of(&api, as_of, entity, move |s| {
         let Some(run) = s.run(&id)? else { return Ok(None) };
         Ok(Some(RunDetail { run, recorded: s.steps(&id, &page)? }))
     });
@@ -282,7 +306,7 @@ pub struct Verification {
     time: String,
 }
 
-pub async fn chain_verify(State(api): State<Api>, asked: Asked<One>) -> Answered {
+pub async fn chain_verify(State(api): State<Api>, asked: Asked<Plain>) -> Answered {
     let broken = api.projections.broken(&asked.caller.tenant)?;
     let (head, ()) = asked.read(&api, |_| Ok(())).await?;
     let (position, why) = broken.map_or((None, None), |b| (Some(b.position), Some(b.why)));

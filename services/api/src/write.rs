@@ -19,7 +19,7 @@ use crate::Api;
 use crate::auth::{Claims, authenticate, single};
 use crate::ports::{Submission, SubmitError};
 use crate::problem::Problem;
-use crate::query::One;
+use crate::query::Plain;
 use crate::read::{Id, POSITION};
 use crate::routes::Write;
 use crate::traced;
@@ -31,7 +31,7 @@ pub async fn handle(
     request: Request,
 ) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
-    let Query(query): Query<One> = Query::try_from_uri(&parts.uri)?;
+    let Query(query): Query<Plain> = Query::try_from_uri(&parts.uri)?;
     let caller = authenticate(&api, &parts.headers, query.min_position).await?;
     let id = match route.id {
         Some(field) => Some((field, Id::from_request_parts(&mut parts, &()).await?.0)),

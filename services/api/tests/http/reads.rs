@@ -53,6 +53,27 @@ async fn a_ticket_is_told_with_its_attempts_in_clear() {
 }
 
 #[tokio::test]
+async fn one_entity_is_told_as_it_was() {
+    let w = World::new().await;
+    let opened = w.open_ticket(1, json!({})).await;
+    let ticket = id("tkt_", 1);
+    let on_ticket = format!("ticket/{ticket}");
+    w.open_ticket(2, json!({})).await;
+    let ended = w.record("ada", &on_ticket, "ticket.cancelled", json!({"id": ticket})).await;
+    let at = |position: u64| format!("/api/v1/tickets/{ticket}?as_of={position}");
+    let then = w.get(&at(opened + 1)).await;
+    assert_eq!(then.header("canonry-position"), (opened + 1).to_string());
+    assert_eq!(then.json["status"], "open");
+    assert_eq!(then.json["title"], format!("title of {on_ticket}/title"));
+    assert_eq!(w.get(&at(ended)).await.json["status"], "cancelled");
+    w.get(&format!("/api/v1/tickets/{}?as_of={opened}", id("tkt_", 2)))
+        .await
+        .refused(404, "ticket-unknown");
+    w.get(&at(0)).await.refused(400, "query-invalid");
+    w.get(&format!("/api/v1/tickets?as_of={opened}")).await.refused(400, "query-invalid");
+}
+
+#[tokio::test]
 async fn lists_are_filtered_and_paged() {
     let w = World::new().await;
     for n in 0..7 {

@@ -1,0 +1,88 @@
+//! The state of one entity as of a position: what the file has of it up to there is folded anew,
+//! by the same fold, into a database in memory.
+
+use std::collections::BTreeSet;
+
+use canonry_schemas::event::Event;
+use canonry_schemas::limits::AS_OF_RECORDS;
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
+use serde_json::Value;
+
+use crate::fold::fold;
+use crate::query::Reader;
+use crate::recorded::Recorded;
+use crate::schema::TABLES;
+use crate::store::{Error, integer, natural};
+
+/// Positions of an entity's records up to one, in order.
+fn positions(tx: &Transaction<'_>, entity: &str, upto: u64) -> Result<Vec<u64>, Error> {
+    let mut query = tx.prepare_cached(
+        "SELECT position FROM folded WHERE entity = ?1 AND position <= ?2 ORDER BY position LIMIT ?3",
+    )?;
+    let most = integer(AS_OF_RECORDS + 1);
+    let rows = query.query_map((entity, integer(upto), most), |r| r.get(0).map(natural))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn recorded(row: &Row<'_>) -> Result<Recorded, Error> {
+    let (kind, data): (String, String) = (row.get("kind")?, row.get("data")?);
+    let (time, touches): (String, Option<String>) = (row.get("time")?, row.get("touches")?);
+    let data: Value = serde_json::from_str(&data)?;
+    let event = parsed(&kind, &data).ok_or_else(|| Error::Past(kind.clone()))?;
+    Ok(Recorded {
+        position: natural(row.get("position")?),
+        hash: row.get("hash")?,
+        id: row.get("id")?,
+        time: time.parse().map_err(|_| Error::Past(kind.clone()))?,
+        actor: row.get("actor")?,
+        via: row.get("via")?,
+        intentid: row.get("intentid")?,
+        entity: row.get("entity")?,
+        touches: touches.iter().flat_map(|t| t.split(' ')).map(str::to_owned).collect(),
+        kind,
+        data,
+        event,
+    })
+}
+
+/// `canonry.<aggregate>.<event>.v<n>`, as the projector read it before.
+fn parsed(kind: &str, data: &Value) -> Option<Event> {
+    let (name, version) = kind.strip_prefix("canonry.")?.rsplit_once(".v")?;
+    let (aggregate, event) = name.split_once('.')?;
+    Event::parse(aggregate, event, version.parse().ok()?, data)?.ok()
+}
+
+/// Read models that hold one entity, and the runs that touched it, as of a position.
+pub fn as_of(tx: &Transaction<'_>, entity: &str, position: u64) -> Result<Reader, Error> {
+    let mut query = tx.prepare_cached("SELECT * FROM events WHERE position = ?1")?;
+    let mut due: BTreeSet<u64> = positions(tx, entity, position)?.into_iter().collect();
+    let touching: BTreeSet<String> = due
+        .iter()
+        .map(|at| {
+            let mut entity = tx.prepare_cached("SELECT entity FROM events WHERE position = ?1")?;
+            entity.query_row([integer(*at)], |r| r.get(0))
+        })
+        .collect::<rusqlite::Result<_>>()?;
+    for other in touching.iter().filter(|other| other.starts_with("run/") && *other != entity) {
+        due.extend(positions(tx, other, position)?);
+    }
+    if due.len() as u64 > AS_OF_RECORDS {
+        return Err(Error::TooMuch { most: AS_OF_RECORDS });
+    }
+    let mut past = Connection::open_in_memory()?;
+    past.execute_batch(TABLES)?;
+    let writing = past.transaction()?;
+    for at in due {
+        let record = query.query_row([integer(at)], |row| Ok(recorded(row)))??;
+        fold(&writing, &record)?;
+    }
+    let head = query.query_row([integer(position)], |row| {
+        Ok((row.get::<_, String>("hash")?, row.get::<_, String>("time")?))
+    });
+    if let Some((hash, time)) = head.optional()? {
+        let moment = (integer(position), hash, time);
+        writing.execute("UPDATE head SET position = ?1, hash = ?2, time = ?3", moment)?;
+    }
+    writing.commit()?;
+    Ok(Reader::over(past))
+}
