@@ -132,6 +132,48 @@ impl Command {
     }
 }
 
+impl Event {
+    /// The content fields, as they stand in the record: sealed. No other text of a record is
+    /// content, whatever it looks like.
+    #[must_use]
+    pub fn content(&self) -> Vec<&Content> {
+        let found: [Option<&Content>; 2] = match self {
+            Self::Member(member::Event::Enrolled(e)) => [e.name.as_ref(), None],
+            Self::Member(member::Event::Removed(e)) => [e.reason.as_ref(), None],
+            Self::Role(
+                role::Event::Paused(e) | role::Event::Resumed(e) | role::Event::Retired(e),
+            ) => [e.reason.as_ref(), None],
+            Self::Ticket(e) => match e {
+                ticket::Event::Opened(e) => [Some(&e.title), e.note.as_ref()],
+                ticket::Event::Amended(e) => [e.title.as_ref(), e.note.as_ref()],
+                ticket::Event::ApprovalRequested(e) => [Some(&e.reason), None],
+                ticket::Event::Rejected(e) => [Some(&e.reason), None],
+                ticket::Event::Completed(e) => [e.result.as_ref(), None],
+                ticket::Event::Reopened(e) | ticket::Event::Cancelled(e) => {
+                    [e.reason.as_ref(), None]
+                }
+                ticket::Event::Assigned(_)
+                | ticket::Event::Approved(_)
+                | ticket::Event::Started(_)
+                | ticket::Event::DeadlineBreached(_) => [None, None],
+            },
+            Self::Run(e) => match e {
+                run::Event::Started(_) => [None, None],
+                run::Event::StepRecorded(e) => [e.summary.as_ref(), None],
+                run::Event::Completed(e) | run::Event::Failed(e) | run::Event::Cancelled(e) => {
+                    [e.reason.as_ref(), None]
+                }
+            },
+            Self::Member(member::Event::KeysRotated(_))
+            | Self::Role(role::Event::Hired(_) | role::Event::Amended(_))
+            | Self::Tenant(_)
+            | Self::Actor(_)
+            | Self::Refused { .. } => [None, None],
+        };
+        found.into_iter().flatten().collect()
+    }
+}
+
 fn content<'a, const N: usize>(
     fields: [(&'static str, Option<&'a mut Content>); N],
 ) -> Vec<(&'static str, &'a mut Content)> {

@@ -99,6 +99,9 @@ pub const TIMER_EVERY: Duration = Duration::from_millis(500);
 /// Deliveries of a durable intent before it is a dead letter.
 pub const INTENT_DELIVERIES: i64 = 10;
 
+/// After which a durable intent that was throttled is delivered again.
+pub const INTENT_AGAIN: Duration = Duration::from_secs(30);
+
 /// Longest life of a bearer for reads and ordinary writes.
 pub const BEARER_LIFE: Duration = Duration::from_secs(60 * 60);
 /// Longest life of a request-bound token and of an approval.

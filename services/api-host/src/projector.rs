@@ -150,7 +150,7 @@ async fn apply(
             })?,
         );
     }
-    for group in recorded.iter().filter_map(|r| content_group(&r.data)) {
+    for group in recorded.iter().filter_map(|r| content_group(&r.event)) {
         shared.keys.load(tenant, group).await.map_err(Stop::Again)?;
     }
     let state = verifier.state().and_then(|s| serde_json::to_string(s).ok());
@@ -160,8 +160,9 @@ async fn apply(
     Ok(())
 }
 
-fn content_group(data: &serde_json::Value) -> Option<u32> {
-    data.as_object()?.values().find_map(|v| key_of(v.as_str()?)).map(|(group, _)| group)
+/// Only content is looked at: a label that looks sealed is a client's text.
+fn content_group(event: &Event) -> Option<u32> {
+    event.content().into_iter().find_map(|c| key_of(&c.0)).map(|(group, _)| group)
 }
 
 /// A verified record in the form of the read models.

@@ -21,7 +21,7 @@ impl ContentKeys {
             Some(k) if usize::from(k.index) + 1 < CONTENT_KEY_GROUP => {
                 ContentKey { group: k.group, index: k.index + 1 }
             }
-            Some(k) => ContentKey { group: k.group + 1, index: 0 },
+            Some(k) => ContentKey { group: k.group.saturating_add(1), index: 0 },
         }
     }
 

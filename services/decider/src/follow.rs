@@ -40,13 +40,17 @@ impl Standby {
         places: Arc<Semaphore>,
     ) -> Self {
         let (stop, stopped) = watch::channel(false);
+        let mut ended = stopped.clone();
         let task = tokio::spawn(async move {
             match follow(open, &places, stopped).await {
                 Ok(standing) => Some(standing),
                 Err(over) => {
                     tracing::warn!(?over, "a tenant cannot be followed");
                     // Whoever looks after this one starts it again; not at once.
-                    tokio::time::sleep(FOLLOW_EVERY_MOST).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(FOLLOW_EVERY_MOST) => {}
+                        () = told(&mut ended) => {}
+                    }
                     None
                 }
             }
@@ -90,7 +94,11 @@ async fn follow(
     loop {
         let before = standing.position();
         {
-            let _turn = places.acquire().await.map_err(closed)?;
+            let _turn = tokio::select! {
+                turn = places.acquire() => turn.map_err(closed)?,
+                () = told(&mut stop) => return Ok(standing),
+            };
+            // Not cut short: a fold that stops half way is of no use.
             standing.catch_up(&place.log).await?;
         }
         let moved = standing.position() > before;

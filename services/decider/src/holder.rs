@@ -49,6 +49,11 @@ use crate::world::{Folded, Need, World};
 /// What callers are told while the outcome of a commit is unknown.
 const NOT_YET: &str = "the store has not answered yet";
 
+/// What callers are told whose actor sends too much.
+const TOO_MANY: &str = "too many commands: slow down";
+/// What a caller is told whose command needs what could not be read.
+const MISSING: &str = "what the command needs could not be read";
+
 /// One message for a holder.
 pub type Message = (Arc<Asked>, Reply);
 
@@ -312,20 +317,28 @@ impl Holder {
             return Ok(());
         }
         let known = self.world.directory.member(&asked.actor).is_some();
-        if (known || asked.actor.is_service()) && !asked.timer {
-            if !self.throttle.pass(&asked.actor, Instant::now()) {
-                self.s.metrics.unrecorded(unrecorded::THROTTLED);
-                let text = "too many commands: slow down";
-                reply.answer(&Answer::unrecorded(unrecorded::THROTTLED, text)).await;
-                return Ok(());
+        if known || asked.actor.is_service() {
+            // Whom a service acts for is known only after the decision.
+            if known && !self.throttle.pass(&asked.actor, Instant::now()) {
+                return self.turn_away(unrecorded::THROTTLED, TOO_MANY, reply).await;
             }
-            if self.bytes >= TENANT_BYTES {
-                self.s.metrics.unrecorded(unrecorded::QUOTA);
+            if self.bytes >= TENANT_BYTES && !asked.timer {
                 let text = "the tenant's ledger has reached its quota";
-                reply.answer(&Answer::unrecorded(unrecorded::QUOTA, text)).await;
-                return Ok(());
+                return self.turn_away(unrecorded::QUOTA, text, reply).await;
             }
         }
+        self.decide(asked, reply, true).await
+    }
+
+    async fn turn_away(&self, code: &'static str, text: &str, reply: Reply) -> Result<(), Over> {
+        self.s.metrics.unrecorded(code);
+        reply.turn_away(&Answer::unrecorded(code, text)).await;
+        Ok(())
+    }
+
+    /// Decides a command that was let in; `fresh` unless it was decided before the chain moved.
+    async fn decide(&mut self, asked: Arc<Asked>, reply: Reply, fresh: bool) -> Result<(), Over> {
+        let mut loaded = None;
         let span = traced::decide(&self.s.tenant, &asked);
         loop {
             let now = now().max(self.head.time);
@@ -350,26 +363,43 @@ impl Holder {
                     self.repeat(position, reply);
                     return Ok(());
                 }
-                Verdict::Need(Need::Group(group)) => match self.s.keeper.group(group).await {
-                    Ok(keys) => self.keys.insert(group, keys),
-                    Err(over) => {
-                        reply.retry("a content key could not be loaded").await;
+                Verdict::Need(need) => {
+                    if loaded.as_ref() == Some(&need) {
+                        reply.retry(MISSING).await;
+                        return Err(Over::Failed(format!("{need:?} is not where it must be")));
+                    }
+                    if let Err(over) = self.bring(&need).await {
+                        reply.retry(MISSING).await;
                         return Err(over);
                     }
-                },
-                Verdict::Need(Need::Entity(entity)) => {
-                    self.world.warm(&entity).map_err(|e| unstored(&e))?;
-                }
-                Verdict::Need(Need::Intent(key)) => {
-                    self.world.recall(key).map_err(|e| unstored(&e))?;
+                    loaded = Some(need);
                 }
                 Verdict::Decided(decided) => {
-                    if decided.event.is_refusal() {
-                        self.throttle.charge(&asked.actor, REFUSAL_COST);
+                    let person = &decided.actor;
+                    let served = fresh && asked.actor.is_service() && !asked.timer;
+                    if served && !self.throttle.pass(person, Instant::now()) {
+                        traced::ended(&span, Some(unrecorded::THROTTLED));
+                        return self.turn_away(unrecorded::THROTTLED, TOO_MANY, reply).await;
+                    }
+                    if decided.event.is_refusal() && fresh {
+                        self.throttle.charge(person, REFUSAL_COST);
                     }
                     return self.draft(&decided, now, Some(asked), reply, &span).await;
                 }
             }
+        }
+    }
+
+    /// Brings into memory what a decision needs.
+    async fn bring(&mut self, need: &Need) -> Result<(), Over> {
+        match need {
+            Need::Group(group) => {
+                let keys = self.s.keeper.group(*group).await?;
+                self.keys.insert(*group, keys);
+                Ok(())
+            }
+            Need::Entity(entity) => self.world.warm(entity).map_err(|e| unstored(&e)),
+            Need::Intent(key) => self.world.recall(*key).map_err(|e| unstored(&e)),
         }
     }
 

@@ -113,16 +113,26 @@ impl Keeper {
         }
     }
 
-    /// Signs and stores the head; false when the store did not answer.
+    /// Signs and stores the head, unless a later one is there; false when it could not be stored.
     pub async fn write_head(&self, tenant: &TenantId, head: &Head) -> bool {
+        let Ok(stored) = self.heads.get(tenant.as_str()).await else { return false };
+        let known = stored.as_ref().filter(|e| !e.deleted).and_then(|entry| {
+            Some(parse_head(std::str::from_utf8(&entry.value).ok()?).ok()?.head.position)
+        });
+        // A deposed holder that wakes up knows less than the one that serves.
+        if known.is_some_and(|known| known >= head.position) {
+            return true;
+        }
         let head = SignedHead {
             tenant: tenant.clone(),
             position: head.position,
             hash: head.hash,
             time: head.time,
         };
-        let text = sign_head(head, &self.checkpoint).to_text();
-        self.heads.put(tenant.as_str(), Bytes::from(text)).await.is_ok()
+        let text = Bytes::from(sign_head(head, &self.checkpoint).to_text());
+        let revision = stored.map_or(0, |entry| entry.revision);
+        let written = self.heads.update(tenant.as_str(), text, revision).await;
+        matches!(written, Ok(Cas::Won(_)))
     }
 
     /// Whether the tenant is frozen.

@@ -289,19 +289,16 @@ fn fold(world: &mut World, stored: &Stored) -> Result<(), Over> {
         intent: intent.as_ref().map(|(id, digest)| (id, digest)),
         entity: &read.entity,
         event: &event,
-        content_key: greatest_content_key(&data),
+        content_key: greatest_content_key(&event),
     };
     world.fold(&folded).map_err(|e| unstored(&e))
 }
 
-fn greatest_content_key(data: &Value) -> Option<ContentKey> {
-    match data {
-        Value::String(text) => {
-            text.strip_prefix("x1:")?.split_once(':').and_then(|(id, _)| ContentKey::parse(id))
-        }
-        Value::Object(map) => map.values().filter_map(greatest_content_key).max(),
-        _ => None,
-    }
+/// The greatest key that content of the event is sealed under. Only content is looked at: a label
+/// that looks sealed is a client's text.
+fn greatest_content_key(event: &Event) -> Option<ContentKey> {
+    let sealed = event.content().into_iter();
+    sealed.filter_map(|c| ContentKey::parse(c.0.strip_prefix("x1:")?.split_once(':')?.0)).max()
 }
 
 /// Folds the keys that an event changes.

@@ -3,6 +3,7 @@
 
 use canonry_nats::{Bytes, Connection, Incoming, Job};
 use canonry_schemas::answer::Answer;
+use canonry_schemas::limits::INTENT_AGAIN;
 use canonry_schemas::refusal::unrecorded;
 use tokio::sync::oneshot;
 
@@ -43,6 +44,19 @@ impl Reply {
             }
             Self::Local(to) => drop(to.send(answer.clone())),
             Self::Nobody => {}
+        }
+    }
+
+    /// Answers that it is not let in now. A durable intent was promised to be decided: it goes
+    /// back into its queue and comes again later.
+    pub async fn turn_away(self, answer: &Answer) {
+        match self {
+            Self::Intent { job, .. } => {
+                if let Err(error) = job.nak(INTENT_AGAIN).await {
+                    tracing::debug!(%error, "an intent could not be put back");
+                }
+            }
+            other => other.answer(answer).await,
         }
     }
 

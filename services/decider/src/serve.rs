@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use canonry_keystore::{KeyStore, KeyUse};
+use canonry_nats::log::Skew;
 use canonry_nats::{Bytes, Connect, Connection, Log, Micro, ServeOptions};
 use canonry_provision::{BoxError, Bus, CellUser, check_streams};
 use canonry_record::Hash;
@@ -90,6 +91,7 @@ pub async fn connect_cell(
     let mut connect = Connect::new(url, name.as_str());
     connect.creds = Some(creds.to_string());
     connect.inbox_prefix = format!("_INBOX.{name}");
+    connect.js_prefix = user.api_prefix().to_owned();
     Connection::connect(connect).await.map_err(|e| format!("{name}: {e}"))
 }
 
@@ -199,7 +201,7 @@ async fn look(shop: Arc<Shop>, assignments: Arc<Assignments>) {
     let mut stop = shop.stop.subscribe();
     let mut holders: BTreeMap<TenantId, JoinHandle<()>> = BTreeMap::new();
     let mut standbys: BTreeMap<TenantId, Standby> = BTreeMap::new();
-    let mut renewed = tokio::time::Instant::now() - LIVENESS_EVERY;
+    let alive = tokio::spawn(renew(Arc::clone(&assignments)));
     let intake = tokio::spawn(intake::serve(
         shop.micro.clone(),
         shop.intake.clone(),
@@ -209,12 +211,6 @@ async fn look(shop: Arc<Shop>, assignments: Arc<Assignments>) {
         shop.stop.subscribe(),
     ));
     loop {
-        if renewed.elapsed() >= LIVENESS_EVERY {
-            match assignments.renew().await {
-                Ok(()) => renewed = tokio::time::Instant::now(),
-                Err(error) => tracing::warn!(%error, "liveness could not be renewed"),
-            }
-        }
         holders.retain(|_, task| !task.is_finished());
         standbys.retain(|_, standby| !standby.is_over());
         match shop.config.keys.tenants() {
@@ -261,7 +257,28 @@ async fn look(shop: Arc<Shop>, assignments: Arc<Assignments>) {
         drop(standby.hand_over().await);
     }
     intake.abort();
+    alive.abort();
+    drop(alive.await);
     assignments.leave().await;
+}
+
+/// Renews liveness, whatever else this process waits for.
+async fn renew(assignments: Arc<Assignments>) {
+    loop {
+        if let Err(error) = assignments.renew().await {
+            tracing::warn!(%error, "liveness could not be renewed");
+        }
+        tokio::time::sleep(LIVENESS_EVERY).await;
+    }
+}
+
+/// Rests, unless the process is told to end.
+async fn rest(shop: &Shop, pause: Duration) {
+    let mut ended = shop.stop.subscribe();
+    tokio::select! {
+        () = tokio::time::sleep(pause) => {}
+        () = told(&mut ended) => {}
+    }
 }
 
 async fn hold(
@@ -275,7 +292,15 @@ async fn hold(
     let (sender, receiver) = inbox();
     let status = Arc::new(Status::default());
     let taking = Box::pin(ready(shop, tenant, epoch, reason, &status, standing));
-    let over = match taking.instrument(traced::take_over(tenant, epoch)).await {
+    let taking = taking.instrument(traced::take_over(tenant, epoch));
+    let mut ended = shop.stop.subscribe();
+    // A store that does not answer must not keep the process from ending; a commit that was sent
+    // is settled by whoever takes over next.
+    let taken = tokio::select! {
+        taken = taking => taken,
+        () = told(&mut ended) => Err(Over::Stopped),
+    };
+    let over = match taken {
         Ok(served) => {
             let entry = (Arc::clone(&status), sender.clone());
             shop.held.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), entry);
@@ -295,7 +320,7 @@ async fn hold(
         }
         Over::Failed(why) => {
             tracing::warn!(%tenant, epoch, %why, "cannot serve; trying again");
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            rest(shop, Duration::from_secs(1)).await;
         }
         Over::TooNew { position } => {
             tracing::error!(
@@ -306,7 +331,7 @@ async fn hold(
             if let Err(error) = assignments.release(tenant, epoch).await {
                 tracing::warn!(%tenant, %error, "the tenant could not be given up");
             }
-            tokio::time::sleep(UNKNOWN_AGAIN).await;
+            rest(shop, UNKNOWN_AGAIN).await;
         }
         Over::Frozen { position, why } => {
             tracing::error!(%tenant, position, %why, "frozen");
@@ -374,7 +399,7 @@ async fn ready(
     check_streams(&bus, tenant, shop.config.replicas).await.map_err(|e| failed(&e))?;
     let log = ledger(shop, tenant).await?;
     let skew = log.clock_skew().await.map_err(|e| failed(&e))?;
-    if skew.nanos.abs() - skew.uncertainty > HOLDER_CLOCK.as_nanos() as i128 {
+    if is_skewed(&skew) {
         return Err(Over::Failed(format!("this clock is {} ns from the server's", skew.nanos)));
     }
     let record = shop.config.keys.signing_key(tenant, KeyUse::Record).map_err(|e| failed(&e))?;
@@ -414,6 +439,7 @@ async fn attend(
     let (stop, stopped) = watch::channel(false);
     let stop = Arc::new(stop);
     let broken: Arc<Mutex<Option<Over>>> = Arc::default();
+    let watched = log.clone();
     let patrol = trusted.map(|trusted| {
         let (stop, broken) = (Arc::clone(&stop), Arc::clone(&broken));
         let (tenant, places) = (tenant.clone(), Arc::clone(&shop.patrolled));
@@ -445,8 +471,14 @@ async fn attend(
         keys: shop.config.keys.clone(),
     };
     let intents = tokio::spawn(intake::pull(pull, sender));
-    let guard =
-        tokio::spawn(guard(Arc::clone(shop), Arc::clone(assignments), tenant.clone(), epoch, stop));
+    let guard = tokio::spawn(guard(
+        Arc::clone(shop),
+        Arc::clone(assignments),
+        tenant.clone(),
+        epoch,
+        watched,
+        stop,
+    ));
     let over = Box::pin(holder.serve(receiver, stopped)).await;
     stopper.stop();
     intents.abort();
@@ -459,12 +491,17 @@ async fn attend(
     broken.unwrap_or(over)
 }
 
+fn is_skewed(skew: &Skew) -> bool {
+    skew.nanos.abs() - skew.uncertainty > HOLDER_CLOCK.as_nanos() as i128
+}
+
 /// Ends the holder when it is told to stop, deposed, or the stream's configuration changed.
 async fn guard(
     shop: Arc<Shop>,
     assignments: Arc<Assignments>,
     tenant: TenantId,
     epoch: u64,
+    log: Log,
     stop: Arc<watch::Sender<bool>>,
 ) {
     let mut ended = shop.stop.subscribe();
@@ -486,6 +523,13 @@ async fn guard(
                 check_streams(&bus, &tenant, shop.config.replicas).await
             {
                 tracing::error!(%tenant, %error, "a stream was changed: this decider stops serving");
+                break;
+            }
+            // A clock that jumped would stand in every later record.
+            if let Ok(skew) = log.clock_skew().await
+                && is_skewed(&skew)
+            {
+                tracing::error!(%tenant, nanos = skew.nanos, "this clock is not the server's");
                 break;
             }
         }

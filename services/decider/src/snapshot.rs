@@ -49,6 +49,29 @@ pub enum Error {
     Foreign(String),
 }
 
+impl Error {
+    /// Whether the file is not what this decider wrote, and not only out of reach.
+    fn is_damage(&self) -> bool {
+        use rusqlite::ErrorCode as Code;
+        match self {
+            Self::Foreign(_) => true,
+            Self::File { .. } => false,
+            Self::Sqlite(error) => !matches!(
+                error.sqlite_error_code(),
+                Some(
+                    Code::CannotOpen
+                        | Code::PermissionDenied
+                        | Code::SystemIoFailure
+                        | Code::DiskFull
+                        | Code::OutOfMemory
+                        | Code::DatabaseBusy
+                        | Code::DatabaseLocked
+                )
+            ),
+        }
+    }
+}
+
 /// The row that all others hang on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Core {
@@ -164,6 +187,7 @@ impl Snapshot {
                 self.wipe()?;
                 Ok(None)
             }
+            Err(error) if !error.is_damage() => Err(error),
             Err(error) => {
                 tracing::warn!(%error, tenant = %self.tenant, "the snapshot is thrown away");
                 self.wipe()?;
@@ -241,7 +265,7 @@ impl Snapshot {
         }
         let mut reader = locked(&self.reader);
         if reader.is_none() {
-            *reader = Some(file::open(&self.path)?);
+            *reader = Some(file::open_again(&self.path)?);
         }
         reader.as_ref().map(read).transpose()
     }
@@ -275,6 +299,6 @@ impl Snapshot {
     /// # Errors
     /// As [`Snapshot::slot`].
     pub fn deadlines(&self, after: Time, most: usize) -> Result<Deadlines, Error> {
-        Ok(self.with_reader(|c| rows::deadlines(c, after, most))?.unwrap_or_default())
+        Ok(self.with_reader(|c| rows::deadlines(c, &self.key, after, most))?.unwrap_or_default())
     }
 }

@@ -16,7 +16,7 @@ use canonry_domain::{Applied, Decider as _, Entity, State};
 use canonry_record::Hash;
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::{ActorId, IntentId, TenantId, TicketId};
-use canonry_schemas::limits::{AGGREGATES_HOT, DEADLINES_HOT, INTENTS_HOT};
+use canonry_schemas::limits::{AGGREGATES_HOT, CONTENT_KEY_GROUP, DEADLINES_HOT, INTENTS_HOT};
 use canonry_schemas::time::Time;
 use canonry_schemas::{role, run, tenant, ticket};
 use serde::{Deserialize, Serialize};
@@ -49,7 +49,7 @@ impl ContentKey {
     pub fn parse(id: &str) -> Option<Self> {
         let (group, index) = id.split_once('-')?;
         let key = Self { group: group.parse().ok()?, index: index.parse().ok()? };
-        (key.to_string() == id).then_some(key)
+        (key.to_string() == id && usize::from(key.index) < CONTENT_KEY_GROUP).then_some(key)
     }
 }
 

@@ -116,8 +116,10 @@ pub fn tenant(
     jwt::encode(Kind::Account, operator, account, tenant.as_str(), nats)
 }
 
-/// AUDIT: the reading half of the JetStream API under [`AUDIT_PREFIX`]. A stream's name is one
-/// token, so `AUDIT_*` cannot be said here: each user is held to its tenant's mirror.
+/// AUDIT: the reading half of the JetStream API under [`AUDIT_PREFIX`], and the news of all tenants
+/// for the cell's own reader. A stream's name is one token, so `AUDIT_*` cannot be said here: each
+/// auditor is held to its tenant's mirror. Nobody here chooses where an answer goes: an import maps
+/// the reply (ADR 7).
 ///
 /// # Errors
 /// When a key holds no seed.
@@ -128,6 +130,7 @@ pub fn audit(operator: &KeyPair, canonry: &KeyPair, accounts: &Accounts) -> Resu
             let (subject, local) = (format!("$JS.API.{api}"), format!("{AUDIT_PREFIX}.{api}"));
             import(canonry, &accounts.audit, &audit_name(api), "service", &subject, Some(&local))
         })
+        .chain([import(canonry, &accounts.audit, "live", "stream", "live.*.>", None)])
         .collect::<Result<Vec<_>, _>>()?;
     let nats = map(json!({
         "imports": imports,

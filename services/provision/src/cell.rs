@@ -151,7 +151,11 @@ impl Cell {
     /// # Errors
     /// When the account's seed is missing or the disk refuses.
     pub fn cell_user(&self, user: &CellUser) -> Result<PathBuf, Error> {
-        let account = if *user == CellUser::ProvisionSys { "SYS" } else { "CANONRY" };
+        let account = match user {
+            CellUser::ProvisionSys => "SYS",
+            CellUser::Reader => "AUDIT",
+            _ => "CANONRY",
+        };
         let claims = user.permissions().claims(SERVICE_SUBSCRIPTIONS, MAX_PAYLOAD_BYTES);
         let (text, _) = issue(&key(&self.store, account)?, user.name(), claims)?;
         let path = self.creds_path(user)?;

@@ -42,7 +42,8 @@ pub enum CellUser {
     Responder,
     /// Stores and takes up durable intents.
     Intake,
-    /// Reads ledgers and buckets: projectors, the API.
+    /// Reads ledgers and buckets: projectors, the API. A user of AUDIT, under
+    /// [`AUDIT_PREFIX`].
     Reader,
     /// A service that sends commands under its own `svc_` token.
     Service(ActorId),
@@ -74,6 +75,15 @@ impl CellUser {
     #[must_use]
     pub const fn is_offline(&self) -> bool {
         matches!(self, Self::ProvisionSys | Self::ProvisionStreams)
+    }
+
+    /// The prefix under which it has the JetStream API.
+    #[must_use]
+    pub const fn api_prefix(&self) -> &'static str {
+        match self {
+            Self::Reader => AUDIT_PREFIX,
+            _ => "$JS.API",
+        }
     }
 
     /// What it may do.
@@ -114,7 +124,7 @@ impl TenantUser {
     }
 }
 
-/// Reading ledgers, mirrors and buckets, shared by the committer and the readers.
+/// Reading ledgers and buckets, for the committer.
 const READING: [&str; 10] = [
     "$JS.API.INFO",
     "$JS.API.STREAM.INFO.*",
@@ -164,10 +174,18 @@ fn intake() -> Permissions {
     Permissions { publish, deny_publish: Vec::new(), subscribe: owned(&["_INBOX.intake.>"]) }
 }
 
+/// In AUDIT, behind imports: what it asks for can be answered to itself alone.
 fn reader() -> Permissions {
+    let api = |tail: &str| format!("{AUDIT_PREFIX}.{tail}");
     Permissions {
-        publish: owned(&READING),
-        deny_publish: not_the_intake(),
+        publish: vec![
+            api("STREAM.INFO.*"),
+            api("STREAM.MSG.GET.*"),
+            api("CONSUMER.CREATE.*.*.ledger.>"),
+            api("CONSUMER.CREATE.*.*.$KV.>"),
+            api("CONSUMER.MSG.NEXT.*.*"),
+        ],
+        deny_publish: vec![api(&format!("CONSUMER.MSG.NEXT.*.{INTAKE_CONSUMER}"))],
         subscribe: owned(&["_INBOX.reader.>", "live.>"]),
     }
 }

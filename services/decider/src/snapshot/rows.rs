@@ -178,18 +178,22 @@ pub fn newest_intents(c: &Connection, key: &Key, most: usize) -> Result<Vec<Row>
 }
 
 /// Deadlines after a moment. Those of the same moment come together.
-pub fn deadlines(c: &Connection, after: Time, most: usize) -> Result<Deadlines, Error> {
+pub fn deadlines(c: &Connection, key: &Key, after: Time, most: usize) -> Result<Deadlines, Error> {
     let mut last =
         c.prepare_cached("SELECT due FROM slots WHERE due > ?1 ORDER BY due LIMIT 1 OFFSET ?2")?;
     let skip = signed(most as u64).saturating_sub(1);
     let last: Option<i64> = last.query_row(params![after.0, skip], |r| r.get(0)).optional()?;
     let mut query = c.prepare_cached(
-        "SELECT due, entity FROM slots WHERE due > ?1 AND due <= ?2 ORDER BY due",
+        "SELECT due, entity, body, mac FROM slots WHERE due > ?1 AND due <= ?2 ORDER BY due",
     )?;
     let mut rows = query.query(params![after.0, last.unwrap_or(i64::MAX)])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let entity: String = row.get(1)?;
+        let (body, mac): (Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(3)?);
+        if mac != slot_mac(key, &entity, row.get(0)?, &body) {
+            return Err(foreign(entity));
+        }
         let ticket = entity.strip_prefix("ticket/").and_then(|id| id.parse().ok());
         found.push((Time(row.get(0)?), ticket.ok_or_else(|| foreign("a deadline"))?));
     }

@@ -62,6 +62,40 @@ async fn a_restart_goes_on_from_the_snapshot() {
     assert_eq!(spine.kinds().await["canonry.ticket.opened.v1"], 1);
 }
 
+/// A client's text that looks like sealed content moves no content key: not when it is decided,
+/// and not when the ledger is read again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_label_that_looks_sealed_is_a_label() {
+    let mut spine = Spine::start().await;
+    let founder = spine.person("founder").await;
+    let role = founder.hire().await;
+    let mut tickets = Vec::new();
+    for external in ["x1:7-65535:", "x1:4294967295-255:AAAA", "x1:1-5:AAAA"] {
+        let body = json!({"title": "looks", "external": external, "role": role});
+        let answer = founder.send("ticket", "open", body).await;
+        assert!(answer.ok, "{answer:?}");
+        tickets.push(answer.entity.unwrap().strip_prefix("ticket/").unwrap().to_owned());
+    }
+    spine.stop().await;
+    // Another decider without a snapshot: it reads every record.
+    spine.decider = Some(spine.decider("decider-b").await);
+    for ticket in &tickets {
+        let body = json!({"id": ticket, "note": "more content"});
+        let answer = founder.send("ticket", "amend", body).await;
+        assert!(answer.ok, "{answer:?}");
+    }
+    assert!(founder.send("ticket", "open", json!({"title": "after"})).await.ok);
+    spine.stop().await;
+    let mut keys = std::collections::BTreeSet::new();
+    for body in spine.ledger().await {
+        let Some(title) = body["data"]["title"].as_str() else { continue };
+        if let Some((key, _)) = title.strip_prefix("x1:").and_then(|t| t.split_once(':')) {
+            assert!(keys.insert(key.to_owned()), "two tickets under one key: {key}");
+        }
+    }
+    assert_eq!(keys, ["1-0", "1-1", "1-2", "1-3"].map(str::to_owned).into());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_decider_follows_and_takes_over() {
     let mut spine = Spine::start().await;

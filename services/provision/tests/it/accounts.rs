@@ -52,7 +52,7 @@ async fn a_reply_subject_into_the_ledger_writes_nothing() {
     // A second request on the same connection is answered after the first was.
     assert_eq!(founder.request("command.acme.founder.x", "").await.payload, "poison");
     let reader = cell_user(&test, CellUser::Reader).await;
-    let info = reader.json("$JS.API.STREAM.INFO.LEDGER_acme", "").await;
+    let info = reader.json("audit.api.STREAM.INFO.LEDGER_acme", "").await;
     assert_eq!(info["state"]["messages"], 0, "{info}");
 }
 
@@ -120,7 +120,7 @@ async fn accounts_and_streams_survive_kill_9() {
     let founder = member(&test, &acme, "founder").await;
     assert_eq!(founder.request("command.acme.founder.x", "").await.payload, "done");
     let reader = cell_user(&test, CellUser::Reader).await;
-    let info = reader.json("$JS.API.STREAM.INFO.LEDGER_acme", "").await;
+    let info = reader.json("audit.api.STREAM.INFO.LEDGER_acme", "").await;
     assert_eq!(info["state"]["last_seq"], 1);
     test.server_mut().restart().await.unwrap();
     test.server().pause().unwrap();

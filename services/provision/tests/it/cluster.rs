@@ -10,8 +10,8 @@ async fn a_tenant_founded_on_one_node_is_served_by_all() {
     let mut test = TestCell::start_cluster(3).await.unwrap();
     let acme = tenant("acme");
     found(&test, &[&acme]).await;
-    let reader = cell_user(&test, CellUser::Reader).await;
-    check_streams(&reader, &acme, 3).await.unwrap();
+    let checker = cell_user(&test, CellUser::Committer).await;
+    check_streams(&checker, &acme, 3).await.unwrap();
     let committer = cell_user(&test, CellUser::Committer).await;
     assert_eq!(committer.json("ledger.acme.ticket.opened", "{}").await["seq"], 1);
     // What follows talks to the second node: the first goes away.

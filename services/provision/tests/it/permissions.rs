@@ -62,6 +62,12 @@ fn only_the_committer_may_write_ledgers_and_buckets() {
         }
         let next = "$JS.API.CONSUMER.MSG.NEXT.INTENTS_acme.intake";
         assert_eq!(permissions.may_publish(next), name == "intake", "{name}");
+        assert!(!permissions.may_publish("audit.api.CONSUMER.MSG.NEXT.INTENTS_acme.intake"));
+        // Who has the API inside CANONRY chooses where an answer goes: into a ledger, say.
+        for api in ["INFO", "STREAM.INFO.x", "STREAM.MSG.GET.x", "CONSUMER.MSG.NEXT.x.intake"] {
+            let asks = permissions.may_publish(&format!("$JS.API.{api}"));
+            assert!(!asks || ["committer", "intake"].contains(&name.as_str()), "{name} {api}");
+        }
     }
 }
 
@@ -96,7 +102,7 @@ async fn the_server_refuses_each_runtime_user_what_destroys() {
         }
     }
     let reader = cell_user(&test, CellUser::Reader).await;
-    let info = reader.json("$JS.API.STREAM.INFO.LEDGER_acme", "").await;
+    let info = reader.json("audit.api.STREAM.INFO.LEDGER_acme", "").await;
     assert!(info.get("error").is_none(), "{info}");
 }
 
@@ -127,11 +133,11 @@ async fn readers_open_consumers_on_ledgers_and_not_on_intents() {
                "ack_policy":"none","deliver_policy":"all"}}}}"#
         )
     };
-    let create = "$JS.API.CONSUMER.CREATE";
+    let create = "audit.api.CONSUMER.CREATE";
     let subject = format!("{create}.LEDGER_acme.r1.ledger.acme.>");
     let made = reader.json(&subject, &consumer("LEDGER_acme", "ledger.acme.>")).await;
     assert_eq!(made["name"], "r1", "{made}");
-    let next = "$JS.API.CONSUMER.MSG.NEXT.LEDGER_acme.r1";
+    let next = "audit.api.CONSUMER.MSG.NEXT.LEDGER_acme.r1";
     assert_eq!(reader.pull(next, "_INBOX.reader.pull", 1).await[0].payload, "{}");
     let subject = format!("{create}.INTENTS_acme.r1.ledger.acme.>");
     let refused = reader.json(&subject, &consumer("INTENTS_acme", "ledger.acme.>")).await;
@@ -164,4 +170,26 @@ async fn the_intake_stores_pulls_and_acknowledges() {
     assert_eq!(info["state"]["messages"], 0, "{info}");
     let dead = intake.json("dead.acme.founder", "sealed").await;
     assert_eq!(dead["stream"], "DEAD_acme", "{dead}");
+}
+
+#[tokio::test]
+async fn a_reader_cannot_direct_an_answer_into_a_ledger() {
+    let (test, ..) = start().await;
+    let committer = cell_user(&test, CellUser::Committer).await;
+    assert_eq!(committer.json("ledger.acme.ticket.opened", "{}").await["seq"], 1);
+    let reader = cell_user(&test, CellUser::Reader).await;
+    let (api, target) = ("audit.api.STREAM", "ledger.acme.ticket.opened");
+    for subject in [format!("{api}.INFO.LEDGER_acme"), format!("{api}.MSG.GET.LEDGER_acme")] {
+        let body = r#"{"seq":1}"#.into();
+        reader.client.publish_with_reply(subject, target, body).await.unwrap();
+    }
+    let consumer = r#"{"stream_name":"LEDGER_acme","config":{"name":"r1","ack_policy":"none",
+        "filter_subject":"ledger.acme.>","deliver_policy":"all"}}"#;
+    let create = "audit.api.CONSUMER.CREATE.LEDGER_acme.r1.ledger.acme.>";
+    assert_eq!(reader.json(create, consumer).await["name"], "r1");
+    let next = "audit.api.CONSUMER.MSG.NEXT.LEDGER_acme.r1";
+    reader.client.publish_with_reply(next, target, r#"{"batch":1}"#.into()).await.unwrap();
+    reader.settle().await;
+    let info = committer.json("$JS.API.STREAM.INFO.LEDGER_acme", "").await;
+    assert_eq!(info["state"]["last_seq"], 1, "{info}");
 }

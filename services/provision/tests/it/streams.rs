@@ -10,15 +10,15 @@ async fn founding_twice_changes_nothing_and_a_changed_stream_is_reported() {
     let sys = cell_user(&test, CellUser::ProvisionSys).await;
     let provision = cell_user(&test, CellUser::ProvisionStreams).await;
     test.cell.found_accounts(&sys, &provision, &acme, 1).await.unwrap();
-    let reader = cell_user(&test, CellUser::Reader).await;
-    check_streams(&reader, &acme, 1).await.unwrap();
+    let checker = cell_user(&test, CellUser::Committer).await;
+    check_streams(&checker, &acme, 1).await.unwrap();
 
     let mut changed = streams::ledger(&acme, 1);
     changed["max_age"] = 86_400_000_000_000_u64.into();
     let answer = provision.json("$JS.API.STREAM.UPDATE.LEDGER_acme", &changed.to_string()).await;
     assert!(answer.get("error").is_none(), "the server accepts it: {answer}");
     for found in [
-        check_streams(&reader, &acme, 1).await,
+        check_streams(&checker, &acme, 1).await,
         test.cell.found_accounts(&sys, &provision, &acme, 1).await,
     ] {
         let Err(Error::Differs { stream, differences }) = found else { panic!("{found:?}") };
