@@ -138,7 +138,15 @@ impl Spine {
         let log = self.log().await;
         let mut verifier = Verifier::new(self.tenant.clone(), verify::Pins::default());
         let mut bodies = Vec::new();
-        let mut records = log.read(1, None).await.unwrap();
+        // A node that was started again may swallow a request of the API: read again.
+        let mut tries = 0;
+        let mut records = loop {
+            match log.read(1, None).await {
+                Ok(records) => break records,
+                Err(error) => assert!(tries < 6, "{error}"),
+            }
+            tries += 1;
+        };
         while let Some(stored) = records.next().await {
             let stored = stored.unwrap();
             let line = Line {
