@@ -99,7 +99,8 @@ pub const TIMER_EVERY: Duration = Duration::from_millis(500);
 /// Deliveries of a durable intent before it is a dead letter.
 pub const INTENT_DELIVERIES: i64 = 10;
 
-/// After which a durable intent that was throttled is delivered again.
+/// After which a durable intent that met an empty bucket or a full quota is delivered again; after
+/// [`INTENT_DELIVERIES`] of them it is a dead letter.
 pub const INTENT_AGAIN: Duration = Duration::from_secs(30);
 
 /// Longest life of a bearer for reads and ordinary writes.

@@ -1,6 +1,6 @@
 //! What is encrypted is what the schemas mark: `Command::content` names exactly the fields marked
 //! `x-content`, and a fact carries them at the same pointers, because the decider encrypts in the
-//! command, under `/data` and the command's pointer, before the rules make a fact of it.
+//! command, under the command's pointer, before the rules make a fact of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -94,5 +94,12 @@ fn every_field_of_a_fact_is_read_and_written() {
         assert_eq!((read.aggregate(), read.name(), read.version()), (aggregate, event, version));
         let written: Value = serde_json::from_str(&read.data().unwrap()).unwrap();
         assert_eq!(written, data, "{label}");
+        // What deciders and projectors take for content is what the schema marks, and all of it.
+        let marked = sample::content(&schema);
+        let mut marked: Vec<_> = marked.iter().map(|p| data.pointer(p).unwrap().clone()).collect();
+        let mut named: Vec<_> = read.content().iter().map(|c| json!(c.0)).collect();
+        marked.sort_by_key(Value::to_string);
+        named.sort_by_key(Value::to_string);
+        assert_eq!(named, marked, "{label}");
     }
 }

@@ -536,7 +536,8 @@ fn prefix(aggregate: &str) -> &'static str {
 }
 
 /// The id that a command names; `None` for those that create.
-fn target(command: &Command) -> Option<String> {
+#[must_use]
+pub fn target(command: &Command) -> Option<String> {
     Some(match command {
         Command::Member(c) => match c {
             member::Command::Enrol(c) => c.actor.to_string(),

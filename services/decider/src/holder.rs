@@ -51,6 +51,8 @@ const NOT_YET: &str = "the store has not answered yet";
 
 /// What callers are told whose actor sends too much.
 const TOO_MANY: &str = "too many commands: slow down";
+/// What a caller is told whose command became no record.
+const UNRECORDABLE: &str = "this command cannot be recorded; report it";
 /// What a caller is told whose command needs what could not be read.
 const MISSING: &str = "what the command needs could not be read";
 
@@ -332,7 +334,8 @@ impl Holder {
 
     async fn turn_away(&self, code: &'static str, text: &str, reply: Reply) -> Result<(), Over> {
         self.s.metrics.unrecorded(code);
-        reply.turn_away(&Answer::unrecorded(code, text)).await;
+        let again = self.s.throttle.intent_again;
+        reply.turn_away(&Answer::unrecorded(code, text), again).await;
         Ok(())
     }
 
@@ -428,15 +431,21 @@ impl Holder {
         let id = generated("", now.millis(), random());
         let chained =
             draft::chain(&self.s.tenant, &self.head, self.s.epoch, now, id.clone(), decided);
-        let Some((head, subject, body)) = chained else { return Ok(()) };
+        let Some((head, subject, body)) = chained else {
+            reply.answer(&Answer::unrecorded(unrecorded::UNRECORDABLE, UNRECORDABLE)).await;
+            return Ok(());
+        };
         // What verifiers would refuse must never be signed: the ledger could not be mended.
         if let Err(error) = record::parse(&body) {
             tracing::error!(%error, tenant = %self.s.tenant, "a record that does not read: not signed");
-            let text = "this command cannot be recorded; report it";
-            reply.answer(&Answer::unrecorded(unrecorded::UNRECORDABLE, text)).await;
+            self.s.metrics.unrecorded(unrecorded::UNRECORDABLE);
+            reply.answer(&Answer::unrecorded(unrecorded::UNRECORDABLE, UNRECORDABLE)).await;
             return Ok(());
         }
-        self.fold(&head, decided)?;
+        if let Err(over) = self.fold(&head, decided) {
+            reply.retry(MISSING).await;
+            return Err(over);
+        }
         self.head = head;
         self.bytes += body.len() as u64;
         let answer = draft::answer(

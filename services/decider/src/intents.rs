@@ -54,6 +54,9 @@ fn fingerprint(actor: &ActorId, intent: &IntentId) -> Fingerprint {
     short
 }
 
+/// What the snapshot store said that is kept at the most.
+const SAID_MOST: usize = 4_096;
+
 /// How far back an intent can be known, milliseconds.
 #[must_use]
 pub fn horizon(now_millis: u64) -> u64 {
@@ -100,8 +103,13 @@ impl Intents {
         }
     }
 
-    /// Keeps what the snapshot store said.
-    pub fn say(&mut self, key: Fingerprint, answered: Option<Answered>) {
+    /// Keeps what the snapshot store said, and its floor.
+    pub fn say(&mut self, key: Fingerprint, answered: Option<Answered>, floor: u64) {
+        self.floor = self.floor.max(floor);
+        // Repeats leave no record, so nothing else would bound what was said.
+        if self.said.len() >= SAID_MOST {
+            self.said.clear();
+        }
         self.said.insert(key, answered);
     }
 

@@ -1,9 +1,10 @@
 //! Whom to answer, and how: a request over NATS, a durable intent, a caller in this process, or
 //! nobody.
 
+use std::time::Duration;
+
 use canonry_nats::{Bytes, Connection, Incoming, Job};
 use canonry_schemas::answer::Answer;
-use canonry_schemas::limits::INTENT_AGAIN;
 use canonry_schemas::refusal::unrecorded;
 use tokio::sync::oneshot;
 
@@ -48,11 +49,11 @@ impl Reply {
     }
 
     /// Answers that it is not let in now. A durable intent was promised to be decided: it goes
-    /// back into its queue and comes again later.
-    pub async fn turn_away(self, answer: &Answer) {
+    /// back into its queue and comes `again` later.
+    pub async fn turn_away(self, answer: &Answer, again: Duration) {
         match self {
             Self::Intent { job, .. } => {
-                if let Err(error) = job.nak(INTENT_AGAIN).await {
+                if let Err(error) = job.nak(again).await {
                     tracing::debug!(%error, "an intent could not be put back");
                 }
             }

@@ -291,6 +291,9 @@ async fn hold(
 ) {
     let (sender, receiver) = inbox();
     let status = Arc::new(Status::default());
+    // Before it serves: a take-over that waits for the store must show in readiness.
+    let entry = (Arc::clone(&status), sender.clone());
+    shop.held.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), entry);
     let taking = Box::pin(ready(shop, tenant, epoch, reason, &status, standing));
     let taking = taking.instrument(traced::take_over(tenant, epoch));
     let mut ended = shop.stop.subscribe();
@@ -302,8 +305,6 @@ async fn hold(
     };
     let over = match taken {
         Ok(served) => {
-            let entry = (Arc::clone(&status), sender.clone());
-            shop.held.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), entry);
             tracing::info!(%tenant, epoch, "serving");
             Box::pin(attend(shop, assignments, tenant, epoch, served, sender, receiver)).await
         }

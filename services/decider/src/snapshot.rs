@@ -200,7 +200,9 @@ impl Snapshot {
         if !self.path.exists() {
             return Ok(None);
         }
-        let connection = file::open(&self.path)?;
+        let mut connection = file::open(&self.path)?;
+        // One moment for all rows, whoever writes meanwhile.
+        let connection = connection.transaction()?;
         let Some(core) = rows::core(&connection, &self.key)? else { return Ok(None) };
         if core.fold != FOLD {
             tracing::info!(tenant = %self.tenant, "the snapshot is of another version");
@@ -278,12 +280,22 @@ impl Snapshot {
         Ok(self.with_reader(|c| rows::slot(c, &self.key, entity))?.flatten())
     }
 
-    /// Where an intent was answered.
+    /// Where an intent was answered, and the floor at that moment: one that was forgotten since
+    /// the last flush is below it.
     ///
     /// # Errors
     /// As [`Snapshot::slot`].
-    pub fn intent(&self, key: &Fingerprint) -> Result<Option<Answered>, Error> {
-        Ok(self.with_reader(|c| rows::intent(c, &self.key, key))?.flatten())
+    pub fn intent(&self, key: &Fingerprint) -> Result<(Option<Answered>, u64), Error> {
+        let said = self.with_reader(|c| {
+            let moment = c.unchecked_transaction()?;
+            let answered = rows::intent(&moment, &self.key, key)?;
+            let floor = match answered {
+                Some(_) => 0,
+                None => rows::core(&moment, &self.key)?.map_or(0, |core| core.floor),
+            };
+            Ok((answered, floor))
+        });
+        Ok(said?.unwrap_or_default())
     }
 
     /// The newest intents, in order of position.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use canonry_schemas::ids::ActorId;
-use canonry_schemas::limits::{ACTOR_BURST, ACTOR_RATE, THROTTLE_SUMMARY};
+use canonry_schemas::limits::{ACTOR_BURST, ACTOR_RATE, INTENT_AGAIN, THROTTLE_SUMMARY};
 
 struct Bucket {
     tokens: f64,
@@ -21,11 +21,18 @@ pub struct Settings {
     pub burst: u32,
     /// How often what was throttled is summed into a record.
     pub summary_every: Duration,
+    /// After which a durable intent that was not let in is delivered again.
+    pub intent_again: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { rate: ACTOR_RATE, burst: ACTOR_BURST, summary_every: THROTTLE_SUMMARY }
+        Self {
+            rate: ACTOR_RATE,
+            burst: ACTOR_BURST,
+            summary_every: THROTTLE_SUMMARY,
+            intent_again: INTENT_AGAIN,
+        }
     }
 }
 

@@ -282,8 +282,8 @@ impl World {
     /// # Errors
     /// The store cannot be read.
     pub fn recall(&mut self, key: Fingerprint) -> Result<(), snapshot::Error> {
-        let answered = self.store.intent(&key)?;
-        self.intents.say(key, answered);
+        let (answered, floor) = self.store.intent(&key)?;
+        self.intents.say(key, answered, floor);
         Ok(())
     }
 

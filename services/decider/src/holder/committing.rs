@@ -145,7 +145,7 @@ impl Holder {
         let mut waiting = waiting.into_iter();
         while let Some(draft) = waiting.next() {
             let Some(asked) = draft.asked else { continue };
-            if let Err(over) = self.take(asked, draft.reply).await {
+            if let Err(over) = self.decide(asked, draft.reply, false).await {
                 for draft in waiting {
                     draft.reply.retry("the tenant is changing hands").await;
                 }

@@ -17,7 +17,12 @@ async fn a_flood_is_throttled_and_summed_while_others_are_served() {
     spine.stop().await;
     let mut config = spine.config("decider-b");
     // Small, so that the slowest machine can send more.
-    config.throttle = Settings { rate: 50, burst: 2_000, summary_every: Duration::from_secs(1) };
+    config.throttle = Settings {
+        rate: 50,
+        burst: 2_000,
+        summary_every: Duration::from_secs(1),
+        ..Settings::default()
+    };
     spine.decider = Some(Decider::start(config).await.unwrap());
     spine.served().await;
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use canonry_decider::desk::target;
 use canonry_decider::hosted::{self, OwnFacts};
 use canonry_domain::directory::Directory;
 use canonry_domain::role::{Role, Roles};
@@ -14,7 +15,7 @@ use canonry_schemas::event::{Command, Event};
 use canonry_schemas::ids::{ActorId, RoleId};
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::time::Time;
-use canonry_schemas::{member, role, run, tenant, ticket};
+use canonry_schemas::{member, run, tenant, ticket};
 use serde::{Deserialize, Serialize};
 
 /// Where, when and whose: what the chain knows of a fact beside what happened.
@@ -220,41 +221,4 @@ impl Tenant {
             Command::Run(c) => Event::Run(hosted::decide::<Runs>(self.runs.get(&id), facts, c)?),
         })
     }
-}
-
-/// The id that a command names; none for those that create.
-pub fn target(command: &Command) -> Option<String> {
-    Some(match command {
-        Command::Member(c) => match c {
-            member::Command::Enrol(c) => c.actor.to_string(),
-            member::Command::Remove(c) => c.actor.to_string(),
-            member::Command::RotateKeys(c) => c.actor.to_string(),
-        },
-        Command::Role(c) => match c {
-            role::Command::Hire(_) => return None,
-            role::Command::Amend(c) => c.id.to_string(),
-            role::Command::Pause(c) | role::Command::Resume(c) | role::Command::Retire(c) => {
-                c.id.to_string()
-            }
-        },
-        Command::Ticket(c) => match c {
-            ticket::Command::Open(_) => return None,
-            ticket::Command::Amend(c) => c.id.to_string(),
-            ticket::Command::Assign(c) => c.id.to_string(),
-            ticket::Command::RequestApproval(c) => c.id.to_string(),
-            ticket::Command::Approve(c) => c.id.to_string(),
-            ticket::Command::Reject(c) => c.id.to_string(),
-            ticket::Command::Start(c) => c.id.to_string(),
-            ticket::Command::Complete(c) => c.id.to_string(),
-            ticket::Command::Reopen(c) | ticket::Command::Cancel(c) => c.id.to_string(),
-            ticket::Command::Breach(c) => c.id.to_string(),
-        },
-        Command::Run(c) => match c {
-            run::Command::Start(_) => return None,
-            run::Command::RecordStep(c) => c.id.to_string(),
-            run::Command::Complete(c) | run::Command::Fail(c) | run::Command::Cancel(c) => {
-                c.id.to_string()
-            }
-        },
-    })
 }
