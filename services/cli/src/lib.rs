@@ -4,6 +4,7 @@
 
 mod approve;
 mod args;
+mod bench;
 pub mod client;
 pub mod context;
 mod demo;
@@ -95,6 +96,8 @@ enum Command {
     Runs(read::Args),
     /// Read and check ledgers
     Ledger(ledger::Args),
+    /// Measure the whole path against the limits of server and machine
+    Bench(bench::Args),
     /// Look after the read models
     #[command(subcommand)]
     Projections(upkeep::Projections),
@@ -177,6 +180,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Roles(args) => read::run(context, Kind::Roles, args).await,
         Command::Runs(args) => read::run(context, Kind::Runs, args).await,
         Command::Ledger(args) => Box::pin(ledger::run(context, args)).await,
+        Command::Bench(args) => Box::pin(bench::run(context, args)).await,
         Command::Projections(upkeep::Projections::Rebuild(args)) => upkeep::rebuild(context, args),
         Command::Dataset(upkeep::Dataset::Fetch(args)) => upkeep::fetch(context, args).await,
         Command::Completion(args) => {

@@ -7,7 +7,7 @@
 mod check;
 mod kept;
 mod people;
-mod report;
+pub(crate) mod report;
 mod setup;
 mod work;
 

@@ -1,9 +1,9 @@
 //! `canonry ledger …`: reads a ledger and checks it. Nothing here writes one.
 
 mod export;
-mod scan;
+pub(crate) mod scan;
 mod show;
-mod verify;
+pub(crate) mod verify;
 
 pub(crate) use scan::{asked, current, standing};
 

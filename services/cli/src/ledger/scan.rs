@@ -22,7 +22,7 @@ const INTERRUPTIONS: u32 = 5;
 
 /// Why a scan ended early.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// The ledger is broken.
     Broken(Break),
     /// It could not be read.
@@ -38,11 +38,11 @@ impl From<Stop> for Failure {
     }
 }
 
-pub(super) fn threads() -> usize {
+pub(crate) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-pub(super) fn line(stored: &Stored) -> Line<'_> {
+pub(crate) fn line(stored: &Stored) -> Line<'_> {
     Line { seq: stored.seq, subject: &stored.subject, headers: &stored.headers, body: &stored.body }
 }
 
@@ -53,7 +53,7 @@ pub(super) async fn last(log: &Log) -> Result<u64, Failure> {
 }
 
 /// Verifies positions 1 to `upto` and hands each record on after its chunk stood.
-pub(super) async fn verified(
+pub(crate) async fn verified(
     log: &Log,
     verifier: &mut Verifier,
     upto: u64,

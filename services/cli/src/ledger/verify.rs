@@ -80,7 +80,7 @@ async fn live(
     Ok((verifier.position(), answer))
 }
 
-fn verify_file(
+pub(crate) fn verify_file(
     file: &std::path::Path,
     pins: Pins,
     bars: Bars,
