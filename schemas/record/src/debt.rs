@@ -7,8 +7,9 @@
 //! accept. It is no forgery (it needs the key and names this very record), and
 //! `Verifier::strict` turns batches off for those who want one answer even then.
 
-use ed25519_dalek::{Signature, VerifyingKey, verify_batch};
+use ed25519_dalek::VerifyingKey;
 
+use crate::batch::{Signed, holds};
 use crate::read::{Read, Why};
 use crate::ring::Entry;
 use crate::seal::{signature_message, verify_strict};
@@ -78,8 +79,9 @@ fn batch_holds(part: &[Debt]) -> bool {
     if !part.iter().all(|debt| debt.together) {
         return false;
     }
-    let messages: Vec<&[u8]> = part.iter().map(|d| d.message.as_slice()).collect();
-    let signatures: Vec<_> = part.iter().map(|d| Signature::from_bytes(&d.signature)).collect();
-    let keys: Vec<_> = part.iter().map(|d| d.key).collect();
-    verify_batch(&messages, &signatures, &keys).is_ok()
+    let signed = |debt| {
+        let Debt { key, message, signature, .. }: &Debt = debt;
+        Signed { key, message, signature }
+    };
+    holds(&part.iter().map(signed).collect::<Vec<_>>())
 }

@@ -5,6 +5,7 @@
 //! under `tests/golden` and the verifier in `tests/verifier` hold this crate to it. Start at
 //! [`envelope`] to write, [`verify`] to check.
 
+mod batch;
 pub mod content;
 mod crew;
 mod debt;

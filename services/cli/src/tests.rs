@@ -7,7 +7,8 @@ use super::*;
 fn leaves(command: &Clap, path: &str, found: &mut Vec<(String, Clap)>) {
     let path = format!("{path} {}", command.get_name());
     found.push((path.clone(), command.clone()));
-    for sub in command.get_subcommands() {
+    // What only this program itself calls is nobody's to read.
+    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
         leaves(sub, &path, found);
     }
 }

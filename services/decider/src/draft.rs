@@ -48,7 +48,12 @@ pub struct Draft {
     pub asked: Option<Arc<Asked>>,
     /// Whom to answer.
     pub reply: Reply,
+    /// Its signature, where it was made ahead.
+    pub signature: Option<[u8; 64]>,
 }
+
+/// A record's hash and its signature.
+pub type Signed = (Hash, [u8; 64]);
 
 /// Chains a decision onto a head.
 #[must_use]

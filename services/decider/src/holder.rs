@@ -32,11 +32,12 @@ use canonry_telemetry::Metrics;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::Span;
+use zeroize::Zeroizing;
 
 use crate::commit::Ended;
 use crate::content_keys::ContentKeys;
 use crate::desk::{Asked, Decided, Desk, Verdict};
-use crate::draft::{self, Draft, Head};
+use crate::draft::{self, Draft, Head, Signed};
 use crate::keeper::Keeper;
 use crate::rebuild::{self, Rebuilt, Standing, unstored};
 use crate::reply::Reply;
@@ -150,6 +151,9 @@ pub struct Holder {
     storing: Option<JoinHandle<Result<(u64, u64), snapshot::Error>>>,
     captured_at: (u64, Instant),
     captured_keys: Option<Hash>,
+    dice: Dice,
+    /// Signatures of drafts that wait, made while a commit is in flight.
+    signing: Option<JoinHandle<Vec<Signed>>>,
 }
 
 /// The clock, in the ledger's form.
@@ -159,10 +163,30 @@ pub fn now() -> Time {
     Time(since.map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX)))
 }
 
-fn random() -> u128 {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).expect("the operating system yields random bytes");
-    u128::from_le_bytes(bytes)
+/// Random bits from the operating system, fetched for many draws at once.
+struct Dice {
+    drawn: Zeroizing<[u8; 1_024]>,
+    used: usize,
+}
+
+impl Dice {
+    fn new() -> Self {
+        Self { drawn: Zeroizing::new([0; 1_024]), used: 1_024 }
+    }
+
+    fn draw(&mut self) -> u128 {
+        if self.used == self.drawn.len() {
+            let drawn = self.drawn.as_mut_slice();
+            getrandom::fill(drawn).expect("the operating system yields random bytes");
+            self.used = 0;
+        }
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&self.drawn[self.used..self.used + 16]);
+        // Nothing is drawn twice, and a nonce is not kept for longer than it is needed.
+        self.drawn[self.used..self.used + 16].fill(0);
+        self.used += 16;
+        u128::from_le_bytes(bytes)
+    }
 }
 
 impl Holder {
@@ -207,6 +231,8 @@ impl Holder {
             storing: None,
             captured_at: (head.position, Instant::now()),
             captured_keys: None,
+            dice: Dice::new(),
+            signing: None,
         };
         let event = Event::Tenant(tenant::Event::TakenOver(TakenOver {
             decider: holder.s.me.clone(),
@@ -241,6 +267,9 @@ impl Holder {
                         Ok(()) => {}
                         Err(over) => break over,
                     }
+                }
+                signed = committing::signed(&mut self.signing), if self.signing.is_some() => {
+                    self.take_signatures(signed);
                 }
                 stored = storing::landing(&mut self.storing), if self.storing.is_some() => {
                     if let Err(over) = self.stored(stored) { break over; }
@@ -354,7 +383,8 @@ impl Holder {
                 digest_key: self.s.keeper.digest_key(),
                 now,
             };
-            match desk.decide(&asked, &mut random) {
+            let dice = &mut self.dice;
+            match desk.decide(&asked, &mut || dice.draw()) {
                 Verdict::Unattributed(refusal) => {
                     self.s.metrics.unrecorded(refusal.code());
                     traced::ended(&span, Some(refusal.code()));
@@ -428,7 +458,7 @@ impl Holder {
         reply: Reply,
         span: &Span,
     ) -> Result<(), Over> {
-        let id = generated("", now.millis(), random());
+        let id = generated("", now.millis(), self.dice.draw());
         let chained =
             draft::chain(&self.s.tenant, &self.head, self.s.epoch, now, id.clone(), decided);
         let Some((head, subject, body)) = chained else {
@@ -465,6 +495,7 @@ impl Holder {
             answer,
             asked,
             reply,
+            signature: None,
         });
         Ok(())
     }

@@ -49,8 +49,11 @@ pub enum Known {
 
 fn fingerprint(actor: &ActorId, intent: &IntentId) -> Fingerprint {
     let whole = sha256(format!("{actor}\0{intent}").as_bytes());
+    // Time first: new intents stand side by side in the snapshot store, on few pages. Eighty bits
+    // of hash part those of one millisecond.
     let mut short = [0; 16];
-    short.copy_from_slice(&whole.0[..16]);
+    short[..6].copy_from_slice(&intent.millis().to_be_bytes()[2..]);
+    short[6..].copy_from_slice(&whole.0[..10]);
     short
 }
 

@@ -371,12 +371,15 @@ impl World {
             let slot = self.slots.get(&entity)?.slot.clone();
             Some((entity, slot))
         });
+        let mut slots: Vec<_> = slots.collect();
+        // In the order of the store's keys, which begin with a time: few pages are touched.
+        slots.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         Capture {
             position: self.position,
             directory: std::mem::take(&mut self.directory_changed)
                 .then(|| Arc::clone(&self.directory)),
             last_content_key: self.last_content_key,
-            slots: slots.collect(),
+            slots,
             intents: self.intents.capture(),
         }
     }

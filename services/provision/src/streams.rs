@@ -149,7 +149,15 @@ fn normal(field: &str, value: Value) -> Value {
 fn fill(template: &str, tenant: &str, replicas: u8) -> Value {
     let text =
         template.replace("\"${replicas}\"", &replicas.to_string()).replace("${tenant}", tenant);
-    serde_json::from_str(&text).expect("the templates in nats-config are JSON, see the tests")
+    let mut config: Value =
+        serde_json::from_str(&text).expect("the templates in nats-config are JSON, see the tests");
+    if replicas > 1
+        && let Some(fields) = config.as_object_mut()
+    {
+        // The server persists a replicated stream in its own way and refuses to be told another.
+        fields.remove("persist_mode");
+    }
+    config
 }
 
 #[cfg(test)]

@@ -35,6 +35,9 @@ pub struct Args {
     /// Records of the tenant
     #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=5_000_000))]
     records: u64,
+    /// Seconds in which the standby may catch up; the longest pause between two looks without it
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=600))]
+    rest: Option<u64>,
     /// Also time a decider without a snapshot
     #[arg(long)]
     cold: bool,
@@ -56,7 +59,8 @@ pub(super) async fn run(context: &Context, args: &Args) -> Result<(), Failure> {
     let filled = rate(args.records, begun.elapsed());
     {
         let _bar = bars.spinner("the standby follows");
-        tokio::time::sleep(FOLLOW_EVERY_MOST).await;
+        let rest = args.rest.map_or(FOLLOW_EVERY_MOST, Duration::from_secs);
+        tokio::time::sleep(rest).await;
     }
     let begun = Instant::now();
     first.stop().await;

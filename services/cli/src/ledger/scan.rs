@@ -1,6 +1,8 @@
 //! Reading a live ledger through the verifier: in chunks, signatures on every core, with a
 //! progress bar. A read that is interrupted goes on where it stood.
 
+use std::sync::OnceLock;
+
 use canonry_nats::{Log, ReadError, Stored};
 use canonry_record::verify::{Break, Pins, Why};
 use canonry_record::{Hash, KeyRing, Line, Verifier};
@@ -10,6 +12,7 @@ use canonry_schemas::member::Part;
 use canonry_schemas::subject::ledger;
 use futures_util::StreamExt as _;
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 use crate::context::Context;
 use crate::failure::{Failure, chain};
@@ -38,8 +41,10 @@ impl From<Stop> for Failure {
     }
 }
 
+/// Cores of this machine. Asked once: the answer is read from a dozen files.
 pub(crate) fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 pub(crate) fn line(stored: &Stored) -> Line<'_> {
@@ -52,7 +57,8 @@ pub(super) async fn last(log: &Log) -> Result<u64, Failure> {
     Ok(info.last_seq)
 }
 
-/// Verifies positions 1 to `upto` and hands each record on after its chunk stood.
+/// Verifies positions 1 to `upto` and hands each record on after its chunk stood. The next chunk
+/// is read while one is verified.
 pub(crate) async fn verified(
     log: &Log,
     verifier: &mut Verifier,
@@ -61,11 +67,11 @@ pub(crate) async fn verified(
     mut each: impl FnMut(&Stored) -> Result<(), Failure>,
 ) -> Result<(), Stop> {
     let bar = bars.count("verifying", upto);
-    let chunk = CHUNK * threads();
-    let mut waiting: Vec<Stored> = Vec::with_capacity(chunk);
+    let mut scan = Scan { running: None, verifier, each: &mut each, bar };
+    let mut waiting: Vec<Stored> = Vec::with_capacity(CHUNK * threads());
     let (mut due, mut interruptions) = (1, 0);
     while due <= upto {
-        match pass(log, verifier, &mut waiting, &mut due, upto, &mut each, &bar).await {
+        match pass(log, &mut scan, &mut waiting, &mut due, upto).await {
             Ok(()) => break,
             Err(Passed::Stop(stop)) => return Err(stop),
             Err(Passed::Interrupted(failure)) if interruptions >= INTERRUPTIONS => {
@@ -74,7 +80,7 @@ pub(crate) async fn verified(
             Err(Passed::Interrupted(_)) => interruptions += 1,
         }
     }
-    settle(verifier, &mut waiting, &mut each)
+    scan.settle(&mut waiting).await
 }
 
 enum Passed {
@@ -82,15 +88,60 @@ enum Passed {
     Interrupted(Failure),
 }
 
+/// A chunk that was verified, and what the verifier said.
+type Verified = (Verifier, Vec<Stored>, Result<(), Break>);
+
+struct Scan<'a, E> {
+    running: Option<JoinHandle<Verified>>,
+    verifier: &'a mut Verifier,
+    each: &'a mut E,
+    bar: indicatif::ProgressBar,
+}
+
+impl<E: FnMut(&Stored) -> Result<(), Failure>> Scan<'_, E> {
+    /// Begins to verify a chunk, once the one before stood.
+    async fn hand_over(&mut self, chunk: Vec<Stored>) -> Result<(), Stop> {
+        self.land().await?;
+        let mut verifier = self.verifier.clone();
+        self.running = Some(tokio::task::spawn_blocking(move || {
+            let lines: Vec<_> = chunk.iter().map(line).collect();
+            let done = verifier.push_parallel(&lines, threads());
+            (verifier, chunk, done)
+        }));
+        Ok(())
+    }
+
+    /// Waits for the chunk under way and hands its records on.
+    async fn land(&mut self) -> Result<(), Stop> {
+        let Some(running) = self.running.take() else { return Ok(()) };
+        let (verifier, chunk, done) =
+            running.await.map_err(|e| Stop::Failed(Failure::refused(e)))?;
+        *self.verifier = verifier;
+        // What stands before the break is handed on as well: an export of a broken ledger is
+        // evidence.
+        for stored in &chunk {
+            (self.each)(stored).map_err(Stop::Failed)?;
+        }
+        self.bar.set_position(self.verifier.position());
+        done.map_err(Stop::Broken)
+    }
+
+    async fn settle(&mut self, waiting: &mut Vec<Stored>) -> Result<(), Stop> {
+        if !waiting.is_empty() {
+            self.hand_over(std::mem::take(waiting)).await?;
+        }
+        self.land().await
+    }
+}
+
 async fn pass(
     log: &Log,
-    verifier: &mut Verifier,
+    scan: &mut Scan<'_, impl FnMut(&Stored) -> Result<(), Failure>>,
     waiting: &mut Vec<Stored>,
     due: &mut u64,
     upto: u64,
-    each: &mut impl FnMut(&Stored) -> Result<(), Failure>,
-    bar: &indicatif::ProgressBar,
 ) -> Result<(), Passed> {
+    let chunk = CHUNK * threads();
     let mut records = match log.read(*due, Some(upto)).await {
         Ok(records) => records,
         Err(error) => return Err(Passed::Interrupted(Failure::unavailable(chain(&error)))),
@@ -102,33 +153,18 @@ async fn pass(
                 waiting.push(stored);
             }
             Err(ReadError::Gap { expected, found }) => {
-                settle(verifier, waiting, each).map_err(Passed::Stop)?;
+                scan.settle(waiting).await.map_err(Passed::Stop)?;
                 let why = Why::Gap { expected, found: found.unwrap_or(0) };
                 return Err(Passed::Stop(Stop::Broken(Break { position: expected, why })));
             }
             Err(error) => return Err(Passed::Interrupted(Failure::unavailable(chain(&error)))),
         }
-        if waiting.len() >= CHUNK * threads() {
-            settle(verifier, waiting, each).map_err(Passed::Stop)?;
-            bar.set_position(*due - 1);
+        if waiting.len() >= chunk {
+            let full = std::mem::replace(waiting, Vec::with_capacity(chunk));
+            scan.hand_over(full).await.map_err(Passed::Stop)?;
         }
     }
     Ok(())
-}
-
-fn settle(
-    verifier: &mut Verifier,
-    waiting: &mut Vec<Stored>,
-    each: &mut impl FnMut(&Stored) -> Result<(), Failure>,
-) -> Result<(), Stop> {
-    let lines: Vec<_> = waiting.iter().map(line).collect();
-    let done = verifier.push_parallel(&lines, threads()).map_err(Stop::Broken);
-    // What stands before the break is handed on as well: an export of a broken ledger is evidence.
-    for stored in waiting.iter() {
-        each(stored).map_err(Stop::Failed)?;
-    }
-    waiting.clear();
-    done
 }
 
 /// Position and hash of the record that last asked for approval of a ticket, from the verified

@@ -6,24 +6,32 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use canonry_record::record_hash;
+use canonry_record::seal::Signer;
 use canonry_schemas::answer::Answer;
 use canonry_schemas::limits::{BATCH_RECORDS, PLAIN_PUBLISHES};
 use canonry_telemetry::{Kind, Way};
+use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
 use super::{Holder, Over, landing};
 use crate::commit::{Ended, commit};
-use crate::draft::{self, Draft};
+use crate::draft::{self, Draft, Signed};
 use crate::traced;
 
 impl Holder {
-    /// Sends the next commit if none is in flight.
+    /// Sends the next commit if none is in flight; otherwise has what waits signed meanwhile.
     pub(super) fn launch(&mut self) {
-        if self.in_flight.is_some() || self.ready.is_empty() {
+        let signed = self.ready.iter().take_while(|d| d.signature.is_some()).count();
+        if self.in_flight.is_some() {
+            return self.sign_ahead(signed);
+        }
+        // What is being signed is to leave next: soon, and in one piece.
+        if self.ready.is_empty() || (signed == 0 && self.signing.is_some()) {
             return;
         }
         self.launched = Instant::now();
-        let count = self.ready.len().min(BATCH_RECORDS);
+        let most = if signed > 0 { signed } else { self.ready.len() };
+        let count = most.min(BATCH_RECORDS);
         let drafts: Vec<Draft> = self.ready.drain(..count).collect();
         self.flying = drafts.last().map(|d| d.head);
         let (log, signer) = (self.s.log.clone(), self.s.signer.clone());
@@ -32,13 +40,9 @@ impl Holder {
         let way = if count <= PLAIN_PUBLISHES { Way::Plain } else { Way::Batch };
         let span = traced::commit(&self.s.tenant, &drafts, way);
         let committing = async move {
-            let hashes: Vec<_> = drafts.iter().map(|d| d.head.hash).collect();
-            let key = signer.clone();
-            let signatures = if hashes.len() <= 8 {
-                draft::sign(&key, &hashes)
-            } else {
-                let signed = tokio::task::spawn_blocking(move || draft::sign(&key, &hashes)).await;
-                signed.unwrap_or_default()
+            let signatures = match drafts.iter().map(|d| d.signature).collect() {
+                Some(signatures) => signatures,
+                None => sign_now(&signer, &drafts).await,
             };
             if signatures.len() != drafts.len() {
                 return Ended::Moved(drafts);
@@ -59,6 +63,37 @@ impl Holder {
             ended
         };
         self.in_flight = Some(tokio::spawn(committing.instrument(span)));
+        self.sign_ahead(0);
+    }
+
+    /// Signs what waits behind the first `signed` drafts, on a thread of its own.
+    fn sign_ahead(&mut self, signed: usize) {
+        if self.signing.is_some() {
+            return;
+        }
+        let most = BATCH_RECORDS.saturating_sub(signed);
+        let waiting = self.ready.iter().skip(signed).take(most);
+        let hashes: Vec<_> = waiting.map(|d| d.head.hash).collect();
+        // A few are signed as quickly when they leave.
+        if hashes.len() <= PLAIN_PUBLISHES {
+            return;
+        }
+        let key = self.s.signer.clone();
+        self.signing = Some(tokio::task::spawn_blocking(move || {
+            let signatures = draft::sign(&key, &hashes);
+            hashes.into_iter().zip(signatures).collect()
+        }));
+    }
+
+    /// Puts signatures to the drafts that they belong to.
+    pub(super) fn take_signatures(&mut self, signed: Vec<Signed>) {
+        let mut signed = signed.into_iter().peekable();
+        for draft in &mut self.ready {
+            // Drafts that are no more, because the chain moved, are passed over.
+            if let Some((_, signature)) = signed.next_if(|(hash, _)| *hash == draft.head.hash) {
+                draft.signature = Some(signature);
+            }
+        }
     }
 
     pub(super) async fn landed(&mut self) -> Ended {
@@ -103,6 +138,8 @@ impl Holder {
     pub(super) async fn again(&mut self, lost: Vec<Draft>) -> Result<(), Over> {
         tracing::warn!(tenant = %self.s.tenant, lost = lost.len(), "the chain moved: reading it again");
         self.flying = None;
+        // They are of drafts that are decided again.
+        self.signing = None;
         let mut waiting: Vec<Draft> = lost;
         waiting.extend(self.ready.drain(..));
         let rebuilt = match self.read_again().await {
@@ -154,4 +191,22 @@ impl Holder {
         }
         Ok(())
     }
+}
+
+/// The end of signing ahead; nothing where it was cut off, so that it is done again.
+pub(super) async fn signed(signing: &mut Option<JoinHandle<Vec<Signed>>>) -> Vec<Signed> {
+    let Some(handle) = signing.as_mut() else { return std::future::pending().await };
+    let signed = handle.await;
+    *signing = None;
+    signed.unwrap_or_default()
+}
+
+async fn sign_now(signer: &Signer, drafts: &[Draft]) -> Vec<[u8; 64]> {
+    let hashes: Vec<_> = drafts.iter().map(|d| d.head.hash).collect();
+    if hashes.len() <= PLAIN_PUBLISHES {
+        return draft::sign(signer, &hashes);
+    }
+    let key = signer.clone();
+    let signed = tokio::task::spawn_blocking(move || draft::sign(&key, &hashes)).await;
+    signed.unwrap_or_default()
 }

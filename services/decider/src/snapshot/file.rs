@@ -22,8 +22,11 @@ CREATE TABLE IF NOT EXISTS intents (
 CREATE INDEX IF NOT EXISTS intents_position ON intents (position);
 ";
 
-/// Pages that one connection keeps, in KiB.
+/// Pages that a reader keeps, in KiB.
 const CACHE_KIB: i64 = 512;
+/// Pages that a writer may keep until its transaction ends, in KiB: what does not fit is written
+/// twice.
+const WRITE_CACHE_KIB: i64 = 8 * 1024;
 
 /// Opens the file, made if it is not there; readable by its owner alone.
 pub fn open(path: &Path) -> Result<Connection, Error> {
@@ -39,8 +42,10 @@ pub fn open(path: &Path) -> Result<Connection, Error> {
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "OFF")?;
-    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    connection.execute_batch(TABLES)?;
+    connection.pragma_update(None, "cache_size", -WRITE_CACHE_KIB)?;
+    if fresh {
+        connection.execute_batch(TABLES)?;
+    }
     connection.set_prepared_statement_cache_capacity(16);
     Ok(connection)
 }

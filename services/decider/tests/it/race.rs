@@ -85,7 +85,18 @@ pub fn next(spine: &Spine, head: &Head, epoch: u64) -> Draft {
     let answer =
         draft::answer(&spine.tenant, head.position, &head.hash, &decided.entity, &decided.event);
     let (body, reply) = (body.into(), Reply::Nobody);
-    Draft { head, id, subject, body, traceparent: None, trace: None, answer, asked: None, reply }
+    Draft {
+        head,
+        id,
+        subject,
+        body,
+        traceparent: None,
+        trace: None,
+        answer,
+        asked: None,
+        reply,
+        signature: None,
+    }
 }
 
 pub fn signed(spine: &Spine, draft: &Draft) -> Outgoing {
