@@ -1,7 +1,7 @@
 //! The write side: one file, one writer, every batch one transaction with its position.
 //!
 //! A file of another version is never migrated: it is laid out anew beside the old one and
-//! swapped in, and the projector fills it from the ledger. How a record changes the tables is in
+//! swapped in, and the projector fills it from the ledger, then has it indexed. How a record changes the tables is in
 //! the fold; reading is in [`crate::query`].
 
 use std::ffi::OsString;
@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use crate::fold::fold;
 use crate::recorded::Recorded;
-use crate::schema::{TABLES, VERSION, WRITER};
+use crate::schema::{INDEXES, TABLES, VERSION, WRITER};
 
 /// What can go wrong with a file of read models.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +69,7 @@ pub struct Store {
     connection: Connection,
     path: PathBuf,
     position: u64,
+    indexed: bool,
 }
 
 impl Store {
@@ -114,7 +115,20 @@ impl Store {
         connection.execute_batch(WRITER)?;
         connection.set_prepared_statement_cache_capacity(64);
         let position = head(&connection)?.position;
-        Ok(Self { connection, path: path.to_owned(), position })
+        Ok(Self { connection, path: path.to_owned(), position, indexed: false })
+    }
+
+    /// Makes the indexes that queries use, where they are not there yet; to be called when the
+    /// file has caught up with its ledger.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn index(&mut self) -> Result<(), Error> {
+        if !self.indexed {
+            self.connection.execute_batch(&format!("BEGIN; {INDEXES} COMMIT;"))?;
+            self.indexed = true;
+        }
+        Ok(())
     }
 
     /// Where the file is.

@@ -339,3 +339,28 @@ fn the_past_is_what_it_was_then() {
     }
     assert!(different.len() > 12, "the story moves");
 }
+
+/// Before, a query reads whole tables; afterwards, and for what comes later, it need not.
+#[test]
+fn a_file_that_has_caught_up_is_indexed_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.sqlite");
+    let told = story().0;
+    let (first, rest) = told.split_at(told.len() / 2);
+    let mut store = Store::open(&path).unwrap();
+    store.apply(first, None).unwrap();
+    let plan = || {
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        let plan = "EXPLAIN QUERY PLAN SELECT * FROM events WHERE actor = 'ada'";
+        connection.query_row(plan, [], |r| r.get::<_, String>(3)).unwrap()
+    };
+    assert!(plan().starts_with("SCAN"), "{}", plan());
+    store.index().unwrap();
+    assert!(plan().contains("USING INDEX events_actor"), "{}", plan());
+    store.apply(rest, None).unwrap();
+    store.index().unwrap();
+    drop(store);
+    // A later process finds them there.
+    Store::open(&path).unwrap().index().unwrap();
+    assert!(plan().contains("USING INDEX events_actor"), "{}", plan());
+}

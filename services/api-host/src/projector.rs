@@ -115,7 +115,7 @@ async fn catch_up(shared: &Shared, tenant: &TenantId) -> Result<(), Stop> {
             batch.clear();
         }
         if end {
-            return Ok(());
+            return shared.projections.index(tenant).await.map_err(|e| again(&e));
         }
     }
 }

@@ -178,6 +178,15 @@ impl Projections {
         Ok(position)
     }
 
+    /// Makes a file that has caught up quick to query.
+    ///
+    /// # Errors
+    /// The file, or a tenant that was not opened.
+    pub async fn index(&self, tenant: &TenantId) -> Result<(), ReadError> {
+        let known = self.tenant(tenant)?;
+        blocking(move || lock(&known.writer).as_mut().map_or(Ok(()), Store::index)).await
+    }
+
     /// Puts a file that was built beside ([`Store::beside`]) in the place of the old one. Reads
     /// wait meanwhile.
     ///

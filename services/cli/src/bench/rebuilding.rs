@@ -27,6 +27,7 @@ pub fn full(records: &[Stored], folder: &Path) -> Result<f64, Failure> {
         let batch: Result<Vec<_>, _> = part.iter().map(read).collect();
         store.apply(&batch.map_err(failed)?, None).map_err(|e| failed(chain(&e)))?;
     }
+    store.index().map_err(|e| failed(chain(&e)))?;
     let taken = begun.elapsed();
     drop(store);
     remove(&file)?;
