@@ -3,10 +3,12 @@
 //! or hash maps here; hosts are in `services/decider`.
 
 pub mod directory;
+pub mod erasure;
 pub mod facts;
 pub mod role;
 pub mod run;
 pub mod state;
+pub mod tenant;
 pub mod ticket;
 
 pub use facts::{Applied, Approval, Facts};

@@ -4,7 +4,7 @@
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::KeyId;
 use canonry_schemas::key::PublicKey;
-use canonry_schemas::{actor, member, role, run, tenant, ticket};
+use canonry_schemas::{actor, content, member, role, run, tenant, ticket};
 use rusqlite::{Params, Transaction, params};
 
 use crate::recorded::Recorded;
@@ -25,6 +25,7 @@ pub fn fold(tx: &Transaction<'_>, record: &Recorded) -> Result<(), Error> {
     fold.event()?;
     match &record.event {
         Event::Tenant(e) => fold.tenant(e),
+        Event::Content(content::Event::Erased(e)) => fold.erased(e),
         Event::Member(e) => fold.member(e),
         Event::Role(e) => fold.role(e),
         Event::Ticket(e) => fold.ticket(e),
@@ -84,8 +85,28 @@ impl Fold<'_> {
                 }
                 self.keys(&e.keys, &[])
             }
+            tenant::Event::KeysRotated(e) => self.keys(&e.keys, &e.revoked),
             tenant::Event::TakenOver(_) => Ok(()),
         }
+    }
+
+    /// What was sealed stays as it stands; nobody can open it any more, and the row says why.
+    fn erased(&self, e: &content::Erased) -> Result<(), Error> {
+        if let Some(key) = &e.key {
+            self.run_sql(
+                "INSERT OR IGNORE INTO erased VALUES (?1, ?2, ?3)",
+                (key.as_str(), e.entity.as_str(), self.position),
+            )?;
+        }
+        let (aggregate, id) = e.entity.as_str().split_once('/').unwrap_or(("", ""));
+        let (table, column) = match aggregate {
+            "member" => ("members", "actor"),
+            "role" => ("roles", "id"),
+            "ticket" => ("tickets", "id"),
+            _ => ("runs", "id"),
+        };
+        let sql = format!("UPDATE {table} SET erased_at = ?2 WHERE {column} = ?1");
+        self.run_sql(&sql, (id, &self.time))
     }
 
     fn member(&self, event: &member::Event) -> Result<(), Error> {
@@ -115,7 +136,7 @@ impl Fold<'_> {
         name: Option<&str>,
     ) -> Result<(), Error> {
         self.run_sql(
-            "INSERT OR REPLACE INTO members VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL)",
+            "INSERT OR REPLACE INTO members VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL, NULL)",
             (actor, self.position, parts, role, name, &self.time),
         )
     }
@@ -124,8 +145,15 @@ impl Fold<'_> {
         for key in keys {
             let uses = serde_json::to_string(&key.uses)?;
             self.run_sql(
-                "INSERT OR REPLACE INTO keys VALUES (?1, ?2, ?3, ?4, ?5, 0, NULL, NULL)",
-                (key.id.as_str(), key.actor.as_str(), &key.public, uses, self.position),
+                "INSERT OR REPLACE INTO keys VALUES (?1, ?2, ?3, ?4, ?5, 0, NULL, NULL, ?6)",
+                (
+                    key.id.as_str(),
+                    key.actor.as_str(),
+                    &key.public,
+                    uses,
+                    self.position,
+                    key.notafter.map(|end| end.to_string()),
+                ),
             )?;
         }
         for id in revoked {
@@ -155,7 +183,7 @@ impl Fold<'_> {
         match event {
             role::Event::Hired(e) => self.run_sql(
                 "INSERT INTO roles VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'active', NULL,
-                   ?11, ?12, ?12, ?1)",
+                   ?11, ?12, ?12, ?1, NULL)",
                 params![
                     self.position,
                     id,
@@ -210,7 +238,7 @@ impl Fold<'_> {
             ticket::Event::Opened(e) => self.run_sql(
                 "INSERT INTO tickets VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'open', 'unasked',
                    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, NULL, NULL,
-                   NULL, ?10, ?11, ?11, ?1)",
+                   NULL, ?10, ?11, ?11, ?1, NULL)",
                 params![
                     self.position,
                     self.record.entity_id(),
@@ -303,7 +331,7 @@ impl Fold<'_> {
             run::Event::Started(e) => {
                 self.run_sql(
                     "INSERT INTO runs VALUES (?1, ?2, ?3, ?4, ?5, 'started', 0, ?6, NULL, NULL,
-                       NULL, ?1)",
+                       NULL, ?1, NULL)",
                     (
                         self.position,
                         id,

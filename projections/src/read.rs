@@ -42,6 +42,7 @@ impl Role {
             updated_at: row.get("updated_at")?,
             position: number(row, "position")?,
             updated_position: number(row, "updated_position")?,
+            erased_at: row.get("erased_at")?,
         })
     }
 }
@@ -91,6 +92,7 @@ impl Ticket {
             updated_at: row.get("updated_at")?,
             position: number(row, "position")?,
             updated_position: number(row, "updated_position")?,
+            erased_at: row.get("erased_at")?,
         })
     }
 }
@@ -109,6 +111,7 @@ impl Run {
             reason: row.get("reason")?,
             position: number(row, "position")?,
             updated_position: number(row, "updated_position")?,
+            erased_at: row.get("erased_at")?,
         })
     }
 }
@@ -156,6 +159,7 @@ impl Member {
             enrolled_at: row.get("enrolled_at")?,
             removed_at: row.get("removed_at")?,
             position: number(row, "position")?,
+            erased_at: row.get("erased_at")?,
             keys: Vec::new(),
         })
     }
@@ -172,6 +176,7 @@ impl Key {
             revoked: row.get("revoked")?,
             revoked_at: row.get("revoked_at")?,
             revoked_position: maybe_number(row, "revoked_position")?,
+            notafter: row.get("notafter")?,
         })
     }
 }

@@ -29,6 +29,9 @@ pub struct Role {
     /// Where it was hired.
     pub position: u64,
     pub updated_position: u64,
+    /// When its content was erased; what was content is null.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub erased_at: Option<String>,
 }
 
 /// What a role may spend.
@@ -87,6 +90,9 @@ pub struct Ticket {
     /// Where it was opened.
     pub position: u64,
     pub updated_position: u64,
+    /// When its content was erased; what was content is null.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub erased_at: Option<String>,
 }
 
 /// A question to a person.
@@ -134,6 +140,9 @@ pub struct Run {
     /// Where it was started.
     pub position: u64,
     pub updated_position: u64,
+    /// When its content was erased; what was content is null.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub erased_at: Option<String>,
 }
 
 /// A step of a run.
@@ -189,6 +198,9 @@ pub struct Member {
     pub enrolled_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removed_at: Option<String>,
+    /// When its content was erased; what was content is null.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub erased_at: Option<String>,
     pub position: u64,
     pub keys: Vec<Key>,
 }
@@ -209,4 +221,7 @@ pub struct Key {
     pub revoked_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoked_position: Option<u64>,
+    /// Until when it holds; absent: for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notafter: Option<String>,
 }

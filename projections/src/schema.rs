@@ -1,7 +1,7 @@
 //! The tables, and the views under the names that Canonry's sources use.
 
 /// Grows with every change of the tables or of the fold; a file of another version is rebuilt.
-pub const VERSION: i32 = 2;
+pub const VERSION: i32 = 3;
 
 /// What is laid out in a new file. Positions serve as row ids wherever a row begins with a
 /// record, so that the order of the ledger costs no index of its own.
@@ -28,7 +28,7 @@ CREATE TABLE roles (
   per_ticket_micros INTEGER NOT NULL, per_day_micros INTEGER NOT NULL,
   tools TEXT NOT NULL, escalation TEXT NOT NULL, tier TEXT NOT NULL,
   status TEXT NOT NULL, reason TEXT, hired_by TEXT NOT NULL, hired_at TEXT NOT NULL,
-  updated_at TEXT NOT NULL, updated_position INTEGER NOT NULL
+  updated_at TEXT NOT NULL, updated_position INTEGER NOT NULL, erased_at TEXT
 ) STRICT;
 
 CREATE TABLE tickets (
@@ -39,14 +39,14 @@ CREATE TABLE tickets (
   asked_reason TEXT, answered_by TEXT, answered_at TEXT, answered_position INTEGER,
   answered_reason TEXT, breached INTEGER NOT NULL, run TEXT, runs INTEGER NOT NULL,
   evidence TEXT, result TEXT, reason TEXT, opened_by TEXT NOT NULL, opened_at TEXT NOT NULL,
-  updated_at TEXT NOT NULL, updated_position INTEGER NOT NULL
+  updated_at TEXT NOT NULL, updated_position INTEGER NOT NULL, erased_at TEXT
 ) STRICT;
 
 CREATE TABLE runs (
   position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
   ticket TEXT NOT NULL, role TEXT NOT NULL, worker TEXT NOT NULL, status TEXT NOT NULL,
   steps INTEGER NOT NULL, started_at TEXT NOT NULL, ended_at TEXT, ended_position INTEGER,
-  reason TEXT, updated_position INTEGER NOT NULL
+  reason TEXT, updated_position INTEGER NOT NULL, erased_at TEXT
 ) STRICT;
 
 CREATE TABLE steps (
@@ -56,11 +56,15 @@ CREATE TABLE steps (
 
 CREATE TABLE members (
   actor TEXT PRIMARY KEY, position INTEGER NOT NULL, parts TEXT NOT NULL, role TEXT, name TEXT,
-  enrolled_at TEXT NOT NULL, removed_at TEXT
+  enrolled_at TEXT NOT NULL, removed_at TEXT, erased_at TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE keys (
   id TEXT PRIMARY KEY, actor TEXT NOT NULL, public TEXT NOT NULL, uses TEXT NOT NULL,
-  position INTEGER NOT NULL, revoked INTEGER NOT NULL, revoked_at TEXT, revoked_position INTEGER
+  position INTEGER NOT NULL, revoked INTEGER NOT NULL, revoked_at TEXT, revoked_position INTEGER,
+  notafter TEXT
+) STRICT, WITHOUT ROWID;
+CREATE TABLE erased (
+  content_key TEXT PRIMARY KEY, entity TEXT NOT NULL, position INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE VIEW ai_roles AS SELECT

@@ -3,11 +3,15 @@
 use serde_json::Value;
 
 use crate::text::Content;
-use crate::{actor, member, role, run, tenant, ticket};
+use crate::{actor, content, member, role, run, tenant, ticket};
 
 /// A command of any aggregate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
+    /// Of the tenant.
+    Tenant(tenant::Command),
+    /// Of content, whatever its entity.
+    Content(content::Command),
     /// Of a member.
     Member(member::Command),
     /// Of a role.
@@ -34,6 +38,8 @@ impl Command {
     /// No such aggregate or verb, or a body that does not fit.
     pub fn parse(aggregate: &str, verb: &str, body: Value) -> Result<Self, NotACommand> {
         let parsed = match aggregate {
+            "tenant" => tenant::Command::parse(verb, body).map(|r| r.map(Self::Tenant)),
+            "content" => content::Command::parse(verb, body).map(|r| r.map(Self::Content)),
             "member" => member::Command::parse(verb, body).map(|r| r.map(Self::Member)),
             "role" => role::Command::parse(verb, body).map(|r| r.map(Self::Role)),
             "ticket" => ticket::Command::parse(verb, body).map(|r| r.map(Self::Ticket)),
@@ -47,6 +53,8 @@ impl Command {
     #[must_use]
     pub const fn name(&self) -> (&'static str, &'static str) {
         match self {
+            Self::Tenant(c) => ("tenant", c.verb()),
+            Self::Content(c) => ("content", c.verb()),
             Self::Member(c) => ("member", c.verb()),
             Self::Role(c) => ("role", c.verb()),
             Self::Ticket(c) => ("ticket", c.verb()),
@@ -58,6 +66,8 @@ impl Command {
     #[must_use]
     pub fn schemas() -> Vec<(&'static str, &'static str, schemars::Schema)> {
         let all = [
+            ("tenant", tenant::Command::schemas()),
+            ("content", content::Command::schemas()),
             ("member", member::Command::schemas()),
             ("role", role::Command::schemas()),
             ("ticket", ticket::Command::schemas()),
@@ -74,6 +84,7 @@ impl Command {
         use member::Command as M;
         use role::Command as R;
         match self {
+            Self::Tenant(_) | Self::Content(_) => true,
             Self::Role(c) => matches!(c, R::Hire(_) | R::Amend(_) | R::Resume(_) | R::Retire(_)),
             Self::Member(c) => matches!(c, M::Enrol(_) | M::Remove(_)),
             // To lift the need for an approval opens the gate; to demand one does not.
@@ -96,7 +107,9 @@ impl Command {
         match self {
             Self::Member(member::Command::Enrol(c)) => content([("/name", c.name.as_mut())]),
             Self::Member(member::Command::Remove(c)) => content([("/reason", c.reason.as_mut())]),
-            Self::Member(member::Command::RotateKeys(_)) => Vec::new(),
+            Self::Member(member::Command::RotateKeys(_)) | Self::Tenant(_) | Self::Content(_) => {
+                Vec::new()
+            }
             Self::Role(c) => match c {
                 role::Command::Hire(_) | role::Command::Amend(_) => Vec::new(),
                 role::Command::Pause(c) | role::Command::Resume(c) | role::Command::Retire(c) => {
@@ -167,6 +180,7 @@ impl Event {
             Self::Member(member::Event::KeysRotated(_))
             | Self::Role(role::Event::Hired(_) | role::Event::Amended(_))
             | Self::Tenant(_)
+            | Self::Content(_)
             | Self::Actor(_)
             | Self::Refused { .. } => [None, None],
         };
@@ -185,6 +199,8 @@ fn content<'a, const N: usize>(
 pub enum Event {
     /// Of the tenant.
     Tenant(tenant::Event),
+    /// Of content, whatever its entity.
+    Content(content::Event),
     /// Of a member.
     Member(member::Event),
     /// Of a role.
@@ -212,6 +228,7 @@ impl Event {
     pub const fn aggregate(&self) -> &'static str {
         match self {
             Self::Tenant(_) => "tenant",
+            Self::Content(_) => "content",
             Self::Member(_) => "member",
             Self::Role(_) => "role",
             Self::Ticket(_) => "ticket",
@@ -226,6 +243,7 @@ impl Event {
     pub fn name(&self) -> String {
         match self {
             Self::Tenant(e) => e.name().to_owned(),
+            Self::Content(e) => e.name().to_owned(),
             Self::Member(e) => e.name().to_owned(),
             Self::Role(e) => e.name().to_owned(),
             Self::Ticket(e) => e.name().to_owned(),
@@ -240,6 +258,7 @@ impl Event {
     pub const fn version(&self) -> u32 {
         match self {
             Self::Tenant(e) => e.version(),
+            Self::Content(e) => e.version(),
             Self::Member(e) => e.version(),
             Self::Role(e) => e.version(),
             Self::Ticket(e) => e.version(),
@@ -256,6 +275,7 @@ impl Event {
     pub fn data(&self) -> serde_json::Result<String> {
         match self {
             Self::Tenant(e) => e.data(),
+            Self::Content(e) => e.data(),
             Self::Member(e) => e.data(),
             Self::Role(e) => e.data(),
             Self::Ticket(e) => e.data(),
@@ -290,6 +310,7 @@ impl Event {
         }
         match aggregate {
             "tenant" => tenant::Event::parse(name, version, data).map(|r| r.map(Self::Tenant)),
+            "content" => content::Event::parse(name, version, data).map(|r| r.map(Self::Content)),
             "member" => member::Event::parse(name, version, data).map(|r| r.map(Self::Member)),
             "role" => role::Event::parse(name, version, data).map(|r| r.map(Self::Role)),
             "ticket" => ticket::Event::parse(name, version, data).map(|r| r.map(Self::Ticket)),
@@ -304,6 +325,7 @@ impl Event {
     pub fn schemas() -> Vec<(&'static str, String, u32, schemars::Schema)> {
         let named = [
             ("tenant", tenant::Event::schemas()),
+            ("content", content::Event::schemas()),
             ("member", member::Event::schemas()),
             ("role", role::Event::schemas()),
             ("ticket", ticket::Event::schemas()),
@@ -329,6 +351,8 @@ impl Event {
 /// Every aggregate and verb that can be commanded.
 pub fn verbs() -> impl Iterator<Item = (&'static str, &'static str)> {
     [
+        ("tenant", tenant::Command::VERBS),
+        ("content", content::Command::VERBS),
         ("member", member::Command::VERBS),
         ("role", role::Command::VERBS),
         ("ticket", ticket::Command::VERBS),

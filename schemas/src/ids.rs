@@ -103,6 +103,25 @@ id_type!(
     |s| has_ulid(s, "run_")
 );
 id_type!(
+    /// An entity that can have content: `<aggregate>/<id>`, the aggregate `member`, `role`,
+    /// `ticket` or `run`.
+    EntityId, "entity", "member/, role/, ticket/ or run/ and an id",
+    "^(member|role|ticket|run)/[a-z0-9][a-z0-9_-]{0,62}$",
+    |s| s.split_once('/').is_some_and(|(aggregate, id)| {
+        matches!(aggregate, "member" | "role" | "ticket" | "run") && is_token(id, 63, true)
+    })
+);
+id_type!(
+    /// A content key's id, `<group>-<index>`.
+    ContentKeyId, "content key id", "two numbers joined by a hyphen", "^[0-9]{1,10}-[0-9]{1,3}$",
+    |s| s.split_once('-').is_some_and(|(group, index)| {
+        let number = |s: &str, most| {
+            (1..=most).contains(&s.len()) && s.bytes().all(|c| c.is_ascii_digit())
+        };
+        number(group, 10) && number(index, 3)
+    })
+);
+id_type!(
     /// A command's idempotency id: a ULID in upper case (Crockford base 32).
     IntentId, "intent id", "a ULID, 26 characters of Crockford base 32", "^[0-7][0-9A-HJKMNP-TV-Z]{25}$",
     |s| is_ulid(s, false)

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ActorId, KeyId};
+use crate::time::Time;
 
 /// What a key may do.
 #[derive(
@@ -53,6 +54,9 @@ pub struct PublicKey {
     pub uses: Vec<Use>,
     /// Whose it is.
     pub actor: ActorId,
+    /// Until when it holds: not for records, tokens and logins of a later time. Absent: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notafter: Option<Time>,
 }
 
 /// Who allowed a change of keys.

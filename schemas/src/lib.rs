@@ -5,6 +5,7 @@
 pub mod actor;
 pub mod answer;
 mod catalogue;
+pub mod content;
 pub mod event;
 pub mod header;
 pub mod ids;

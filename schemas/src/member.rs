@@ -92,6 +92,7 @@ macro_rules! key_change {
         }
     })*};
 }
+pub(crate) use key_change;
 key_change!(Enrol, Remove, RotateKeys);
 
 commands! { "member";

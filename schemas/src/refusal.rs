@@ -54,6 +54,14 @@ refusals! {
     KeysMoved = "keys-moved", "the keys changed meanwhile: authorise again over the new keyhead";
     KeysUnauthorized = "keys-unauthorized", "the change of keys is not authorised by a fitting key";
     KeysInvalid = "keys-invalid", "a key is malformed, weak, of a wrong use or actor, or taken";
+    KeyExpired = "key-expired", "the signing key has expired";
+    RecordKeyMissing = "record-key-missing", "a tenant keeps one record key, and it does not expire";
+    CheckpointKeyMissing = "checkpoint-key-missing", "a tenant keeps a checkpoint key that does not expire";
+    RootKeyMissing = "root-key-missing", "a tenant keeps a root key that does not expire";
+    KeyNotStored = "key-not-stored", "the decider cannot open the new key: store it before it is announced";
+    // Content.
+    EntityUnknown = "entity-unknown", "there is no such entity";
+    ContentErased = "content-erased", "the content of this entity was erased: it takes no more";
     // Roles.
     RoleUnknown = "role-unknown", "there is no such role";
     RolePaused = "role-paused", "the role is paused";

@@ -1,11 +1,12 @@
-//! The tenant: founded by provisioning, taken over by deciders. It has no commands.
+//! The tenant: founded by provisioning, taken over by deciders. Its one command changes the keys
+//! that are no member's.
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalogue::{data, events};
-use crate::ids::ActorId;
-use crate::key::PublicKey;
-use crate::member::Part;
+use crate::catalogue::{commands, data, events};
+use crate::ids::{ActorId, KeyId};
+use crate::key::{Authorization, KeyChange, PublicKey};
+use crate::member::{Part, key_change};
 
 data! {
     /// A person or worker who is there from the first record on.
@@ -32,7 +33,19 @@ data! {
         /// Why the hand-over happened.
         reason: Reason,
     }
+    /// Adds and revokes `root`, `enrol`, `record`, `checkpoint` and `witness` keys.
+    RotateKeys {
+        /// Keys that hold from the next position.
+        #[schemars(length(max = 16))]
+        keys: Vec<PublicKey>,
+        /// Keys that end with this position.
+        #[schemars(length(max = 16))]
+        revoked: Vec<KeyId>,
+        /// By a root key.
+        authorization: Authorization,
+    }
 }
+key_change!(RotateKeys);
 
 /// Why a tenant changed hands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -46,9 +59,16 @@ pub enum Reason {
     Restarted,
 }
 
+commands! { "tenant";
+    /// Changes the tenant's own keys.
+    "rotate-keys" => RotateKeys(RotateKeys),
+}
+
 events! { "tenant";
     /// Record 1.
     "founded" v 1 => Founded(Founded),
     /// A hand-over.
     "taken-over" v 1 => TakenOver(TakenOver),
+    /// The tenant's own keys changed.
+    "keys-rotated" v 1 => KeysRotated(RotateKeys),
 }

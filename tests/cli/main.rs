@@ -8,6 +8,7 @@ mod data;
 mod dataset;
 mod demo;
 mod http;
+mod keys;
 mod program;
 mod rotate;
 mod serve;

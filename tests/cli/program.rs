@@ -38,7 +38,7 @@ pub fn ran(command: &mut Command) -> Ran {
 
 /// Nothing of the machine's own settings reaches a test.
 pub fn bare(mut command: Command, folder: &Path) -> Command {
-    for name in ["HOME", "TENANT", "NATS", "API", "DATA"] {
+    for name in ["HOME", "TENANT", "NATS", "API", "DATA", "KEYS"] {
         command.env_remove(format!("CANONRY_{name}"));
     }
     for name in std::env::vars().map(|(name, _)| name).filter(|n| n.starts_with("OTEL_")) {
@@ -128,6 +128,22 @@ impl Drop for Background {
     }
 }
 
+/// Starts a program in a folder, and waits until it has printed all its lines.
+fn begin(folder: &Path, words: &[&str], environment: &[(&str, &str)]) -> (Background, Vec<String>) {
+    let mut command = canonry(folder, words);
+    command.envs(environment.iter().copied());
+    let log = std::fs::File::create(folder.join("up.err")).unwrap();
+    let mut child = Background(command.stdout(Stdio::piped()).stderr(log).spawn().unwrap());
+    let out = child.0.stdout.take().unwrap();
+    match lines_until(out, |line| line.starts_with(LAST_LINE)) {
+        Ok(lines) => (child, lines),
+        Err(lines) => {
+            let log = std::fs::read_to_string(folder.join("up.err"));
+            panic!("{lines:#?}\n{}", log.unwrap());
+        }
+    }
+}
+
 /// A `canonry up` in a folder of its own, gone when this is dropped.
 #[derive(Debug)]
 pub struct Up {
@@ -147,20 +163,13 @@ impl Up {
     /// The same with variables of the environment.
     pub fn start_with(words: &[&str], environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = canonry(folder.path(), words);
-        command.envs(environment.iter().copied());
-        let log = std::fs::File::create(folder.path().join("up.err")).unwrap();
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let out = child.stdout.take().unwrap();
-        let mut up = Self { child: Background(child), lines: Vec::new(), folder };
-        match lines_until(out, |line| line.starts_with(LAST_LINE)) {
-            Ok(lines) => up.lines = lines,
-            Err(lines) => {
-                let log = std::fs::read_to_string(up.folder.path().join("up.err"));
-                panic!("{lines:#?}\n{}", log.unwrap());
-            }
-        }
-        up
+        let (child, lines) = begin(folder.path(), words, environment);
+        Self { child, lines, folder }
+    }
+
+    /// Starts it again in the same folder, after it was stopped.
+    pub fn start_again(&mut self, words: &[&str], environment: &[(&str, &str)]) {
+        (self.child, self.lines) = begin(self.folder.path(), words, environment);
     }
 
     /// Its home.

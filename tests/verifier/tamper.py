@@ -160,6 +160,11 @@ def move_key(export):
     export.change("enrol", lambda data: data.update(keys=[moved]))
 
 
+def expires(notafter):
+    """The new record key, authorised so, with another end."""
+    return lambda export: export.change("root", lambda data: data["keys"][0].update(notafter=notafter), at=8)
+
+
 def weak_key(export):
     public = bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05")
     key = dict(export.keys["bob-member"]["key"], id=hashlib.sha256(public).hexdigest()[:16], public=base64url(public))
@@ -249,6 +254,10 @@ CASES = [
     ("key without use", 5, lambda e: e.reseal(5, "checkpoint"), ""),
     ("key before its enrolment", 8, lambda e: e.reseal(8, NEXT_RECORD), ""),
     ("revoked key", 9, lambda e: e.reseal(9, RECORD), ""),
+    ("a record signed by an expired key", 12, lambda e: e.alter(12, lambda f: f.update(time="2030-01-01T00:00:00.000000Z")), ""),
+    ("a key that expires at no time", 8, expires("never"), ""),
+    ("a key that expires at null", 8, expires(None), ""),
+    ("a change of keys authorised by a revoked key", 10, lambda e: e.change("bob-member", at=10), ""),
     ("duplicate key", 5, lambda e: e.edit(5, b'"n":4', b'"n":4,"n":5'), ""),
     ("duplicate key under an escape", 5, lambda e: e.edit(5, b'"n":4', b'"n":4,"\\u006e":5'), ""),
     ("invalid UTF-8", 4, invalid_utf8, ""),

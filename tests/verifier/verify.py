@@ -40,10 +40,10 @@ def fits(forms, of):
 def unbase64(text, altchars=b"+/", padding=""):
     data = base64.b64decode(text + padding, altchars)
     return need(base64.b64encode(data, altchars).decode() == text + padding, "base64", data)
-def signed(keys, text, uses, message):  # returns the key
+def signed(keys, text, uses, message, time):  # returns the key
     need(re.fullmatch(SIGNATURE, text) and text[8:24] in keys, "signer-unknown")
     key, signature = keys[text[8:24]], unbase64(text[25:], b"-_", "==")
-    need(uses & set(key["use"]), "signer-use")
+    need(uses & set(key["use"]) and time <= key.get("notafter", time), "signer-use, or -expired")
     need(int.from_bytes(signature[:32], "little") & MASK not in SMALL, "signature-wrong")
     Ed25519PublicKey.from_public_bytes(key["bytes"]).verify(signature, message)
     return key
@@ -87,7 +87,7 @@ class Ledger:
         else:
             need(kind != "tenant.founded" and not {"keys", "revoked"} & set(data), "keys misplaced")
         signed(before or self.keys, found["Canonry-Signature"], {"record"},
-               b"canonry/sig/v1\0" + digest.digest())
+               b"canonry/sig/v1\0" + digest.digest(), time)
         need(all(at != seq or pin == self.hash for at, pin in pins), "tenant-pin, or head-pin")
         self.count = seq
     def change(self, kind, entity, data):
@@ -98,11 +98,11 @@ class Ledger:
             y = int.from_bytes(public, "little") & MASK  # x is not 0: any sign bit will do
             square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
             need(len(public) == 32 and y < P and y not in SMALL and pow(square, P // 2, P) == 1 and
-                 set(key) == {"id", "alg", "public", "use", "actor"} and key["alg"] == "ed25519" and
-                 re.fullmatch(TOKEN, key["actor"]) and type(use) is list and set(use) <= USES and
-                 0 < len(use) == len(set(use)) and (use == ["login"] or "login" not in use) and
-                 key["id"] == hashlib.sha256(public).hexdigest()[:16] not in self.ever,
-                 "key-invalid, or key-exists")
+                 set(key) - {"notafter"} == {"id", "alg", "public", "use", "actor"} and
+                 fits(HEAD, {"time": key.get("notafter", self.time)}) and key["alg"] == "ed25519"
+                 and re.fullmatch(TOKEN, key["actor"]) and type(use) is list and set(use) <= USES
+                 and 0 < len(use) == len(set(use)) and (use == ["login"] or "login" not in use) and
+                 key["id"] == hashlib.sha256(public).hexdigest()[:16] not in self.ever, "key-invalid")
             self.ever.add(key["id"])
             new[key["id"]] = key | {"bytes": public}
         need(len(set(revoked) & set(self.keys)) == len(revoked), "key-unknown")
@@ -114,7 +114,7 @@ class Ledger:
             need(auth == {"keyhead": self.keyhead, "signature": auth["signature"]}, "keys-moved")
             signer = signed(self.keys, auth["signature"], USES, b"\0".join([
                 b"canonry/key/v1", self.tenant.encode(), bytes.fromhex(self.keyhead),
-                hashlib.sha256(whole).digest()]))
+                hashlib.sha256(whole).digest()]), self.time)
             touched, may = keys + [self.keys[k] for k in revoked], set(signer["use"])
             own = kind == "member.keys-rotated" and "member" in may and all(
                 f"member/{key['actor']}" == entity for key in [signer] + touched)
@@ -130,7 +130,7 @@ class Ledger:
         last = [self.tenant, str(self.count), self.hash, max(self.time, head["time"])]
         need([*map(head.get, HEAD)] == last, "head-mismatch")
         signed(self.keys, self.head["signature"], {"checkpoint"},
-               b"canonry/head/v1\0" + canonical(head))
+               b"canonry/head/v1\0" + canonical(head), head["time"])
 parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
 parser.add_argument("file", type=argparse.FileType("rb"))  # None[1] is a TypeError: bad usage
 parser.add_argument("--tenant", type=lambda t: ("1", re.fullmatch(f"sha256:({HEX64})", t)[1]))

@@ -175,7 +175,7 @@ pub fn sign_head(head: Head, signer: &Signer) -> HeadLine {
 pub fn verify_head(line: &HeadLine, ring: &KeyRing) -> Result<(), Why> {
     let (id, signature) = parse_signature(&line.signature).ok_or(Why::HeadSignature)?;
     let entry = ring.key(&id).filter(|e| e.is_current() && e.may(Use::Checkpoint));
-    let entry = entry.ok_or(Why::HeadSignature)?;
+    let entry = entry.filter(|e| !e.has_expired(line.head.time)).ok_or(Why::HeadSignature)?;
     if verify_strict(&entry.verifying, &head_message(&line.head), &signature) {
         Ok(())
     } else {

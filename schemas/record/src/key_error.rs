@@ -44,6 +44,9 @@ pub enum KeyError {
     /// The authorising key is unknown or revoked.
     #[error("the authorising key {0} is unknown or revoked")]
     NoAuthority(KeyId),
+    /// The authorising key has expired.
+    #[error("the authorising key {0} has expired")]
+    AuthorityExpired(KeyId),
     /// The authorising key may not allow this change.
     #[error("key {0} may not authorise this change")]
     NotAllowed(KeyId),
@@ -76,6 +79,7 @@ impl KeyError {
             Self::AlreadyRevoked(_) => "key-already-revoked",
             Self::Malformed => "authorization-malformed",
             Self::NoAuthority(_) => "authorization-key-unknown",
+            Self::AuthorityExpired(_) => "authorization-key-expired",
             Self::NotAllowed(_) => "authorization-not-allowed",
             Self::BadSignature => "authorization-signature",
             Self::RecordKeys => "record-key-count",

@@ -81,6 +81,9 @@ pub enum Why {
     /// The key does not hold at this position.
     #[error("the signing key {0} is revoked or does not hold yet")]
     KeyRevoked(KeyId),
+    /// The key does not hold at this time.
+    #[error("the signing key {0} has expired")]
+    KeyExpired(KeyId),
     /// The key may not sign this.
     #[error("the signing key {0} is for another use")]
     KeyUse(KeyId),
@@ -135,6 +138,7 @@ impl Why {
             Self::TenantPin => "tenant-pin",
             Self::KeyUnknown(_) => "signer-unknown",
             Self::KeyRevoked(_) => "signer-revoked",
+            Self::KeyExpired(_) => "signer-expired",
             Self::KeyUse(_) => "signer-use",
             Self::Signature => "signature-wrong",
             Self::Keys(error) => error.code(),

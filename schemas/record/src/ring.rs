@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use canonry_schemas::ids::{ActorId, KeyId, TenantId};
 pub use canonry_schemas::key::{Alg, Authorization, KeyChange, PublicKey as Key, Use};
+use canonry_schemas::time::Time;
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,12 @@ impl Entry {
     #[must_use]
     pub const fn is_current(&self) -> bool {
         self.revoked_at.is_none()
+    }
+
+    /// Whether it holds for something of this time no longer.
+    #[must_use]
+    pub fn has_expired(&self, time: Time) -> bool {
+        self.key.notafter.is_some_and(|end| time > end)
     }
 
     /// Whether it may be used so.
@@ -173,6 +180,11 @@ impl KeyRing {
         self.key(self.record.as_ref()?).filter(|e| e.is_current())
     }
 
+    /// The current keys with this use, by id.
+    pub fn with_use(&self, wanted: Use) -> impl Iterator<Item = &Entry> {
+        self.keys.values().filter(move |e| e.is_current() && e.may(wanted))
+    }
+
     /// The current keys of an actor with this use.
     pub fn for_actor(&self, actor: &ActorId, wanted: Use) -> impl Iterator<Item = &Entry> {
         let ids = self.by_actor.get(actor).map_or(&[][..], Vec::as_slice);
@@ -218,13 +230,18 @@ impl KeyRing {
         Ok(out)
     }
 
-    /// Whether a change is lawful now. `own` is the actor whose old `member` key may authorise it:
+    /// Whether a change is lawful in a record of this time. `own` is the actor whose old `member` key may authorise it:
     /// the member of a `member.keys-rotated`, nobody elsewhere.
     ///
     /// # Errors
     /// As [`KeyError`] lists, in that order of checks: key head, keys, revocations, authority,
     /// signature, what is left afterwards.
-    pub fn check_change(&self, change: &KeyChange, own: Option<&ActorId>) -> Result<(), KeyError> {
+    pub fn check_change(
+        &self,
+        change: &KeyChange,
+        own: Option<&ActorId>,
+        time: Time,
+    ) -> Result<(), KeyError> {
         if change.authorization.keyhead.parse() != Ok(self.keyhead) {
             return Err(KeyError::Moved);
         }
@@ -237,6 +254,9 @@ impl KeyRing {
             parse_signature(&change.authorization.signature).ok_or(KeyError::Malformed)?;
         let authority = self.keys.get(&id).filter(|e| e.is_current());
         let authority = authority.ok_or_else(|| KeyError::NoAuthority(id.clone()))?;
+        if authority.has_expired(time) {
+            return Err(KeyError::AuthorityExpired(id));
+        }
         let all = || change.keys.iter().chain(revoked.iter().copied());
         let own_rotation = authority.may(Use::Member)
             && own == Some(&authority.key.actor)
@@ -329,5 +349,5 @@ pub fn authorize(
 #[must_use]
 pub fn public_key(public: &[u8; 32], uses: Vec<Use>, actor: ActorId) -> Key {
     let public_text = crate::encoding::base64url(public);
-    Key { id: key_id(public), alg: Alg::Ed25519, public: public_text, uses, actor }
+    Key { id: key_id(public), alg: Alg::Ed25519, public: public_text, uses, actor, notafter: None }
 }

@@ -339,7 +339,7 @@ fn follow(state: &State, read: &Read<'_>) -> Result<Option<KeyChange>, Why> {
         revoked: exactly(data.get("revoked"))?,
         authorization: exactly(data.get("authorization"))?,
     };
-    state.ring.check_change(&change, own.as_ref())?;
+    state.ring.check_change(&change, own.as_ref(), record.time)?;
     Ok(Some(change))
 }
 
@@ -362,6 +362,9 @@ fn signer<'r>(ring: &'r KeyRing, read: &Read<'_>) -> Result<&'r Entry, Why> {
     }
     if !entry.holds_at(read.seq) {
         return Err(Why::KeyRevoked(read.key.clone()));
+    }
+    if entry.has_expired(read.record.time) {
+        return Err(Why::KeyExpired(read.key.clone()));
     }
     Ok(entry)
 }

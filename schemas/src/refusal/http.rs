@@ -40,8 +40,8 @@ pub const ALL: &[&str] = &[
 pub fn status(code: &str) -> Option<u16> {
     Some(match code {
         "not-json" | "bad-header" | "bad-intent-id" | QUERY_INVALID | CURSOR_INVALID => 400,
-        "token-invalid" | "token-expired" | "key-unknown" | "actor-unknown" | "actor-removed"
-        | TOKEN_MISSING => 401,
+        "token-invalid" | "token-expired" | "key-unknown" | "key-expired" | "actor-unknown"
+        | "actor-removed" | TOKEN_MISSING => 401,
         "not-allowed"
         | "founder-only"
         | "request-token-missing"
@@ -53,7 +53,7 @@ pub fn status(code: &str) -> Option<u16> {
         | "self-approval"
         | "approval-invalid" => 403,
         "unknown-command" | "role-unknown" | "ticket-unknown" | "run-unknown"
-        | "member-unknown" | ROUTE_UNKNOWN => 404,
+        | "member-unknown" | "entity-unknown" | ROUTE_UNKNOWN => 404,
         METHOD_UNKNOWN => 405,
         "intent-reused"
         | "intent-expired"
@@ -62,6 +62,11 @@ pub fn status(code: &str) -> Option<u16> {
         | "last-founder"
         | "members-full"
         | "keys-moved"
+        | "record-key-missing"
+        | "checkpoint-key-missing"
+        | "root-key-missing"
+        | "key-not-stored"
+        | "content-erased"
         | "role-paused"
         | "role-not-paused"
         | "role-retired"

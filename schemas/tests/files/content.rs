@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use super::sample;
 
 /// The verb that each fact comes of. Founding, hand-overs, sums and refusals come of none.
-const VERBS: [(&str, &str, &str); 24] = [
+const VERBS: [(&str, &str, &str); 26] = [
+    ("tenant", "rotate-keys", "keys-rotated"),
+    ("content", "erase", "erased"),
     ("member", "enrol", "enrolled"),
     ("member", "remove", "removed"),
     ("member", "rotate-keys", "keys-rotated"),

@@ -90,6 +90,10 @@ pub async fn authenticate(
         }
         (found, _) => found?,
     };
+    let now = (api.now)();
+    if key.notafter.as_deref().is_some_and(|end| now.to_string().as_str() > end) {
+        return Err(Refusal::KeyExpired.into());
+    }
     let public = unbase64url_exact::<32>(&key.public)
         .and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok())
         .ok_or(Refusal::KeyUnknown)?;
@@ -98,7 +102,7 @@ pub async fn authenticate(
         (claims.iss.clone(), Claims::Request(claims))
     } else {
         let claims: Bearer = jws::verify_as(token, &public)?;
-        claims.check(tenant.as_str(), (api.now)().seconds())?;
+        claims.check(tenant.as_str(), now.seconds())?;
         (claims.iss, Claims::Bearer(claims.exp))
     };
     if issuer != key.actor {

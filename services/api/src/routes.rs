@@ -93,6 +93,8 @@ pub const WRITES: &[Write] = &[
     act("/api/v1/exec/{id}/complete", "run", "complete"),
     act("/api/v1/exec/{id}/fail", "run", "fail"),
     act("/api/v1/exec/{id}/cancel", "run", "cancel"),
+    Write { creates: false, ..post("/api/v1/tenant/keys", "tenant", "rotate-keys") },
+    Write { creates: false, ..post("/api/v1/content/erase", "content", "erase") },
     post("/api/v1/members", "member", "enrol"),
     Write { id: Some("actor"), ..act("/api/v1/members/{id}/remove", "member", "remove") },
     Write { id: Some("actor"), ..act("/api/v1/members/{id}/keys", "member", "rotate-keys") },

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use canonry_decider::serve::connect_cell;
-use canonry_keystore::KeyStore;
+use canonry_keystore::{Environment, KEYS_VARIABLE, KeyStore};
 use canonry_nats::{ErrorKind, Log};
 use canonry_provision::{Cell, CellUser};
 use canonry_schemas::ids::{ActorId, TenantId};
@@ -259,6 +259,7 @@ pub fn environment_problems(read: impl Fn(&str) -> Option<String>) -> Vec<String
     look("CANONRY_TENANT", &|v| v.parse::<TenantId>().err().map(|e| e.to_string()));
     look("CANONRY_NATS", &|v| scheme(v, &NATS_SCHEMES));
     look("CANONRY_API", &|v| scheme(v, &API_SCHEMES));
+    look(KEYS_VARIABLE, &|v| Environment::parse(v).err().map(|e| e.to_string()));
     wrong
 }
 

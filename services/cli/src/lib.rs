@@ -72,7 +72,7 @@ enum Command {
     /// Start one service alone
     #[command(subcommand)]
     Serve(serve::Command),
-    /// Found tenants
+    /// Found tenants, look after their own keys
     #[command(subcommand)]
     Tenant(tenant::Command),
     /// Enrol, remove and list people and workers

@@ -1,5 +1,7 @@
-//! `canonry tenant found`: a tenant and its first people. There is no founding command on the
-//! bus; this runs with the provisioning users.
+//! `canonry tenant …`. Founding a tenant with its first people: there is no founding command on the
+//! bus, this runs with the provisioning users. The tenant's own keys are in [`keys`].
+
+mod keys;
 
 use canonry_decider::found::{found, user_kind};
 use canonry_provision::Cell;
@@ -29,10 +31,17 @@ pub type Person = (ActorId, Vec<Part>);
 /// `canonry tenant`.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "EXAMPLES:
-    canonry tenant found globex")]
+    canonry tenant found globex
+    canonry tenant keys")]
 pub enum Command {
     /// Found a tenant: its account, streams, keys and first people
     Found(Found),
+    /// List the tenant's own keys, as the ledger has them
+    Keys(keys::List),
+    /// Replace or add one of the tenant's own keys
+    RotateKey(keys::Rotate),
+    /// Revoke one of the tenant's own keys
+    RevokeKey(keys::Revoke),
 }
 
 /// Found a tenant.
@@ -140,9 +149,17 @@ pub async fn identity(
 /// Runs it.
 ///
 /// # Errors
-/// See [`found_tenant`].
+/// See [`found_tenant`] and [`keys`].
 pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
-    let Command::Found(args) = command;
+    match command {
+        Command::Found(args) => found_one(context, args).await,
+        Command::Keys(args) => keys::list(context, args).await,
+        Command::RotateKey(args) => keys::rotate(context, args).await,
+        Command::RevokeKey(args) => keys::revoke(context, args).await,
+    }
+}
+
+async fn found_one(context: &Context, args: Found) -> Result<(), Failure> {
     let (cell, url) = crate::context::both(context.cell(), context.nats(args.nats.named()))?;
     let people = if args.person.is_empty() { first_people()? } else { args.person };
     let identity =

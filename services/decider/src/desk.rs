@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use canonry_domain::Approval;
 use canonry_domain::role::Roles;
 use canonry_domain::run::Runs;
 use canonry_domain::ticket::Tickets;
-use canonry_domain::{Approval, Facts};
 use canonry_record::ring::KeyRing;
 use canonry_record::{Hash, content};
 use canonry_schemas::actor::Refused;
@@ -22,12 +22,19 @@ use canonry_schemas::refusal::Refusal;
 use canonry_schemas::text::Label;
 use canonry_schemas::time::Time;
 use canonry_schemas::validate::Commands;
-use canonry_schemas::{actor, json, member, role, run, ticket};
+use canonry_schemas::{actor, content as erasure, json, member, role, run, ticket};
 
 use crate::content_keys::ContentKeys;
 use crate::hosted::{self, OwnFacts};
+use crate::signers::Signers;
 use crate::tokens;
 use crate::world::{ContentKey, Need, World};
+
+mod names;
+mod own;
+
+pub use names::target;
+use names::{is_token, named, prefix};
 
 /// A message as it came in.
 #[derive(Debug, Clone)]
@@ -92,6 +99,8 @@ pub struct Desk<'a> {
     pub world: &'a World,
     /// The tenant's keys.
     pub ring: &'a KeyRing,
+    /// The tenant's own keys that can be opened here.
+    pub signers: &'a Signers,
     /// Content keys in memory.
     pub keys: &'a ContentKeys,
     /// Under which bodies are digested.
@@ -314,6 +323,9 @@ impl Desk<'_> {
 
     /// The entity that a body names, if it exists: only then may its id stand in a refusal.
     fn named_entity(&self, asked: &Asked) -> Result<Option<String>, Need> {
+        if asked.aggregate == "tenant" && known(&asked.aggregate, &asked.verb).is_some() {
+            return Ok(Some(format!("tenant/{}", self.tenant)));
+        }
         let Some((aggregate, id)) = named(asked) else { return Ok(None) };
         let entity = format!("{aggregate}/{id}");
         let exists = match aggregate {
@@ -351,11 +363,21 @@ impl Desk<'_> {
         }
         let named = target(&command);
         let used = match &named {
-            Some(id) => self.world.slot(&format!("{aggregate}/{id}"))?.content_key,
-            None => None,
+            Some(id) if !matches!(command, Command::Content(_)) => {
+                let slot = self.world.slot(&format!("{aggregate}/{id}"))?;
+                if slot.erased && !command.content().is_empty() {
+                    return Err(Refusal::ContentErased.into());
+                }
+                slot.content_key
+            }
+            _ => None,
         };
         let id = named.unwrap_or_else(|| generated(prefix(aggregate), self.now.millis(), random()));
-        let entity = format!("{aggregate}/{id}");
+        let entity = match &command {
+            Command::Tenant(_) => format!("tenant/{}", self.tenant),
+            Command::Content(erasure::Command::Erase(c)) => c.entity.to_string(),
+            _ => format!("{aggregate}/{id}"),
+        };
         let content_key = self.encrypt(&entity, used, &mut command, random)?;
         let (event, touches) = self.apply_rules(who, intent, command, &entity)?;
         Ok(Done { entity, touches, event, content_key })
@@ -420,24 +442,10 @@ impl Desk<'_> {
         };
         let approval = self.approval(&command)?;
         let timer = who.actor.as_str() == crate::ACTOR && who.via.is_none();
-        if let Command::Member(c) = command {
-            let keys = self.keys_lawful(&c);
-            let facts = Facts {
-                now: self.now,
-                actor: &who.actor,
-                intent: intent.as_str(),
-                parts: &who.parts,
-                works_for: who.works_for.as_ref(),
-                timer,
-                directory: &self.world.directory,
-                keys,
-                approval: None,
-                role,
-                ticket: None,
-            };
-            let event = self.world.directory.decide(&facts, c)?;
-            return Ok((Event::Member(event), vec![format!("tenant/{}", self.tenant)]));
-        }
+        let command = match self.own(who, intent, role, entity, command)? {
+            Ok(done) => return Ok(done),
+            Err(command) => command,
+        };
         let facts = OwnFacts {
             now: self.now,
             actor: who.actor.clone(),
@@ -451,7 +459,9 @@ impl Desk<'_> {
             ticket: run_ticket.cloned(),
         };
         Ok(match command {
-            Command::Member(_) => return Err(Refusal::UnknownCommand.into()),
+            Command::Member(_) | Command::Tenant(_) | Command::Content(_) => {
+                return Err(Refusal::UnknownCommand.into());
+            }
             Command::Role(c) => {
                 let role = match &c {
                     role::Command::Hire(_) => None,
@@ -488,15 +498,6 @@ impl Desk<'_> {
             _ => Ok(None),
         }
     }
-
-    fn keys_lawful(&self, command: &member::Command) -> Result<(), Refusal> {
-        let (subject, change) = match command {
-            member::Command::Enrol(c) => (&c.actor, c.key_change()),
-            member::Command::Remove(c) => (&c.actor, c.key_change()),
-            member::Command::RotateKeys(c) => (&c.actor, c.key_change()),
-        };
-        tokens::key_change(self.ring, subject, &change, command)
-    }
 }
 
 struct Done {
@@ -506,69 +507,7 @@ struct Done {
     content_key: Option<ContentKey>,
 }
 
-/// The aggregate and id that a body names.
-fn named(asked: &Asked) -> Option<(&'static str, String)> {
-    if asked.body.len() > COMMAND_BYTES {
-        return None;
-    }
-    let (aggregate, _) = known(&asked.aggregate, &asked.verb)?;
-    let body = json::parse(&asked.body).ok()?;
-    let id = body.get("id").or_else(|| body.get("actor"))?.as_str()?;
-    Some((aggregate, id.to_owned()))
-}
-
-/// Whether a client's string could be an id at all, before anything is looked up by it.
-fn is_token(id: &str) -> bool {
-    id.parse::<ActorId>().is_ok()
-}
-
 fn trace(asked: &Asked) -> Option<String> {
     let given = one(&asked.headers, TRACEPARENT).ok().flatten()?;
     is_traceparent(given).then(|| given.to_owned())
-}
-
-fn prefix(aggregate: &str) -> &'static str {
-    match aggregate {
-        "role" => "rol_",
-        "ticket" => "tkt_",
-        _ => "run_",
-    }
-}
-
-/// The id that a command names; `None` for those that create.
-#[must_use]
-pub fn target(command: &Command) -> Option<String> {
-    Some(match command {
-        Command::Member(c) => match c {
-            member::Command::Enrol(c) => c.actor.to_string(),
-            member::Command::Remove(c) => c.actor.to_string(),
-            member::Command::RotateKeys(c) => c.actor.to_string(),
-        },
-        Command::Role(c) => match c {
-            role::Command::Hire(_) => return None,
-            role::Command::Amend(c) => c.id.to_string(),
-            role::Command::Pause(c) | role::Command::Resume(c) | role::Command::Retire(c) => {
-                c.id.to_string()
-            }
-        },
-        Command::Ticket(c) => match c {
-            ticket::Command::Open(_) => return None,
-            ticket::Command::Amend(c) => c.id.to_string(),
-            ticket::Command::Assign(c) => c.id.to_string(),
-            ticket::Command::RequestApproval(c) => c.id.to_string(),
-            ticket::Command::Approve(c) => c.id.to_string(),
-            ticket::Command::Reject(c) => c.id.to_string(),
-            ticket::Command::Start(c) => c.id.to_string(),
-            ticket::Command::Complete(c) => c.id.to_string(),
-            ticket::Command::Reopen(c) | ticket::Command::Cancel(c) => c.id.to_string(),
-            ticket::Command::Breach(c) => c.id.to_string(),
-        },
-        Command::Run(c) => match c {
-            run::Command::Start(_) => return None,
-            run::Command::RecordStep(c) => c.id.to_string(),
-            run::Command::Complete(c) | run::Command::Fail(c) | run::Command::Cancel(c) => {
-                c.id.to_string()
-            }
-        },
-    })
 }

@@ -127,6 +127,12 @@ pub fn sign(signer: &Signer, hashes: &[Hash]) -> Vec<[u8; 64]> {
     hashes.iter().map(|hash| sign_hash(hash, &signer.key)).collect()
 }
 
+/// Signs each hash with its own key, on the thread that calls.
+#[must_use]
+pub fn sign_each(signers: &[Arc<Signer>], hashes: &[Hash]) -> Vec<[u8; 64]> {
+    signers.iter().zip(hashes).map(|(signer, hash)| sign_hash(hash, &signer.key)).collect()
+}
+
 /// The message to store.
 #[must_use]
 pub fn outgoing(draft: &Draft, signer: &Signer, signature: &[u8; 64]) -> Outgoing {

@@ -147,13 +147,13 @@ pub async fn found(
         Append::Committed { .. } => {}
         other => return Err(format!("record 1 was not committed: {other:?}")),
     }
-    let keeper =
-        Keeper::open(&committer, tenant, kek.as_bytes(), Signer::new(checkpoint.key.clone())).await;
+    let keeper = Keeper::open(&committer, tenant, kek.as_bytes()).await;
     let keeper = keeper.map_err(|e| format!("{e:?}"))?;
     for connection in [&sys.0, &streams.0] {
         connection.close().await;
     }
-    keeper.write_head(tenant, &Head { position: 1, hash: sealed.hash, time, epoch: 0 }).await;
+    let head = Head { position: 1, hash: sealed.hash, time, epoch: 0 };
+    keeper.write_head(tenant, &head, &Signer::new(checkpoint.key)).await;
     committer.close().await;
     Ok(Founding { identity: sealed.hash })
 }

@@ -5,7 +5,9 @@
 //! in the store, the others in `ready` or in flight, in order.
 
 mod committing;
+mod signing;
 mod storing;
+mod ticking;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,21 +15,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use canonry_nats::Log;
-use canonry_record::seal::Signer;
 use canonry_record::{Hash, KeyRing, record};
-use canonry_schemas::actor::Throttled;
 use canonry_schemas::answer::Answer;
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::{ActorId, TenantId, generated};
 use canonry_schemas::limits::{
-    BATCH_RECORDS, COMMANDS_WAITING, COMMIT_CALLERS, HEAD_EVERY, RECORDS_AHEAD, REFUSAL_COST,
-    TENANT_BYTES, TIMER_EVERY,
+    BATCH_RECORDS, COMMANDS_WAITING, COMMIT_CALLERS, RECORDS_AHEAD, REFUSAL_COST, TENANT_BYTES,
+    TIMER_EVERY,
 };
 use canonry_schemas::refusal::unrecorded;
+use canonry_schemas::tenant;
 use canonry_schemas::tenant::{Reason, TakenOver};
 use canonry_schemas::time::Time;
 use canonry_schemas::validate::Commands;
-use canonry_schemas::{actor, tenant};
 use canonry_telemetry::Metrics;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -42,6 +42,7 @@ use crate::keeper::Keeper;
 use crate::rebuild::{self, Rebuilt, Standing, unstored};
 use crate::reply::Reply;
 use crate::serve::told;
+use crate::signers::{Signers, Timeline};
 use crate::snapshot::{self, Change, Snapshot};
 use crate::throttle::{self, Throttle};
 use crate::traced;
@@ -106,8 +107,8 @@ pub struct Setup {
     pub me: ActorId,
     /// The tenant's stream.
     pub log: Log,
-    /// The record key.
-    pub signer: Signer,
+    /// The keys that sign.
+    pub signers: Signers,
     /// Content keys, heads, freezing.
     pub keeper: Keeper,
     /// The tenant's snapshot store.
@@ -131,6 +132,9 @@ pub struct Holder {
     s: Setup,
     world: World,
     ring: KeyRing,
+    /// Who signs records, and who heads, at which position.
+    records: Timeline,
+    heads: Timeline,
     head: Head,
     committed: Head,
     bytes: u64,
@@ -194,15 +198,11 @@ impl Holder {
     ///
     /// # Errors
     /// As [`Over`] says.
-    pub async fn take_over(s: Setup, mut standing: Standing) -> Result<Self, Over> {
+    pub async fn take_over(mut s: Setup, mut standing: Standing) -> Result<Self, Over> {
         standing.catch_up(&s.log).await?;
         let rebuilt = standing.into_rebuilt()?;
         s.keeper.check_head(&s.log, rebuilt.head.position).await?;
-        if rebuilt.ring.record_key().is_none_or(|k| k.key.id != s.signer.id) {
-            return Err(Over::Failed(
-                "the record key in the key store is not the current one".into(),
-            ));
-        }
+        let (records, heads) = signing::begin(&mut s.signers, &rebuilt.ring)?;
         if rebuilt.head.epoch >= s.epoch {
             return Err(Over::Behind(rebuilt.head.epoch));
         }
@@ -213,6 +213,8 @@ impl Holder {
             s,
             world,
             ring,
+            records,
+            heads,
             head,
             committed: head,
             bytes,
@@ -380,11 +382,13 @@ impl Holder {
                 world: &self.world,
                 ring: &self.ring,
                 keys: &self.keys,
+                signers: &self.s.signers,
                 digest_key: self.s.keeper.digest_key(),
                 now,
             };
             let dice = &mut self.dice;
-            match desk.decide(&asked, &mut || dice.draw()) {
+            let verdict = desk.decide(&asked, &mut || dice.draw());
+            match verdict {
                 Verdict::Unattributed(refusal) => {
                     self.s.metrics.unrecorded(refusal.code());
                     traced::ended(&span, Some(refusal.code()));
@@ -431,6 +435,7 @@ impl Holder {
                 self.keys.insert(*group, keys);
                 Ok(())
             }
+            Need::Key(id) => self.s.signers.look(id).map(drop).map_err(Over::Failed),
             Need::Entity(entity) => self.world.warm(entity).map_err(|e| unstored(&e)),
             Need::Intent(key) => self.world.recall(*key).map_err(|e| unstored(&e)),
         }
@@ -473,6 +478,10 @@ impl Holder {
             return Ok(());
         }
         if let Err(over) = self.fold(&head, decided) {
+            reply.retry(MISSING).await;
+            return Err(over);
+        }
+        if let Err(over) = self.take_up_keys(&decided.event, &head) {
             reply.retry(MISSING).await;
             return Err(over);
         }
@@ -534,54 +543,6 @@ impl Holder {
 
     fn actor(&self) -> ActorId {
         crate::ACTOR.parse().expect("the decider's token is a token")
-    }
-
-    async fn tick(&mut self) -> Result<(), Over> {
-        if self.stalled() {
-            self.answer_waiting().await;
-            return Ok(());
-        }
-        let soon = Time(now().0.saturating_add(60_000_000));
-        self.world.more_deadlines(soon).map_err(|e| unstored(&e))?;
-        for (due, ticket) in self.world.overdue(now(), BATCH_RECORDS) {
-            let body = serde_json::json!({ "id": ticket, "due": due }).to_string();
-            let asked = Asked {
-                actor: self.actor(),
-                aggregate: "ticket".to_owned(),
-                verb: "breach".to_owned(),
-                headers: Vec::new(),
-                body: body.into(),
-                timer: true,
-            };
-            self.take(Arc::new(asked), Reply::Nobody).await?;
-        }
-        if self.summed.elapsed() >= self.s.throttle.summary_every {
-            self.summed = Instant::now();
-            for (actor, commands) in self.throttle.take_sums() {
-                let entity = format!("actor/{actor}");
-                let event = actor::Event::Throttled(Throttled { actor, commands });
-                self.own_record(Event::Actor(event), entity).await?;
-            }
-        }
-        if self.headed.elapsed() >= HEAD_EVERY {
-            self.headed = Instant::now();
-            // A store that does not answer must not keep callers from their answers.
-            drop(tokio::time::timeout(HEAD_EVERY, self.write_head()).await);
-        }
-        if self.storing.is_none() {
-            self.s.store.rest();
-        }
-        let last = self.world.last_content_key;
-        self.s.keeper.make_ahead(last, &mut self.keys).await
-    }
-
-    async fn write_head(&mut self) {
-        if self.committed.position > self.signed_head {
-            let written = self.s.keeper.write_head(&self.s.tenant, &self.committed).await;
-            if written {
-                self.signed_head = self.committed.position;
-            }
-        }
     }
 }
 

@@ -37,7 +37,6 @@ pub struct Keeper {
     kek: Zeroizing<[u8; 32]>,
     digest_key: Zeroizing<[u8; 32]>,
     snapshot_key: Zeroizing<[u8; 32]>,
-    checkpoint: Signer,
 }
 
 fn failed(error: impl std::fmt::Display) -> Over {
@@ -61,7 +60,6 @@ impl Keeper {
         connection: &Connection,
         tenant: &TenantId,
         kek: &[u8; 32],
-        checkpoint: Signer,
     ) -> Result<Self, Over> {
         let bucket = |name: &str| Kv::open(connection.clone(), name).map_err(failed);
         let content = bucket(&content_bucket(tenant))?;
@@ -76,7 +74,6 @@ impl Keeper {
             kek: Zeroizing::new(*kek),
             digest_key: content::derive(&secret, "intent-digest"),
             snapshot_key: content::derive(&secret, "snapshot"),
-            checkpoint,
         })
     }
 
@@ -114,7 +111,7 @@ impl Keeper {
     }
 
     /// Signs and stores the head, unless a later one is there; false when it could not be stored.
-    pub async fn write_head(&self, tenant: &TenantId, head: &Head) -> bool {
+    pub async fn write_head(&self, tenant: &TenantId, head: &Head, signer: &Signer) -> bool {
         let Ok(stored) = self.heads.get(tenant.as_str()).await else { return false };
         let known = stored.as_ref().filter(|e| !e.deleted).and_then(|entry| {
             Some(parse_head(std::str::from_utf8(&entry.value).ok()?).ok()?.head.position)
@@ -129,7 +126,7 @@ impl Keeper {
             hash: head.hash,
             time: head.time,
         };
-        let text = Bytes::from(sign_head(head, &self.checkpoint).to_text());
+        let text = Bytes::from(sign_head(head, signer).to_text());
         let revision = stored.map_or(0, |entry| entry.revision);
         let written = self.heads.update(tenant.as_str(), text, revision).await;
         matches!(written, Ok(Cas::Won(_)))

@@ -23,6 +23,7 @@ pub mod patrol;
 pub mod rebuild;
 pub mod reply;
 pub mod serve;
+pub mod signers;
 pub mod snapshot;
 pub mod throttle;
 pub mod tokens;

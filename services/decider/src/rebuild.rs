@@ -307,7 +307,9 @@ pub fn fold_keys(ring: &mut KeyRing, event: &Event, hash: Hash, position: u64) {
         Event::Member(member::Event::Enrolled(e)) => e.key_change(),
         Event::Member(member::Event::Removed(e)) => e.key_change(),
         Event::Member(member::Event::KeysRotated(e)) => e.key_change(),
+        Event::Tenant(tenant::Event::KeysRotated(e)) => e.key_change(),
         Event::Tenant(tenant::Event::Founded(_) | tenant::Event::TakenOver(_))
+        | Event::Content(_)
         | Event::Role(_)
         | Event::Ticket(_)
         | Event::Run(_)

@@ -5,12 +5,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use canonry_keystore::{KeyStore, KeyUse};
+use canonry_keystore::{Environment, KEYS_VARIABLE, KeySource, KeyStore, Sources};
 use canonry_nats::log::Skew;
 use canonry_nats::{Bytes, Connect, Connection, Log, Micro, ServeOptions};
 use canonry_provision::{BoxError, Bus, CellUser, check_streams};
 use canonry_record::Hash;
-use canonry_record::seal::Signer;
 use canonry_schemas::answer::Answer;
 use canonry_schemas::ids::{ActorId, TenantId};
 use canonry_schemas::limits::{FOLLOWED_AT_ONCE, HOLDER_CLOCK, LIVENESS_EVERY, LOOK_EVERY};
@@ -30,6 +29,7 @@ use crate::intake;
 use crate::keeper::Keeper;
 use crate::patrol;
 use crate::rebuild::Standing;
+use crate::signers::Signers;
 use crate::snapshot::Snapshot;
 use crate::throttle;
 use crate::traced;
@@ -106,6 +106,8 @@ struct Shop {
     intake: Connection,
     micro: Micro,
     commands: Arc<Commands>,
+    /// Where private keys are opened from.
+    sources: Arc<dyn KeySource>,
     held: Mutex<BTreeMap<TenantId, Held>>,
     stop: watch::Sender<bool>,
     /// How many tenants are followed at once, and how many are checked.
@@ -137,6 +139,9 @@ impl Decider {
         let commands = Arc::new(Commands::new().map_err(|e| text(&e))?);
         let assignments =
             Assignments::open(&committer, config.name.clone()).map_err(|e| text(&e))?;
+        let given = std::env::var(KEYS_VARIABLE).unwrap_or_default();
+        let given = Environment::parse(&given).map_err(|e| text(&e))?;
+        let sources = Arc::new(Sources::new(config.keys.clone(), given));
         let (stop, _) = watch::channel(false);
         let shop = Arc::new(Shop {
             config,
@@ -145,6 +150,7 @@ impl Decider {
             intake,
             micro,
             commands,
+            sources,
             held: Mutex::default(),
             stop,
             followed: Arc::new(Semaphore::new(FOLLOWED_AT_ONCE)),
@@ -349,8 +355,7 @@ async fn hold(
 async fn keeper(shop: &Shop, tenant: &TenantId) -> Result<Keeper, Over> {
     let failed = |e: canonry_keystore::Error| Over::Failed(e.to_string());
     let kek = shop.config.keys.kek(tenant).map_err(failed)?;
-    let checkpoint = shop.config.keys.signing_key(tenant, KeyUse::Checkpoint).map_err(failed)?;
-    Keeper::open(&shop.committer, tenant, kek.as_bytes(), Signer::new(checkpoint)).await
+    Keeper::open(&shop.committer, tenant, kek.as_bytes()).await
 }
 
 /// The tenant's ledger, as the committer reads and writes it.
@@ -403,7 +408,6 @@ async fn ready(
     if is_skewed(&skew) {
         return Err(Over::Failed(format!("this clock is {} ns from the server's", skew.nanos)));
     }
-    let record = shop.config.keys.signing_key(tenant, KeyUse::Record).map_err(|e| failed(&e))?;
     let standing = match standing {
         Some(standing) => standing,
         None => Standing::open(&log, tenant, snapshot(shop, tenant, &keeper), true).await?,
@@ -413,7 +417,7 @@ async fn ready(
         tenant: tenant.clone(),
         me: shop.config.name.clone(),
         log: log.clone(),
-        signer: Signer::new(record),
+        signers: Signers::new(tenant.clone(), Arc::clone(&shop.sources)),
         keeper,
         store,
         commands: Arc::clone(&shop.commands),

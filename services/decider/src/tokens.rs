@@ -6,7 +6,7 @@ use canonry_record::jws::{self, Bearer, Decision, RequestToken, TokenError};
 use canonry_record::ring::Entry;
 use canonry_record::{Hash, KeyRing};
 use canonry_schemas::ids::{ActorId, IntentId, TenantId};
-use canonry_schemas::key::{KeyChange, Use};
+use canonry_schemas::key::{KeyChange, PublicKey, Use};
 use canonry_schemas::member;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::time::Time;
@@ -49,11 +49,18 @@ fn refusal(error: TokenError) -> Refusal {
 }
 
 /// The `member` key that signed a token, if it holds and is its issuer's.
-fn signer<'r>(ring: &'r KeyRing, token: &str) -> Result<(&'r Entry, serde_json::Value), Refusal> {
+fn signer<'r>(
+    ring: &'r KeyRing,
+    token: &str,
+    now: Time,
+) -> Result<(&'r Entry, serde_json::Value), Refusal> {
     let peek = jws::peek(token).map_err(refusal)?;
     let entry = ring.key(&peek.kid).ok_or(Refusal::KeyUnknown)?;
     if !entry.is_current() || !entry.may(Use::Member) {
         return Err(Refusal::KeyUnknown);
+    }
+    if entry.has_expired(now) {
+        return Err(Refusal::KeyExpired);
     }
     let claims = jws::verify(token, &entry.verifying).map_err(refusal)?;
     if claims.get("iss").and_then(serde_json::Value::as_str) != Some(entry.key.actor.as_str()) {
@@ -65,9 +72,9 @@ fn signer<'r>(ring: &'r KeyRing, token: &str) -> Result<(&'r Entry, serde_json::
 /// Checks a bearer or a request-bound token.
 ///
 /// # Errors
-/// `token-invalid`, `token-expired`, `key-unknown`.
+/// `token-invalid`, `token-expired`, `key-unknown`, `key-expired`.
 pub fn check(ring: &KeyRing, token: &str, request: &Request<'_>) -> Result<Shown, Refusal> {
-    let (entry, claims) = signer(ring, token)?;
+    let (entry, claims) = signer(ring, token, request.now)?;
     let (tenant, now) = (request.tenant.as_str(), request.now.seconds());
     let bound = claims.get("aggregate").is_some();
     if bound {
@@ -85,14 +92,14 @@ pub fn check(ring: &KeyRing, token: &str, request: &Request<'_>) -> Result<Shown
 /// Checks the signature, audience and life of an approval; what it is for is the domain's rule.
 ///
 /// # Errors
-/// `token-invalid`, `token-expired`, `key-unknown`, `approval-invalid`.
+/// `token-invalid`, `token-expired`, `key-unknown`, `key-expired`, `approval-invalid`.
 pub fn approval(
     ring: &KeyRing,
     tenant: &TenantId,
     token: &str,
     now: Time,
 ) -> Result<Approval, Refusal> {
-    let (entry, claims) = signer(ring, token)?;
+    let (entry, claims) = signer(ring, token, now)?;
     let a: jws::Approval = serde_json::from_value(claims).map_err(|_| Refusal::ApprovalInvalid)?;
     let own = (a.sub.as_str(), a.decision);
     a.check(tenant.as_str(), own, &a.intent, (a.position, a.hash), now.seconds())
@@ -116,6 +123,7 @@ pub fn key_change(
     subject: &ActorId,
     change: &KeyChange,
     command: &member::Command,
+    now: Time,
 ) -> Result<(), Refusal> {
     let fits = change
         .keys
@@ -133,9 +141,56 @@ pub fn key_change(
         }
     }
     let own = matches!(command, member::Command::RotateKeys(_)).then_some(subject);
-    ring.check_change(change, own).map_err(|error| match error.code() {
+    lawful(ring, change, own, now)
+}
+
+fn lawful(
+    ring: &KeyRing,
+    change: &KeyChange,
+    own: Option<&ActorId>,
+    now: Time,
+) -> Result<(), Refusal> {
+    ring.check_change(change, own, now).map_err(|error| match error.code() {
         "keys-moved" => Refusal::KeysMoved,
+        "record-key-count" => Refusal::RecordKeyMissing,
+        "root-key-missing" => Refusal::RootKeyMissing,
         code if code.starts_with("authorization-") => Refusal::KeysUnauthorized,
         _ => Refusal::KeysInvalid,
-    })
+    })?;
+    // Nothing that has ended already is enrolled.
+    let ended = |key: &PublicKey| key.notafter.is_some_and(|end| end <= now);
+    if change.keys.iter().any(ended) { Err(Refusal::KeysInvalid) } else { Ok(()) }
+}
+
+/// Whether a change of the tenant's own keys is authorised, touches no member's keys, and leaves
+/// the tenant with a record, a checkpoint and a root key that do not expire: a record key that
+/// expired could not even sign the record that replaces it.
+///
+/// # Errors
+/// `keys-moved`, `keys-unauthorized`, `keys-invalid`, `record-key-missing`,
+/// `checkpoint-key-missing`, `root-key-missing`.
+pub fn tenant_change(ring: &KeyRing, change: &KeyChange, now: Time) -> Result<(), Refusal> {
+    let personal =
+        |key: &PublicKey| key.uses.contains(&Use::Member) || key.uses.contains(&Use::Login);
+    let ends_personal =
+        change.revoked.iter().any(|id| ring.key(id).is_some_and(|e| personal(&e.key)));
+    if ends_personal || change.keys.iter().any(personal) {
+        return Err(Refusal::KeysInvalid);
+    }
+    lawful(ring, change, None, now)?;
+    let kept = || {
+        let current = ring.entries().filter(|e| e.is_current()).map(|e| &e.key);
+        let current = current.filter(|key| !change.revoked.contains(&key.id));
+        current.chain(&change.keys).filter(|key| key.notafter.is_none())
+    };
+    for (wanted, refusal) in [
+        (Use::Record, Refusal::RecordKeyMissing),
+        (Use::Checkpoint, Refusal::CheckpointKeyMissing),
+        (Use::Root, Refusal::RootKeyMissing),
+    ] {
+        if !kept().any(|key| key.uses.contains(&wanted)) {
+            return Err(refusal);
+        }
+    }
+    Ok(())
 }

@@ -15,10 +15,10 @@ use canonry_domain::ticket::{Ticket, Tickets};
 use canonry_domain::{Applied, Decider as _, Entity, State};
 use canonry_record::Hash;
 use canonry_schemas::event::Event;
-use canonry_schemas::ids::{ActorId, IntentId, TenantId, TicketId};
+use canonry_schemas::ids::{ActorId, IntentId, KeyId, TenantId, TicketId};
 use canonry_schemas::limits::{AGGREGATES_HOT, CONTENT_KEY_GROUP, DEADLINES_HOT, INTENTS_HOT};
 use canonry_schemas::time::Time;
-use canonry_schemas::{role, run, tenant, ticket};
+use canonry_schemas::{content, role, run, tenant, ticket};
 use serde::{Deserialize, Serialize};
 
 use crate::due::Deadlines;
@@ -32,6 +32,9 @@ pub struct Slot {
     pub state: Option<State>,
     /// Its content key.
     pub content_key: Option<ContentKey>,
+    /// Whether its content was erased: it takes no more.
+    #[serde(default)]
+    pub erased: bool,
 }
 
 /// `<group>-<index>`: keys are used in this order.
@@ -89,6 +92,8 @@ pub enum Need {
     Entity(String),
     /// An intent.
     Intent(Fingerprint),
+    /// A private key of the tenant's own (from the key store).
+    Key(KeyId),
 }
 
 /// How much stays in memory after a flush.
@@ -342,7 +347,10 @@ impl World {
                 self.directory_changed = true;
                 Arc::make_mut(&mut self.directory).found(e);
             }
-            Event::Tenant(tenant::Event::TakenOver(_))
+            Event::Content(content::Event::Erased(_)) => {
+                self.change(r.entity, |slot| slot.erased = true)?;
+            }
+            Event::Tenant(tenant::Event::TakenOver(_) | tenant::Event::KeysRotated(_))
             | Event::Actor(_)
             | Event::Refused { .. } => {}
             Event::Member(e) => {

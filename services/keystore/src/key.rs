@@ -198,6 +198,12 @@ impl fmt::Debug for Kek {
     }
 }
 
+/// The key of a seed that was given as text, base64url; `name` is where it stood.
+pub fn seed_of(name: &str, text: &str) -> Result<SigningKey, Error> {
+    let seed = decode32(Path::new(name), text.as_bytes())?;
+    Ok(SigningKey::from_bytes(&seed))
+}
+
 fn fill(bytes: &mut [u8], path: &Path) -> Result<(), Error> {
     getrandom::fill(bytes).map_err(|e| Error::io(path, std::io::Error::other(e)))
 }

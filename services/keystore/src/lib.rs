@@ -17,8 +17,10 @@
 mod error;
 mod files;
 mod key;
+mod source;
 mod store;
 
 pub use error::{Error, ErrorKind};
 pub use key::{Kek, KeyUse, StoredKey, key_id};
+pub use source::{Environment, KEYS_VARIABLE, KeySource, Sources};
 pub use store::KeyStore;

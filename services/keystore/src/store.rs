@@ -185,6 +185,19 @@ impl KeyStore {
         Ok(found.into_iter().map(|(_, key)| key).collect())
     }
 
+    /// Every key of the tenant with this use, offline ones included; several while one replaces
+    /// another, and which of them holds is for the ledger to say.
+    ///
+    /// # Errors
+    /// When one is exposed or malformed.
+    pub fn keys_for(&self, tenant: &TenantId, wanted: KeyUse) -> Result<Vec<StoredKey>, Error> {
+        let dir = self.tenant_dir(tenant);
+        let mut found = self.keys_in(&dir.join("keys"))?;
+        found.extend(self.keys_in(&dir.join("offline"))?);
+        let keys = found.into_iter().map(|(_, key)| key);
+        Ok(keys.filter(|key| key.uses.contains(&wanted)).collect())
+    }
+
     /// Moves a key to `retired/`, so that its successor is the one with its use.
     ///
     /// # Errors
@@ -192,11 +205,9 @@ impl KeyStore {
     pub fn retire_key(&self, tenant: &TenantId, id: &KeyId) -> Result<(), Error> {
         let dir = self.tenant_dir(tenant);
         let missing = || Error::new(ErrorKind::Missing, &dir.join(format!("keys/*-{id}.key")));
-        let (path, _) = self
-            .keys_in(&dir.join("keys"))?
-            .into_iter()
-            .find(|(_, key)| key.id() == *id)
-            .ok_or_else(missing)?;
+        let mut found = self.keys_in(&dir.join("keys"))?;
+        found.extend(self.keys_in(&dir.join("offline"))?);
+        let (path, _) = found.into_iter().find(|(_, key)| key.id() == *id).ok_or_else(missing)?;
         let retired = dir.join("retired");
         files::make_dir(&retired)?;
         let target = retired.join(path.file_name().unwrap_or_default());

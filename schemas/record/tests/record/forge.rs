@@ -28,13 +28,18 @@ pub const KEYS: [(&str, &[Use], &str); 11] = [
     ("stranger", &[Use::Record], "mallory"),
 ];
 
+/// The keys that expire, and when: after everything that the healthy ledger holds.
+const EXPIRING: [&str; 1] = ["record-2"];
+pub const EXPIRY: Time = Time(START + 3_600_000_000);
+
 pub fn signer(name: &str) -> Signer {
     Signer::from_seed(&canonry_record::hash::sha256(format!("test key {name}").as_bytes()).0)
 }
 
 pub fn key(name: &str) -> Key {
     let (_, uses, actor) = KEYS.iter().find(|k| k.0 == name).unwrap();
-    public_key(&signer(name).public(), uses.to_vec(), actor.parse().unwrap())
+    let notafter = EXPIRING.contains(&name).then_some(EXPIRY);
+    Key { notafter, ..public_key(&signer(name).public(), uses.to_vec(), actor.parse().unwrap()) }
 }
 
 pub fn tenant() -> TenantId {

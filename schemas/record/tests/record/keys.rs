@@ -2,11 +2,13 @@
 
 use canonry_record::KeyRing;
 use canonry_record::encoding::base64url;
+use canonry_record::export::{Head, sign_head, verify_head};
 use canonry_record::ring::{Key, KeyChange, Use, authorize, public_key};
 use canonry_record::{Hash, key_id};
 use canonry_schemas::ids::ActorId;
+use canonry_schemas::time::Time;
 
-use crate::forge::{key, signer, tenant};
+use crate::forge::{START, key, signer, tenant};
 
 const FOUNDER: Hash = Hash([9; 32]);
 
@@ -28,7 +30,7 @@ fn judge(
     own: Option<&str>,
 ) -> &'static str {
     let own: Option<ActorId> = own.map(|o| o.parse().unwrap());
-    match ring.check_change(&change(ring, keys, revoked, by), own.as_ref()) {
+    match ring.check_change(&change(ring, keys, revoked, by), own.as_ref(), Time(START)) {
         Ok(()) => "ok",
         Err(error) => error.code(),
     }
@@ -121,7 +123,7 @@ fn who_may_allow_what() {
 
     let enrolled = change(&ring, bob(), &[], "enrol");
     ring.apply(&enrolled, Hash([1; 32]), 3);
-    let error = ring.check_change(&enrolled, None).unwrap_err();
+    let error = ring.check_change(&enrolled, None, Time(START)).unwrap_err();
     assert_eq!(error.code(), "keys-moved");
     assert!(!ring.key(&signer("bob-login").id).unwrap().holds_at(3));
     assert!(ring.key(&signer("bob-login").id).unwrap().holds_at(4));
@@ -179,4 +181,34 @@ fn keys_read_exactly() {
         )
     );
     assert!(serde_json::from_str::<Key>(&text.replace("\"actor\"", "\"x\":1,\"actor\"")).is_err());
+}
+
+#[test]
+fn a_key_holds_until_its_end_and_not_beyond() {
+    let (end, later) = (Time(START + 5), Time(START + 6));
+    let names = ["root", "enrol", "record", "checkpoint", "ines-member", "ines-login"];
+    let keys = names.map(|name| {
+        let notafter = (name == "enrol" || name == "checkpoint").then_some(end);
+        Key { notafter, ..key(name) }
+    });
+    let mut ring = KeyRing::found(&tenant(), &keys, FOUNDER).unwrap();
+    let bob = change(&ring, vec![key("bob-member"), key("bob-login")], &[], "enrol");
+    assert_eq!(ring.check_change(&bob, None, end), Ok(()));
+    let late = ring.check_change(&bob, None, later).unwrap_err();
+    assert_eq!(late.code(), "authorization-key-expired");
+    // An end that was reached revokes nothing: the key is still there to be revoked.
+    let out = change(&ring, vec![], &["enrol"], "root");
+    assert_eq!(ring.check_change(&out, None, later), Ok(()));
+    ring.apply(&out, Hash([1; 32]), 2);
+    let head = |time| {
+        let head = Head { tenant: tenant(), position: 2, hash: FOUNDER, time };
+        verify_head(&sign_head(head, &signer("checkpoint")), &ring).map_err(|why| why.code())
+    };
+    assert_eq!(head(end), Ok(()));
+    assert_eq!(head(later), Err("head-signature"));
+    // What a snapshot keeps of a ring keeps the end, and what has none says nothing of it.
+    let text = serde_json::to_string(&ring).unwrap();
+    assert_eq!(text.matches("notafter").count(), 2);
+    let again: KeyRing = serde_json::from_str(&text).unwrap();
+    assert!(again.key(&signer("checkpoint").id).unwrap().has_expired(later));
 }

@@ -114,6 +114,7 @@ fn signatures() {
     broken(5, "signer-unknown", |f| reseal(&mut f.lines[4], "record-2"));
     broken(8, "signer-unknown", |f| reseal(&mut f.lines[7], "record-2"));
     broken(9, "signer-revoked", |f| reseal(&mut f.lines[8], "record"));
+    broken(12, "signer-expired", |f| edit(f, 11, "\"time\":\"2026", "\"time\":\"2030"));
     broken(5, "header-mismatch", |f| f.lines[4].headers[2].1.push('='));
 }
 

@@ -34,7 +34,7 @@ fn enrols(public: &[u8; 32]) -> bool {
     let ring = KeyRing::found(&tenant(), &names.map(key), Hash::ZERO).unwrap();
     let one: Key = public_key(public, vec![Use::Member], "bob".parse().unwrap());
     let change = authorize(&tenant(), &Hash::ZERO, vec![one], vec![], &signer("root"));
-    ring.check_change(&change, None).is_ok()
+    ring.check_change(&change, None, canonry_schemas::time::Time(0)).is_ok()
 }
 
 /// The ledger's decision: an enrollable key, and strict verification.

@@ -15,11 +15,11 @@ use super::rotate::take_up;
 use crate::args::{Nats, Who};
 use crate::client::{Client, new_intent};
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::ledger;
 
 /// What a change of keys needs.
-pub(super) struct Change {
+pub(crate) struct Change {
     /// The keys of this home.
     pub keys: KeyStore,
     /// The keys of the ledger.
@@ -54,18 +54,47 @@ impl Change {
         own: Option<&ActorId>,
     ) -> Result<KeyChange, Failure> {
         let tenant = &self.client.tenant;
-        let enrol = self.keys.signing_key(tenant, KeyUse::Enrol);
-        let key = match (enrol, own) {
-            (Err(_), Some(member)) => self.keys.member_key(tenant, member),
-            (enrol, _) => enrol,
+        let signer = match (self.holding(KeyUse::Enrol, Use::Enrol), own) {
+            (Err(_), Some(member)) => {
+                let key = self.keys.member_key(tenant, member);
+                Signer::new(key.map_err(Failure::config)?)
+            }
+            (enrol, _) => enrol?,
         };
-        let signer = Signer::new(key.map_err(Failure::config)?);
         Ok(authorize(tenant, &self.ring.keyhead(), keys, revoked, &signer))
+    }
+
+    /// Authorised by a root key of this home.
+    pub fn authorized_by_root(
+        &self,
+        keys: Vec<PublicKey>,
+        revoked: Vec<KeyId>,
+    ) -> Result<KeyChange, Failure> {
+        let signer = self.holding(KeyUse::Root, Use::Root)?;
+        Ok(authorize(&self.client.tenant, &self.ring.keyhead(), keys, revoked, &signer))
+    }
+
+    /// A key of this home with this use that the ledger says holds.
+    fn holding(&self, stored: KeyUse, wanted: Use) -> Result<Signer, Failure> {
+        let tenant = &self.client.tenant;
+        let now = canonry_decider::holder::now();
+        let here = self.keys.keys_for(tenant, stored).map_err(|e| Failure::config(chain(&e)))?;
+        let holds = |id: &KeyId| {
+            self.ring.key(id).is_some_and(|entry| {
+                entry.is_current() && entry.may(wanted) && !entry.has_expired(now)
+            })
+        };
+        let key = here.into_iter().find(|key| holds(&key.id()));
+        let home = self.keys.home().display();
+        let missing =
+            || Failure::config(format!("no {stored} key of {tenant} that holds is on {home}"));
+        key.map(|stored| Signer::new(stored.key)).ok_or_else(missing)
     }
 
     /// Sends it.
     pub async fn submit(
         &self,
+        aggregate: &str,
         verb: &str,
         mut body: Value,
         change: &KeyChange,
@@ -77,7 +106,7 @@ impl Change {
             body.retain(|_, value| !value.is_null());
         }
         let body = serde_json::to_vec(&body).map_err(Failure::refused)?;
-        self.client.submit("member", verb, &body, &new_intent()?).await
+        self.client.submit(aggregate, verb, &body, &new_intent()?).await
     }
 }
 

@@ -2,7 +2,7 @@
 //! authorised by the tenant's enrol key over the key head that the verified ledger has now:
 //! [`change`] makes them, [`rotate`] replaces keys.
 
-mod change;
+pub(crate) mod change;
 mod rotate;
 
 use canonry_decider::found::user_kind;
@@ -123,7 +123,7 @@ async fn enrol(context: &Context, args: Enrol) -> Result<(), Failure> {
     let body = json!({
         "actor": member, "parts": args.parts, "role": args.role, "name": args.name,
     });
-    let answer = change.submit("enrol", body, &authorized).await?;
+    let answer = change.submit("member", "enrol", body, &authorized).await?;
     if answer.ok {
         let written = cell.write_context(&tenant, &member, kind, &url).map_err(failed)?;
         output::say(format!("creds {}, context {}", login.creds.display(), written.display()));
@@ -138,7 +138,7 @@ async fn remove(context: &Context, args: Remove) -> Result<(), Failure> {
     let revoked = change.ring.entries().filter(held).map(|e| e.key.id.clone()).collect();
     let authorized = change.authorized(Vec::new(), revoked, None)?;
     let body = json!({"actor": args.member, "reason": args.reason});
-    output::answer(&change.submit("remove", body, &authorized).await?, context.json)
+    output::answer(&change.submit("member", "remove", body, &authorized).await?, context.json)
 }
 
 async fn list(context: &Context, args: List) -> Result<(), Failure> {

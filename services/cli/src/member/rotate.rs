@@ -87,7 +87,8 @@ pub async fn run(context: &Context, args: Rotate) -> Result<(), Failure> {
     }
     let authorized = change.authorized(keys, revoked, Some(member))?;
     // No answer: what was kept beside stays, for `take_up`.
-    let answer = change.submit("rotate-keys", json!({"actor": member}), &authorized).await?;
+    let answer =
+        change.submit("member", "rotate-keys", json!({"actor": member}), &authorized).await?;
     if let Some(key) = signing {
         if answer.ok {
             change.keys.put_member_key(tenant, &key).map_err(unstored)?;

@@ -34,7 +34,9 @@ impl Holder {
         let count = most.min(BATCH_RECORDS);
         let drafts: Vec<Draft> = self.ready.drain(..count).collect();
         self.flying = drafts.last().map(|d| d.head);
-        let (log, signer) = (self.s.log.clone(), self.s.signer.clone());
+        let log = self.s.log.clone();
+        let signers: Vec<_> =
+            drafts.iter().map(|d| Arc::clone(self.records.at(d.head.position))).collect();
         let unavailable = Arc::clone(&self.s.status.unavailable);
         let metrics = self.s.metrics.clone();
         let way = if count <= PLAIN_PUBLISHES { Way::Plain } else { Way::Batch };
@@ -42,15 +44,15 @@ impl Holder {
         let committing = async move {
             let signatures = match drafts.iter().map(|d| d.signature).collect() {
                 Some(signatures) => signatures,
-                None => sign_now(&signer, &drafts).await,
+                None => sign_now(&signers, &drafts).await,
             };
             if signatures.len() != drafts.len() {
                 return Ended::Moved(drafts);
             }
             let messages = drafts
                 .iter()
-                .zip(&signatures)
-                .map(|(draft, signature)| draft::outgoing(draft, &signer, signature))
+                .zip(signers.iter().zip(&signatures))
+                .map(|(draft, (signer, signature))| draft::outgoing(draft, signer, signature))
                 .collect();
             let begun = Instant::now();
             let ended = commit(&log, drafts, messages, &unavailable).await;
@@ -73,14 +75,14 @@ impl Holder {
         }
         let most = BATCH_RECORDS.saturating_sub(signed);
         let waiting = self.ready.iter().skip(signed).take(most);
-        let hashes: Vec<_> = waiting.map(|d| d.head.hash).collect();
+        let (signers, hashes): (Vec<_>, Vec<_>) =
+            waiting.map(|d| (Arc::clone(self.records.at(d.head.position)), d.head.hash)).unzip();
         // A few are signed as quickly when they leave.
         if hashes.len() <= PLAIN_PUBLISHES {
             return;
         }
-        let key = self.s.signer.clone();
         self.signing = Some(tokio::task::spawn_blocking(move || {
-            let signatures = draft::sign(&key, &hashes);
+            let signatures = draft::sign_each(&signers, &hashes);
             hashes.into_iter().zip(signatures).collect()
         }));
     }
@@ -168,8 +170,18 @@ impl Holder {
             }
             return Err(over);
         }
+        let timelines = match super::signing::begin(&mut self.s.signers, &rebuilt.ring) {
+            Ok(timelines) => timelines,
+            Err(over) => {
+                for draft in waiting {
+                    draft.reply.retry("a key cannot be opened").await;
+                }
+                return Err(over);
+            }
+        };
         self.world = rebuilt.world;
         self.ring = rebuilt.ring;
+        (self.records, self.heads) = timelines;
         self.head = rebuilt.head;
         self.committed = rebuilt.head;
         self.bytes = rebuilt.bytes;
@@ -201,12 +213,12 @@ pub(super) async fn signed(signing: &mut Option<JoinHandle<Vec<Signed>>>) -> Vec
     signed.unwrap_or_default()
 }
 
-async fn sign_now(signer: &Signer, drafts: &[Draft]) -> Vec<[u8; 64]> {
+async fn sign_now(signers: &[Arc<Signer>], drafts: &[Draft]) -> Vec<[u8; 64]> {
     let hashes: Vec<_> = drafts.iter().map(|d| d.head.hash).collect();
     if hashes.len() <= PLAIN_PUBLISHES {
-        return draft::sign(signer, &hashes);
+        return draft::sign_each(signers, &hashes);
     }
-    let key = signer.clone();
-    let signed = tokio::task::spawn_blocking(move || draft::sign(&key, &hashes)).await;
+    let keys = signers.to_vec();
+    let signed = tokio::task::spawn_blocking(move || draft::sign_each(&keys, &hashes)).await;
     signed.unwrap_or_default()
 }

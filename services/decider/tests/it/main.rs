@@ -10,6 +10,7 @@ mod faults;
 mod flood;
 mod harness;
 mod intake;
+mod keys;
 mod let_in;
 mod lost;
 mod proxy;

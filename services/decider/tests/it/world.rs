@@ -277,7 +277,7 @@ fn what_is_stored_has_a_version() {
     assert_eq!((FOLD, digest.to_string().as_str()), (2, GOLDEN));
 }
 
-const GOLDEN: &str = "3a1f34e8c16a7c7d34bfa7ebc009c6f9a14658f25f4f62fa7868f31edc86b1cc";
+const GOLDEN: &str = "730c62f13b2c14c02d699885fbb9bd9ea128501daf0ccfbfb6d6d7cdab27d802";
 
 const DAY: u64 = 24 * 60 * 60;
 

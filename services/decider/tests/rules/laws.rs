@@ -218,6 +218,10 @@ fn audit(history: &[Fact]) -> TestCaseResult {
                 let ticket = run_tickets.get(&fact.id).expect("a run has a ticket");
                 tickets.get_mut(ticket).expect("it was opened").hear_run(&fact.id, e)?;
             }
+            Event::Content(_) => prop_assert!(people.is_founder(actor)),
+            Event::Tenant(tenant::Event::KeysRotated(_)) => {
+                prop_assert!(people.is_founder(actor));
+            }
             Event::Tenant(_) | Event::Actor(_) | Event::Refused { .. } => {}
         }
         people.hear(&fact.event);
@@ -255,7 +259,7 @@ proptest! {
                 let Ok(facts) = play.tenant.facts(ask) else { return Ok(()) };
                 let id = target(&ask.command).unwrap_or_default();
                 match ask.command.clone() {
-                    Command::Member(_) => Ok(()),
+                    Command::Member(_) | Command::Tenant(_) | Command::Content(_) => Ok(()),
                     Command::Role(c) => handle::<Roles>(play.tenant.roles.get(&id), facts, c),
                     Command::Ticket(c) => handle::<Tickets>(play.tenant.tickets.get(&id), facts, c),
                     Command::Run(c) => handle::<Runs>(play.tenant.runs.get(&id), facts, c),
@@ -312,6 +316,7 @@ fn the_moves_reach_everything() {
         });
     }
     for (aggregate, names) in [
+        ("content", canonry_schemas::content::Event::NAMES),
         ("member", member::Event::NAMES),
         ("role", role::Event::NAMES),
         ("ticket", ticket::Event::NAMES),
@@ -347,6 +352,8 @@ fn a_broken_law_is_found() {
             r#"ticket.opened {"approval_required":true}"#,
         ),
         ("operator: role.retired", "role.hired; operator: role.paused"),
+        ("operator: tenant.keys-rotated", "tenant.keys-rotated"),
+        ("operator: content.erased", "content.erased"),
     ] {
         assert!(audit(&history(lawful)).is_ok(), "{lawful}");
         assert!(audit(&history(&format!("{lawful}; {broken}"))).is_err(), "{lawful}; {broken}");

@@ -18,7 +18,7 @@ use std::path::Path;
 
 use canonry_schemas::event::{Event, verbs};
 use canonry_schemas::refusal::Refusal;
-use canonry_schemas::{member, role, run, ticket};
+use canonry_schemas::{content, member, role, run, ticket};
 
 use crate::table::{Row, check, rows};
 
@@ -27,6 +27,7 @@ const APPROVAL: &str = include_str!("approval.txt");
 const ROLE: &str = include_str!("role.txt");
 const RUN: &str = include_str!("run.txt");
 const MEMBER: &str = include_str!("member.txt");
+const TENANT: &str = include_str!("tenant.txt");
 
 fn hold(table: &str) {
     let rows = rows(table);
@@ -55,12 +56,17 @@ fn runs() {
 }
 
 #[test]
+fn the_tenant_and_its_content() {
+    hold(TENANT);
+}
+
+#[test]
 fn members() {
     hold(MEMBER);
 }
 
 fn all() -> Vec<Row> {
-    [TICKET, APPROVAL, ROLE, RUN, MEMBER].iter().flat_map(|table| rows(table)).collect()
+    [TICKET, APPROVAL, ROLE, RUN, MEMBER, TENANT].iter().flat_map(|table| rows(table)).collect()
 }
 
 /// The refusals that a source text names.
@@ -78,7 +84,7 @@ fn expected(rows: &[Row], aggregates: &[&str]) -> BTreeSet<String> {
 /// A new refusal in `domain` fails here until a row of its aggregate shows it.
 #[test]
 fn every_refusal_of_the_domain_has_a_row() {
-    const ALL: &[&str] = &["member", "role", "ticket", "run"];
+    const ALL: &[&str] = &["tenant", "content", "member", "role", "ticket", "run"];
     let rows = all();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../domain/src");
     let mut seen = 0;
@@ -89,6 +95,7 @@ fn every_refusal_of_the_domain_has_a_row() {
         let aggregates: &[&str] = match stem {
             "directory" => &["member", "ticket"],
             "role" => &["role"],
+            "erasure" => &["content"],
             "ticket" => &["ticket"],
             "run" => &["run"],
             _ => ALL,
@@ -113,6 +120,7 @@ fn every_command_has_its_good_way() {
     let event = |row: &Row| row.then.as_ref().map(|e: &Event| (e.aggregate(), e.name())).unwrap();
     let events: BTreeSet<_> = good.iter().map(event).collect();
     for (aggregate, names) in [
+        ("content", content::Event::NAMES),
         ("member", member::Event::NAMES),
         ("role", role::Event::NAMES),
         ("ticket", ticket::Event::NAMES),

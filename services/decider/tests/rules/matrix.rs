@@ -263,6 +263,8 @@ const PARTS: &str = "
 member.enrol            yes     only     only     only    only   only   only   only    only  who
 member.remove           yes     only     only     only    only   only   only   only    only  who
 member.rotate-keys      yes     yes      only     only    only   only   only   only    only  who
+tenant.rotate-keys      yes     only     only     only    only   only   only   only    only  who
+content.erase           yes     only     only     only    only   only   only   only    only  who
 role.hire               yes     only     only     only    only   only   only   only    only  who
 role.amend              yes     only     only     only    only   only   only   only    only  who
 role.pause              yes     yes      no       no      no     no     no     no      no    who
@@ -306,7 +308,7 @@ fn ready(command: &str) -> &'static str {
 
 #[test]
 fn each_part_with_each_command() {
-    for aggregate in ["member", "role", "ticket", "run"] {
+    for aggregate in ["tenant", "content", "member", "role", "ticket", "run"] {
         names_every_verb(&[PARTS], aggregate);
     }
     for (command, expected) in cells(PARTS) {

@@ -167,6 +167,8 @@ impl Play {
                 json!({"id": nth(&runs, m.which, words::RUN), "name": m.text})
             }
             ("run", _) => json!({"id": nth(&runs, m.which, words::RUN), "reason": m.text}),
+            ("tenant", _) => json!({}),
+            ("content", _) => json!({"entity": format!("ticket/{ticket}")}),
             ("member", "enrol") => {
                 let role = (m.other % 3 == 1).then_some(role);
                 let mut over = json!({"actor": MEMBERS[m.which % 8], "name": m.text,

@@ -1,7 +1,7 @@
 //! A tenant as its facts leave it, and a command decided in it: what the desk does, without keys,
 //! tokens and stores. The rules are reached through [`canonry_decider::hosted`], members directly.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use canonry_decider::desk::target;
@@ -10,12 +10,12 @@ use canonry_domain::directory::Directory;
 use canonry_domain::role::{Role, Roles};
 use canonry_domain::run::{Run, Runs};
 use canonry_domain::ticket::{Ticket, Tickets};
-use canonry_domain::{Applied, Approval, Decider, Facts};
+use canonry_domain::{Applied, Approval, Decider, Facts, erasure};
 use canonry_schemas::event::{Command, Event};
 use canonry_schemas::ids::{ActorId, RoleId};
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::time::Time;
-use canonry_schemas::{member, run, tenant, ticket};
+use canonry_schemas::{content, member, run, tenant, ticket};
 use serde::{Deserialize, Serialize};
 
 /// Where, when and whose: what the chain knows of a fact beside what happened.
@@ -93,6 +93,8 @@ pub struct Tenant {
     pub tickets: BTreeMap<String, Ticket>,
     /// Runs by id.
     pub runs: BTreeMap<String, Run>,
+    /// Entities whose content was erased.
+    pub erased: BTreeSet<String>,
 }
 
 fn step<D: Decider>(states: &mut BTreeMap<String, D::State>, fact: &Fact, event: &D::Event) {
@@ -107,7 +109,10 @@ impl Tenant {
     pub fn fold(&mut self, fact: &Fact) {
         match &fact.event {
             Event::Tenant(tenant::Event::Founded(e)) => Arc::make_mut(&mut self.directory).found(e),
-            Event::Tenant(tenant::Event::TakenOver(_))
+            Event::Content(content::Event::Erased(e)) => {
+                self.erased.insert(e.entity.to_string());
+            }
+            Event::Tenant(tenant::Event::TakenOver(_) | tenant::Event::KeysRotated(_))
             | Event::Actor(_)
             | Event::Refused { .. } => {}
             Event::Member(e) => {
@@ -177,15 +182,19 @@ impl Tenant {
                 let run = target(command).and_then(|id| self.runs.get(&id));
                 (None, run.and_then(|run| self.tickets.get(run.ticket.as_str())))
             }
-            Command::Member(_) | Command::Role(_) | Command::Ticket(_) => (None, None),
+            Command::Member(_)
+            | Command::Tenant(_)
+            | Command::Content(_)
+            | Command::Role(_)
+            | Command::Ticket(_) => (None, None),
         }
     }
 
-    /// Decides a command about members.
+    /// Decides a command that no hosted aggregate decides.
     ///
     /// # Errors
     /// The refusal.
-    pub fn decide_member(&self, ask: &Ask, c: member::Command) -> Result<member::Event, Refusal> {
+    pub fn decide_own(&self, ask: &Ask) -> Result<Event, Refusal> {
         let own = self.facts(ask)?;
         let facts = Facts {
             now: own.now,
@@ -200,7 +209,25 @@ impl Tenant {
             role: own.role.as_ref().map(|(id, role)| (id, role)),
             ticket: None,
         };
-        self.directory.decide(&facts, c)
+        Ok(match ask.command.clone() {
+            Command::Member(c) => Event::Member(self.directory.decide(&facts, c)?),
+            Command::Tenant(c) => Event::Tenant(canonry_domain::tenant::decide(&facts, c)?),
+            Command::Content(c) => Event::Content(erasure::decide(&facts, &self.sealed(&c), c)?),
+            other => panic!("{other:?} is hosted"),
+        })
+    }
+
+    fn sealed(&self, command: &content::Command) -> erasure::Sealed {
+        let content::Command::Erase(c) = command;
+        let (aggregate, id) = c.entity.as_str().split_once('/').unwrap();
+        let exists = match aggregate {
+            "member" => self.directory.member(&id.parse().unwrap()).is_some(),
+            "role" => self.roles.contains_key(id),
+            "ticket" => self.tickets.contains_key(id),
+            _ => self.runs.contains_key(id),
+        };
+        let erased = self.erased.contains(c.entity.as_str());
+        erasure::Sealed { exists, erased, key: Some("1-0".parse().unwrap()) }
     }
 
     /// Decides any command.
@@ -211,7 +238,9 @@ impl Tenant {
         let facts = self.facts(ask)?;
         let id = target(&ask.command).unwrap_or_default();
         Ok(match ask.command.clone() {
-            Command::Member(c) => Event::Member(self.decide_member(ask, c)?),
+            Command::Member(_) | Command::Tenant(_) | Command::Content(_) => {
+                self.decide_own(ask)?
+            }
             Command::Role(c) => {
                 Event::Role(hosted::decide::<Roles>(self.roles.get(&id), facts, c)?)
             }

@@ -1,0 +1,81 @@
+//! Which entity a command names, and what a client's body names.
+
+use canonry_schemas::event::{Command, known};
+use canonry_schemas::ids::ActorId;
+use canonry_schemas::limits::COMMAND_BYTES;
+use canonry_schemas::{content, json, member, role, run, ticket};
+
+use super::Asked;
+
+/// The aggregate and id that a body names.
+pub(super) fn named(asked: &Asked) -> Option<(&'static str, String)> {
+    if asked.body.len() > COMMAND_BYTES {
+        return None;
+    }
+    let (aggregate, _) = known(&asked.aggregate, &asked.verb)?;
+    let body = json::parse(&asked.body).ok()?;
+    if aggregate == "content" {
+        let (aggregate, id) = body.get("entity")?.as_str()?.split_once('/')?;
+        let aggregate =
+            ["member", "role", "ticket", "run"].into_iter().find(|a| *a == aggregate)?;
+        return Some((aggregate, id.to_owned()));
+    }
+    let id = body.get("id").or_else(|| body.get("actor"))?.as_str()?;
+    Some((aggregate, id.to_owned()))
+}
+
+/// Whether a client's string could be an id at all, before anything is looked up by it.
+pub(super) fn is_token(id: &str) -> bool {
+    id.parse::<ActorId>().is_ok()
+}
+
+pub(super) fn prefix(aggregate: &str) -> &'static str {
+    match aggregate {
+        "role" => "rol_",
+        "ticket" => "tkt_",
+        _ => "run_",
+    }
+}
+
+/// The id that a command names; `None` for those that create.
+#[must_use]
+pub fn target(command: &Command) -> Option<String> {
+    Some(match command {
+        // The tenant is the whole; content names its entity by itself: see `Desk::command`.
+        Command::Tenant(_) => return None,
+        Command::Content(content::Command::Erase(c)) => {
+            c.entity.as_str().split_once('/').map(|(_, id)| id.to_owned())?
+        }
+        Command::Member(c) => match c {
+            member::Command::Enrol(c) => c.actor.to_string(),
+            member::Command::Remove(c) => c.actor.to_string(),
+            member::Command::RotateKeys(c) => c.actor.to_string(),
+        },
+        Command::Role(c) => match c {
+            role::Command::Hire(_) => return None,
+            role::Command::Amend(c) => c.id.to_string(),
+            role::Command::Pause(c) | role::Command::Resume(c) | role::Command::Retire(c) => {
+                c.id.to_string()
+            }
+        },
+        Command::Ticket(c) => match c {
+            ticket::Command::Open(_) => return None,
+            ticket::Command::Amend(c) => c.id.to_string(),
+            ticket::Command::Assign(c) => c.id.to_string(),
+            ticket::Command::RequestApproval(c) => c.id.to_string(),
+            ticket::Command::Approve(c) => c.id.to_string(),
+            ticket::Command::Reject(c) => c.id.to_string(),
+            ticket::Command::Start(c) => c.id.to_string(),
+            ticket::Command::Complete(c) => c.id.to_string(),
+            ticket::Command::Reopen(c) | ticket::Command::Cancel(c) => c.id.to_string(),
+            ticket::Command::Breach(c) => c.id.to_string(),
+        },
+        Command::Run(c) => match c {
+            run::Command::Start(_) => return None,
+            run::Command::RecordStep(c) => c.id.to_string(),
+            run::Command::Complete(c) | run::Command::Fail(c) | run::Command::Cancel(c) => {
+                c.id.to_string()
+            }
+        },
+    })
+}

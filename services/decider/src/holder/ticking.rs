@@ -1,0 +1,66 @@
+//! What a holder does by the clock: missed deadlines, sums of what was throttled, the signed head,
+//! content keys made ahead.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use canonry_schemas::actor::{self, Throttled};
+use canonry_schemas::event::Event;
+use canonry_schemas::limits::{BATCH_RECORDS, HEAD_EVERY};
+use canonry_schemas::time::Time;
+
+use super::{Holder, Over, now};
+use crate::desk::Asked;
+use crate::rebuild::unstored;
+use crate::reply::Reply;
+
+impl Holder {
+    pub(super) async fn tick(&mut self) -> Result<(), Over> {
+        if self.stalled() {
+            self.answer_waiting().await;
+            return Ok(());
+        }
+        let soon = Time(now().0.saturating_add(60_000_000));
+        self.world.more_deadlines(soon).map_err(|e| unstored(&e))?;
+        for (due, ticket) in self.world.overdue(now(), BATCH_RECORDS) {
+            let body = serde_json::json!({ "id": ticket, "due": due }).to_string();
+            let asked = Asked {
+                actor: self.actor(),
+                aggregate: "ticket".to_owned(),
+                verb: "breach".to_owned(),
+                headers: Vec::new(),
+                body: body.into(),
+                timer: true,
+            };
+            self.take(Arc::new(asked), Reply::Nobody).await?;
+        }
+        if self.summed.elapsed() >= self.s.throttle.summary_every {
+            self.summed = Instant::now();
+            for (actor, commands) in self.throttle.take_sums() {
+                let entity = format!("actor/{actor}");
+                let event = actor::Event::Throttled(Throttled { actor, commands });
+                self.own_record(Event::Actor(event), entity).await?;
+            }
+        }
+        if self.headed.elapsed() >= HEAD_EVERY {
+            self.headed = Instant::now();
+            // A store that does not answer must not keep callers from their answers.
+            drop(tokio::time::timeout(HEAD_EVERY, self.write_head()).await);
+        }
+        if self.storing.is_none() {
+            self.s.store.rest();
+        }
+        let last = self.world.last_content_key;
+        self.s.keeper.make_ahead(last, &mut self.keys).await
+    }
+
+    pub(super) async fn write_head(&mut self) {
+        if self.committed.position > self.signed_head {
+            let signer = self.heads.at(self.committed.position);
+            let written = self.s.keeper.write_head(&self.s.tenant, &self.committed, signer).await;
+            if written {
+                self.signed_head = self.committed.position;
+            }
+        }
+    }
+}
