@@ -9,6 +9,7 @@ mod dataset;
 mod demo;
 mod http;
 mod keys;
+mod logins;
 mod program;
 mod rotate;
 mod serve;

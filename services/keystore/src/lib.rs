@@ -5,6 +5,7 @@
 //! operator/offline/<user>.creds  provisioning users, to be taken off the machine
 //! creds/<user>.creds             service users of CANONRY
 //! tenants/<t>/account.nk         the tenant's NATS account seed
+//! tenants/<t>/account.revoked, operator/AUDIT.revoked  logins that the account revoked
 //! tenants/<t>/keys/<use>-<key id>.key, offline/root-<key id>.key, retired/…
 //! tenants/<t>/kek.key            wraps the tenant's content keys
 //! tenants/<t>/members/<actor>.key, creds/<actor>.creds

@@ -85,6 +85,15 @@ impl KeyStore {
         self.tenant_dir(tenant).join("creds").join(format!("{actor}.creds"))
     }
 
+    /// Where the logins that an account has revoked are kept: a tenant's, or the auditors'.
+    #[must_use]
+    pub fn revoked_path(&self, tenant: Option<&TenantId>) -> PathBuf {
+        tenant.map_or_else(
+            || self.home.join("operator/AUDIT.revoked"),
+            |tenant| self.tenant_dir(tenant).join("account.revoked"),
+        )
+    }
+
     /// Writes a creds file; an old one is replaced, because the key in it is.
     ///
     /// # Errors

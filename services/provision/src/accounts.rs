@@ -9,6 +9,7 @@ use canonry_schemas::ids::TenantId;
 
 use crate::error::Error;
 use crate::jwt::{self, Kind};
+use crate::revocation::Revoked;
 
 /// How long a reply may take to cross an account import, in nanoseconds: five minutes, beyond
 /// every wait of a decider or client.
@@ -50,6 +51,15 @@ pub struct Accounts {
     pub canonry: String,
     /// Auditors.
     pub audit: String,
+}
+
+/// When claims say that they were issued: a server keeps the ones that were issued last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Issued {
+    /// Now.
+    Now,
+    /// Before everything that was ever pushed: for what a server is started with.
+    First,
 }
 
 /// The operator's self-signed token.
@@ -98,6 +108,7 @@ pub fn tenant(
     canonry: &KeyPair,
     account: &str,
     tenant: &TenantId,
+    revoked: &Revoked,
 ) -> Result<String, Error> {
     let services = SERVICES.map(|name| (name, "service"));
     let feeds = FEEDS.map(|name| (name, "stream"));
@@ -109,10 +120,10 @@ pub fn tenant(
             import(canonry, account, name, kind, &subject, None)
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let nats = map(json!({
+    let nats = revoked.written(map(json!({
         "imports": imports,
         "limits": limits(TENANT_CONNECTIONS, IMPORTS_OR_EXPORTS, 0, false),
-    }));
+    })));
     jwt::encode(Kind::Account, operator, account, tenant.as_str(), nats)
 }
 
@@ -123,7 +134,13 @@ pub fn tenant(
 ///
 /// # Errors
 /// When a key holds no seed.
-pub fn audit(operator: &KeyPair, canonry: &KeyPair, accounts: &Accounts) -> Result<String, Error> {
+pub fn audit(
+    operator: &KeyPair,
+    canonry: &KeyPair,
+    accounts: &Accounts,
+    revoked: &Revoked,
+    issued: Issued,
+) -> Result<String, Error> {
     let imports = AUDIT_API
         .iter()
         .map(|(api, _)| {
@@ -132,11 +149,16 @@ pub fn audit(operator: &KeyPair, canonry: &KeyPair, accounts: &Accounts) -> Resu
         })
         .chain([import(canonry, &accounts.audit, "live", "stream", "live.*.>", None)])
         .collect::<Result<Vec<_>, _>>()?;
-    let nats = map(json!({
+    let nats = revoked.written(map(json!({
         "imports": imports,
         "limits": limits(CELL_CONNECTIONS, IMPORTS_OR_EXPORTS, 0, false),
-    }));
-    jwt::encode(Kind::Account, operator, &accounts.audit, "AUDIT", nats)
+    })));
+    match issued {
+        Issued::Now => jwt::encode(Kind::Account, operator, &accounts.audit, "AUDIT", nats),
+        Issued::First => {
+            jwt::encode_issued(Kind::Account, operator, &accounts.audit, "AUDIT", nats, 1)
+        }
+    }
 }
 
 fn service_export(name: &str, subject: &str, many: bool) -> Value {
@@ -199,7 +221,8 @@ mod tests {
         let (op, canonry) = (KeyPair::new_operator(), KeyPair::new_account());
         let account = KeyPair::new_account().public_key();
         let token =
-            tenant(&op, &canonry, &account, &"acme".parse().expect("valid")).expect("valid");
+            tenant(&op, &canonry, &account, &"acme".parse().expect("valid"), &Revoked::default())
+                .expect("valid");
         let claims = jwt::decode(&token).expect("valid");
         let imports = claims["nats"]["imports"].as_array().expect("valid");
         let subjects: Vec<_> =

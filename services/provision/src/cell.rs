@@ -10,10 +10,11 @@ use data_encoding::HEXLOWER;
 use nkeys::KeyPair;
 use serde_json::Value;
 
-use crate::accounts::{self, Accounts};
-use crate::bus::{Bus, ask, create_stream, refused};
+use crate::accounts::{self, Accounts, Issued};
+use crate::bus::{Bus, create_stream};
 use crate::error::Error;
 use crate::jwt::{self, Kind};
+use crate::revocation::Revoked;
 use crate::server::{Cluster, Options, Server, Trust};
 use crate::streams;
 use crate::users::{CellUser, TenantUser};
@@ -104,21 +105,24 @@ impl Cell {
         &self.accounts
     }
 
-    /// What this cell's servers trust.
+    /// What this cell's servers trust. The claims of AUDIT that a server is started with are older
+    /// than any that were pushed to it, so that those stay, with their revocations.
     ///
     /// # Errors
     /// When a seed is missing.
     pub fn trust(&self) -> Result<Trust, Error> {
         let operator = key(&self.store, "operator")?;
-        let canonry = key(&self.store, "CANONRY")?;
         let known = &self.accounts;
+        let canonry = key(&self.store, "CANONRY")?;
+        let none = Revoked::default();
+        let audit = accounts::audit(&operator, &canonry, known, &none, Issued::First)?;
         Ok(Trust {
             operator_jwt: accounts::operator(&operator, &known.sys)?,
             system_account: known.sys.clone(),
             preload: vec![
                 (known.sys.clone(), accounts::sys(&operator, known)?),
                 (known.canonry.clone(), accounts::canonry(&operator, known)?),
-                (known.audit.clone(), accounts::audit(&operator, &canonry, known)?),
+                (known.audit.clone(), audit),
             ],
             route_password: self.store.seed("route-password")?.as_str().to_owned(),
         })
@@ -225,7 +229,7 @@ impl Cell {
         tenant: &TenantId,
         replicas: u8,
     ) -> Result<(), Error> {
-        self.push_account(sys, tenant).await?;
+        self.revoke_logins(sys, tenant, &Revoked::default()).await?;
         self.create_cell_buckets(canonry, replicas).await?;
         for config in streams::tenant(tenant, replicas) {
             create_stream(canonry, &config).await?;
@@ -233,21 +237,13 @@ impl Cell {
         Ok(())
     }
 
-    /// Pushes the claims of a tenant's account to every server.
+    /// Pushes the claims of a tenant's account to every server, with every revocation that this
+    /// home or the server knows.
     ///
     /// # Errors
     /// When the server refuses them.
     pub async fn push_account(&self, sys: &impl Bus, tenant: &TenantId) -> Result<(), Error> {
-        let operator = key(&self.store, "operator")?;
-        let canonry = key(&self.store, "CANONRY")?;
-        let account = self.tenant_account(tenant)?.public_key();
-        let token = accounts::tenant(&operator, &canonry, &account, tenant)?;
-        let subject = "$SYS.REQ.CLAIMS.UPDATE";
-        let answer = ask(sys, subject, token.into_bytes()).await?;
-        if answer["data"]["code"] == 200 {
-            return Ok(());
-        }
-        Err(refused(subject, &answer))
+        self.push_tenant(sys, tenant, &Revoked::default()).await
     }
 
     /// Makes the buckets that every tenant shares.
@@ -298,7 +294,7 @@ impl Cell {
     }
 
     /// The tenant's account key, made at first use.
-    fn tenant_account(&self, tenant: &TenantId) -> Result<KeyPair, Error> {
+    pub(crate) fn tenant_account(&self, tenant: &TenantId) -> Result<KeyPair, Error> {
         match self.store.account_seed(tenant) {
             Ok(seed) => from_seed(tenant.as_str(), &seed),
             Err(e) if e.kind == canonry_keystore::ErrorKind::Missing => {
@@ -324,7 +320,7 @@ fn issue(
     Ok((creds::text(&token, &seed_of(&user, name)?), public))
 }
 
-fn key(store: &KeyStore, name: &str) -> Result<KeyPair, Error> {
+pub(crate) fn key(store: &KeyStore, name: &str) -> Result<KeyPair, Error> {
     from_seed(name, &store.seed(name)?)
 }
 

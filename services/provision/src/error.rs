@@ -22,6 +22,15 @@ pub enum Error {
     /// A token does not verify.
     #[error("not a NATS JWT: {0}")]
     Jwt(&'static str),
+    /// More logins were revoked than an account's claims can carry.
+    #[error("an account carries at most {most} revoked logins: found the tenant anew")]
+    TooManyRevoked {
+        /// The bound.
+        most: usize,
+    },
+    /// The server has other claims than were pushed.
+    #[error("the server did not take over the revocations of account {0}: push them again")]
+    NotRevoked(String),
     /// A service token was given to a member or worker.
     #[error("{0} begins with svc_, which is for services alone")]
     ServiceToken(String),

@@ -49,6 +49,22 @@ pub fn encode(
     nats: Map<String, Value>,
 ) -> Result<String, Error> {
     let issued = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    encode_issued(kind, issuer, subject, name, nats, issued)
+}
+
+/// As [`encode`], issued at this second since 1970. A server keeps the claims that were issued
+/// last.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_issued(
+    kind: Kind,
+    issuer: &KeyPair,
+    subject: &str,
+    name: &str,
+    nats: Map<String, Value>,
+    issued: u64,
+) -> Result<String, Error> {
     let mut nats = nats;
     nats.insert("type".into(), kind.as_str().into());
     nats.insert("version".into(), 2.into());

@@ -13,6 +13,7 @@ pub mod creds;
 mod error;
 pub mod jwt;
 pub mod permission;
+pub mod revocation;
 pub mod server;
 pub mod streams;
 pub mod testing;

@@ -3,6 +3,7 @@
 //! [`change`] makes them, [`rotate`] replaces keys.
 
 pub(crate) mod change;
+mod logins;
 mod rotate;
 
 use canonry_decider::found::user_kind;
@@ -33,6 +34,8 @@ pub enum Command {
     Remove(Remove),
     /// Replace a member's keys: what logs in and what signs
     Rotate(Rotate),
+    /// Revoke at the NATS server every login that ended on the ledger
+    RevokeLogins(logins::RevokeLogins),
     /// List the members
     List(List),
 }
@@ -99,6 +102,7 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Enrol(args) => enrol(context, args).await,
         Command::Remove(args) => remove(context, args).await,
         Command::Rotate(args) => rotate::run(context, args).await,
+        Command::RevokeLogins(args) => logins::run(context, args).await,
         Command::List(args) => list(context, args).await,
     }
 }
@@ -135,10 +139,14 @@ async fn remove(context: &Context, args: Remove) -> Result<(), Failure> {
     let change = Change::begin(context, &args.who, &args.nats, &args.member).await?;
     let held =
         |entry: &&canonry_record::ring::Entry| entry.is_current() && entry.key.actor == args.member;
-    let revoked = change.ring.entries().filter(held).map(|e| e.key.id.clone()).collect();
-    let authorized = change.authorized(Vec::new(), revoked, None)?;
+    let revoked: Vec<_> = change.ring.entries().filter(held).map(|e| e.key.id.clone()).collect();
+    let authorized = change.authorized(Vec::new(), revoked.clone(), None)?;
     let body = json!({"actor": args.member, "reason": args.reason});
-    output::answer(&change.submit("member", "remove", body, &authorized).await?, context.json)
+    let answer = change.submit("member", "remove", body, &authorized).await?;
+    if answer.ok {
+        logins::after(context, &args.nats, &change.ring, &revoked).await?;
+    }
+    output::answer(&answer, context.json)
 }
 
 async fn list(context: &Context, args: List) -> Result<(), Failure> {

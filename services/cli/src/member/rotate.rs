@@ -15,6 +15,7 @@ use canonry_schemas::member::Part;
 use serde_json::json;
 
 use super::change::{Change, member_entry};
+use super::logins;
 use crate::args::{Nats, Who};
 use crate::context::Context;
 use crate::failure::{Failure, chain};
@@ -25,8 +26,9 @@ use crate::{ledger, output};
 #[command(after_help = "\
 One record replaces both keys, and the creds are written anew. The login can be issued only where \
 the seed of the tenant's account lies; elsewhere use --only member, which the member may do alone.
-From then on the ledger names the new keys and nothing signed with an old one counts. The NATS \
-server itself does not yet refuse the old creds: it accepts them until the account is changed there.
+From then on the ledger names the new keys and nothing signed with an old one counts. The old creds \
+are revoked at the NATS server too, where the provisioning user lies in this home; else run \
+`canonry member revoke-logins` there.
 
 EXAMPLES:
     canonry member rotate carol
@@ -85,7 +87,7 @@ pub async fn run(context: &Context, args: Rotate) -> Result<(), Failure> {
         revoked.extend(ledger::current(&change.ring, member, Use::Member));
         signing = Some(key);
     }
-    let authorized = change.authorized(keys, revoked, Some(member))?;
+    let authorized = change.authorized(keys, revoked.clone(), Some(member))?;
     // No answer: what was kept beside stays, for `take_up`.
     let answer =
         change.submit("member", "rotate-keys", json!({"actor": member}), &authorized).await?;
@@ -97,6 +99,9 @@ pub async fn run(context: &Context, args: Rotate) -> Result<(), Failure> {
     }
     if let Some(login) = login {
         login.settle(&change.keys, tenant, member, answer.ok)?;
+        if answer.ok {
+            logins::after(context, &args.nats, &change.ring, &revoked).await?;
+        }
     }
     output::answer(&answer, context.json)
 }

@@ -7,5 +7,6 @@ mod audit;
 mod cluster;
 mod home;
 mod permissions;
+mod revoked;
 mod streams;
 mod support;
