@@ -299,6 +299,16 @@ impl Snapshot<'_> {
         self.one("SELECT * FROM keys WHERE id = ?", id, Key::read)
     }
 
+    /// The ids of every content key that was erased.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn erased_keys(&self) -> Result<Vec<String>, Error> {
+        let mut query = self.tx.prepare_cached("SELECT content_key FROM erased")?;
+        let keys = query.query_map([], |r| r.get(0))?;
+        Ok(keys.collect::<Result<_, _>>()?)
+    }
+
     /// Whether a member is enrolled and was not removed.
     ///
     /// # Errors

@@ -120,5 +120,9 @@ pub const AS_OF_RECORDS: u64 = 20_000;
 pub const PROJECTOR_CONSUMERS: usize = 64;
 /// Streams of changes that one API process keeps open at once; more are refused `streams-full`.
 pub const CHANGES_STREAMS: usize = 1_024;
+/// Content keys that a holder shreds in one go.
+pub const SHRED_AT_ONCE: usize = 64;
+/// How often a group of content keys that somebody else changed meanwhile is read again.
+pub const GROUP_TRIES: usize = 8;
 /// Content keys in one stored group.
 pub const CONTENT_KEY_GROUP: usize = 256;

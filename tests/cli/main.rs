@@ -7,6 +7,7 @@ mod collector;
 mod data;
 mod dataset;
 mod demo;
+mod erase;
 mod http;
 mod keys;
 mod logins;

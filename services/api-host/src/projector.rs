@@ -8,6 +8,7 @@ use canonry_api::{Broken, Projections};
 use canonry_nats::{Connection, Log, ReadError, Stored};
 use canonry_projections::Recorded;
 use canonry_record::{Line, Verifier, record, verify};
+use canonry_schemas::content;
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::TenantId;
 use canonry_schemas::subject::ledger_stream;
@@ -87,6 +88,12 @@ async fn catch_up(shared: &Shared, tenant: &TenantId) -> Result<(), Stop> {
     let again = |e: &dyn std::fmt::Display| Stop::Again(e.to_string());
     let _place = shared.reading.acquire().await.map_err(|e| again(&e))?;
     let feed = shared.projections.open(tenant).await.map_err(|e| again(&e))?;
+    if !shared.keys.has_begun(tenant) {
+        let known = shared.projections.read(tenant, |s| s.erased_keys()).await;
+        let (_, known) = known.map_err(|e| again(&e))?;
+        shared.keys.forget(tenant, known.iter().map(String::as_str));
+        shared.keys.begin(tenant);
+    }
     let state: Option<verify::State> =
         feed.verifier_state.as_deref().and_then(|s| serde_json::from_str(s).ok());
     let mut verifier = match state {
@@ -152,6 +159,11 @@ async fn apply(
     }
     for group in recorded.iter().filter_map(|r| content_group(&r.event)) {
         shared.keys.load(tenant, group).await.map_err(Stop::Again)?;
+    }
+    for record in &recorded {
+        if let Event::Content(content::Event::Erased(e)) = &record.event {
+            shared.keys.forget(tenant, e.key.as_ref().map(|key| key.as_str()));
+        }
     }
     let state = verifier.state().and_then(|s| serde_json::to_string(s).ok());
     let applied = shared.projections.apply(tenant, recorded, state).await;

@@ -1,5 +1,6 @@
 //! Clear content for those who may read: opens the content fields of a row on its way out. What
-//! cannot be opened any more is `null`.
+//! cannot be opened any more is `null`, and so is everything of an entity that was erased,
+//! whatever keys are still in memory.
 
 use canonry_schemas::ids::TenantId;
 use serde_json::Value;
@@ -38,12 +39,14 @@ pub fn open(
     fields: &[Field],
     row: &mut Value,
 ) {
+    let erased = row.get("erased_at").is_some_and(Value::is_string);
     for (place, pointer) in fields {
         if let Some(field) = row.pointer_mut(place)
             && let Value::String(text) = &*field
             && text.starts_with("x1:")
         {
-            *field = content.decrypt(tenant, entity, pointer, text).into();
+            let clear = if erased { None } else { content.decrypt(tenant, entity, pointer, text) };
+            *field = clear.into();
         }
     }
 }

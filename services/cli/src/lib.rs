@@ -6,6 +6,7 @@ mod approve;
 mod args;
 mod bench;
 pub mod client;
+mod content;
 pub mod context;
 mod demo;
 mod failure;
@@ -78,6 +79,9 @@ enum Command {
     /// Enrol, remove and list people and workers
     #[command(subcommand)]
     Member(member::Command),
+    /// Erase content for ever
+    #[command(subcommand)]
+    Content(content::Command),
     /// Send a command and print its answer
     Submit(submit::Submit),
     /// Print the headers that a plain `nats req` needs
@@ -171,6 +175,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Serve(command) => Box::pin(serve::run(context, command)).await,
         Command::Tenant(command) => Box::pin(tenant::run(context, command)).await,
         Command::Member(command) => Box::pin(member::run(context, command)).await,
+        Command::Content(command) => Box::pin(content::run(context, command)).await,
         Command::Submit(args) => submit::submit(context, args).await,
         Command::Sign(args) => submit::sign(context, args),
         Command::Token(args) => submit::bearer(context, args),

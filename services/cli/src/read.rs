@@ -154,6 +154,7 @@ fn print_row(context: &Context, kind: Kind, row: &Value) -> Result<(), Failure> 
         return output::json(row);
     }
     let cell = |name: &&str| match &row[*name] {
+        Value::Null if row["erased_at"].is_string() => "(erased)".to_owned(),
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),

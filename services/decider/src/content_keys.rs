@@ -4,9 +4,24 @@
 use std::collections::BTreeMap;
 
 use canonry_schemas::limits::CONTENT_KEY_GROUP;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::world::ContentKey;
+
+/// What stands in the place of a key that was shredded. Nothing is ever sealed with it.
+pub const SHREDDED: [u8; 32] = [0; 32];
+
+/// Overwrites one key of a group; false when there was none any more.
+pub fn shred(group: &mut [u8], index: u16) -> bool {
+    let from = usize::from(index) * 32;
+    match group.get_mut(from..from + 32) {
+        Some(key) if key != SHREDDED => {
+            key.zeroize();
+            true
+        }
+        _ => false,
+    }
+}
 
 /// The loaded groups of one tenant.
 #[derive(Default)]
@@ -25,11 +40,19 @@ impl ContentKeys {
         }
     }
 
-    /// A key, if its group is loaded.
+    /// A key, if its group is loaded and it was not shredded.
     #[must_use]
     pub fn get(&self, key: ContentKey) -> Option<&[u8; 32]> {
         let from = usize::from(key.index) * 32;
-        self.0.get(&key.group)?.get(from..from + 32)?.try_into().ok()
+        let found: &[u8; 32] = self.0.get(&key.group)?.get(from..from + 32)?.try_into().ok()?;
+        (*found != SHREDDED).then_some(found)
+    }
+
+    /// Overwrites a key in memory.
+    pub fn shred(&mut self, key: ContentKey) {
+        if let Some(group) = self.0.get_mut(&key.group) {
+            shred(group, key.index);
+        }
     }
 
     /// Keeps a loaded group.

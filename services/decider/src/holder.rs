@@ -5,6 +5,7 @@
 //! in the store, the others in `ready` or in flight, in order.
 
 mod committing;
+mod erasing;
 mod signing;
 mod storing;
 mod ticking;
@@ -135,6 +136,7 @@ pub struct Holder {
     /// Who signs records, and who heads, at which position.
     records: Timeline,
     heads: Timeline,
+    erasing: erasing::Erasing,
     head: Head,
     committed: Head,
     bytes: u64,
@@ -215,6 +217,7 @@ impl Holder {
             ring,
             records,
             heads,
+            erasing: erasing::Erasing::default(),
             head,
             committed: head,
             bytes,
@@ -485,6 +488,7 @@ impl Holder {
             reply.retry(MISSING).await;
             return Err(over);
         }
+        self.note_erasure(&decided.event, head.position);
         self.head = head;
         self.bytes += body.len() as u64;
         let answer = draft::answer(

@@ -1,17 +1,19 @@
 //! What a holder keeps outside the ledger: content keys (wrapped), the signed head, the frozen
 //! flag. All of it lies in KV buckets; the key-encryption key comes from the key store.
 
+use std::collections::BTreeSet;
+
 use canonry_nats::{Bytes, Cas, Connection, Kv, Log};
 use canonry_record::export::{Head as SignedHead, parse_head, sign_head};
 use canonry_record::seal::Signer;
 use canonry_record::{content, record_hash};
 use canonry_schemas::ids::TenantId;
-use canonry_schemas::limits::CONTENT_KEY_GROUP;
+use canonry_schemas::limits::{CONTENT_KEY_GROUP, GROUP_TRIES};
 use canonry_schemas::subject::{BUCKET_FROZEN, BUCKET_HEADS, content_bucket};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::content_keys::ContentKeys;
+use crate::content_keys::{ContentKeys, shred};
 use crate::draft::Head;
 use crate::holder::Over;
 use crate::world::ContentKey;
@@ -27,6 +29,8 @@ pub struct Frozen {
 
 /// The name under which the tenant's secret lies in its bucket.
 pub const TENANT_SECRET: &str = "tenant";
+/// Under which it lies how far erasures were carried out.
+const SHREDDED_TO: &str = "shredded";
 
 /// The keeper of one tenant.
 pub struct Keeper {
@@ -168,6 +172,78 @@ impl Keeper {
             Cas::Won(_) => Ok(keys),
             Cas::Lost => Err(failed("another decider made the same group of content keys")),
         }
+    }
+
+    /// Overwrites content keys in the store, for ever. May be repeated.
+    ///
+    /// # Errors
+    /// The store does not answer, or a group does not open.
+    pub async fn shred(&self, keys: &[ContentKey]) -> Result<(), Over> {
+        let groups: BTreeSet<u32> = keys.iter().map(|key| key.group).collect();
+        for group in groups {
+            let indexes = keys.iter().filter(|key| key.group == group).map(|key| key.index);
+            self.shred_in(group, &indexes.collect::<Vec<_>>()).await?;
+        }
+        Ok(())
+    }
+
+    async fn shred_in(&self, group: u32, indexes: &[u16]) -> Result<(), Over> {
+        let (name, tenant) = (format!("g{group}"), self.tenant.as_str());
+        for _ in 0..GROUP_TRIES {
+            let stored = self.content.get(&name).await.map_err(failed)?;
+            let Some(entry) = stored.filter(|e| !e.deleted) else { return Ok(()) };
+            let opened = content::unwrap(&self.kek, tenant, &name, &entry.value);
+            let mut keys = opened.map_err(failed)?;
+            let changed = indexes.iter().filter(|index| shred(&mut keys, **index)).count();
+            if changed == 0 {
+                return Ok(());
+            }
+            let wrapped = content::wrap(&self.kek, &nonce(), tenant, &name, &keys);
+            let written = self.content.update(&name, Bytes::from(wrapped), entry.revision).await;
+            if let Cas::Won(_) = written.map_err(failed)? {
+                return Ok(());
+            }
+        }
+        Err(failed("another process keeps changing a group of content keys"))
+    }
+
+    /// Up to which position the erasures of the ledger were carried out in this store; 0 where
+    /// nobody said so, or what was said does not open.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn shredded_to(&self) -> Result<u64, Over> {
+        let entry = self.content.get(SHREDDED_TO).await.map_err(failed)?;
+        Ok(entry.filter(|e| !e.deleted).map_or(0, |e| self.position_in(&e.value)))
+    }
+
+    fn position_in(&self, wrapped: &[u8]) -> u64 {
+        let opened = content::unwrap(&self.kek, self.tenant.as_str(), SHREDDED_TO, wrapped);
+        let bytes = opened.ok().and_then(|clear| clear.as_slice().try_into().ok());
+        bytes.map_or(0, u64::from_le_bytes)
+    }
+
+    /// Says so, unless a later position stands there.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn set_shredded_to(&self, position: u64) -> Result<(), Over> {
+        let clear = Zeroizing::new(position.to_le_bytes().to_vec());
+        for _ in 0..GROUP_TRIES {
+            let stored = self.content.get(SHREDDED_TO).await.map_err(failed)?;
+            let known = stored.as_ref().filter(|e| !e.deleted);
+            if known.is_some_and(|e| self.position_in(&e.value) >= position) {
+                return Ok(());
+            }
+            let tenant = self.tenant.as_str();
+            let wrapped = content::wrap(&self.kek, &nonce(), tenant, SHREDDED_TO, &clear);
+            let revision = stored.map_or(0, |e| e.revision);
+            let written = self.content.update(SHREDDED_TO, Bytes::from(wrapped), revision).await;
+            if let Cas::Won(_) = written.map_err(failed)? {
+                return Ok(());
+            }
+        }
+        Err(failed("another process keeps changing how far keys were shredded"))
     }
 
     /// Loads the group in use and the one after it.

@@ -12,6 +12,7 @@ pub mod desk;
 pub mod draft;
 pub mod due;
 pub mod entrance;
+pub mod erasure;
 pub mod follow;
 pub mod found;
 pub mod holder;

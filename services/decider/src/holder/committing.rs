@@ -187,6 +187,7 @@ impl Holder {
         self.bytes = rebuilt.bytes;
         self.captured_at = (rebuilt.head.position, Instant::now());
         self.captured_keys = None;
+        self.erasing = super::erasing::Erasing::default();
         self.s.status.committed.store(rebuilt.head.position, Ordering::Relaxed);
         for reply in std::mem::take(&mut self.late).into_values().flatten() {
             reply.retry("the chain moved").await;

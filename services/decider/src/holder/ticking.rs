@@ -42,6 +42,8 @@ impl Holder {
                 self.own_record(Event::Actor(event), entity).await?;
             }
         }
+        // Its own pace: a store that does not answer is tried again.
+        drop(tokio::time::timeout(HEAD_EVERY, self.shred_due()).await);
         if self.headed.elapsed() >= HEAD_EVERY {
             self.headed = Instant::now();
             // A store that does not answer must not keep callers from their answers.
