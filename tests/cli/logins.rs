@@ -57,3 +57,19 @@ fn who_was_removed_or_rotated_is_turned_away_by_the_server() {
     assert_eq!(opens(&up, "carol"), UNAVAILABLE);
     assert_eq!(up.run(&["ledger", "verify", "--tenant", up.identity()]).code, 0);
 }
+
+#[test]
+fn a_member_for_a_while_has_keys_that_end() {
+    let up = Up::start(&["up"]);
+    let enrol = ["member", "enrol", "temp", "--part", "operator", "--until"];
+    let past = up.run(&[&enrol[..], &["2001-01-31T18:00:00Z"]].concat());
+    assert!(past.code == 1 && past.out.contains("keys-invalid"), "{}{}", past.out, past.err);
+    assert_eq!(up.run(&[&enrol[..], &["2199-01-31T18:00:00Z"]].concat()).code, 0);
+    assert_eq!(opens(&up, "temp"), 0);
+    let keys = up.run(&["tenant", "keys", "--all"]).out;
+    assert_eq!(keys.matches("\ttemp\t").count(), 2, "{keys}");
+    assert_eq!(keys.matches("until 2199-01-31T18:00:00.000000Z").count(), 2, "{keys}");
+    assert_eq!(up.run(&["member", "rotate", "temp"]).code, 0);
+    assert_eq!(up.run(&["tenant", "keys", "--all"]).out.matches("until 2199").count(), 0);
+    assert_eq!(up.run(&["ledger", "verify", "--tenant", up.identity()]).code, 0);
+}

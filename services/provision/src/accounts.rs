@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use canonry_schemas::ids::TenantId;
 
 use crate::error::Error;
-use crate::jwt::{self, Kind};
+use crate::jwt::{self, Kind, Life};
 use crate::revocation::Revoked;
 
 /// How long a reply may take to cross an account import, in nanoseconds: five minutes, beyond
@@ -156,7 +156,8 @@ pub fn audit(
     match issued {
         Issued::Now => jwt::encode(Kind::Account, operator, &accounts.audit, "AUDIT", nats),
         Issued::First => {
-            jwt::encode_issued(Kind::Account, operator, &accounts.audit, "AUDIT", nats, 1)
+            let life = Life { issued: 1, until: None };
+            jwt::encode_for(Kind::Account, operator, &accounts.audit, "AUDIT", nats, life)
         }
     }
 }

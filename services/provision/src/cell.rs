@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::accounts::{self, Accounts, Issued};
 use crate::bus::{Bus, create_stream};
 use crate::error::Error;
-use crate::jwt::{self, Kind};
+use crate::jwt::{self, Kind, Life};
 use crate::revocation::Revoked;
 use crate::server::{Cluster, Options, Server, Trust};
 use crate::streams;
@@ -161,7 +161,7 @@ impl Cell {
             _ => "CANONRY",
         };
         let claims = user.permissions().claims(SERVICE_SUBSCRIPTIONS, MAX_PAYLOAD_BYTES);
-        let (text, _) = issue(&key(&self.store, account)?, user.name(), claims)?;
+        let (text, _) = issue(&key(&self.store, account)?, user.name(), claims, None)?;
         let path = self.creds_path(user)?;
         self.store.put_creds(&path, &text)?;
         Ok(path)
@@ -191,6 +191,20 @@ impl Cell {
         actor: &ActorId,
         kind: TenantUser,
     ) -> Result<Login, Error> {
+        self.tenant_user_until(tenant, actor, kind, None)
+    }
+
+    /// As [`Self::tenant_user`]; the server lets it in until this second since 1970.
+    ///
+    /// # Errors
+    /// As [`Self::tenant_user`].
+    pub fn tenant_user_until(
+        &self,
+        tenant: &TenantId,
+        actor: &ActorId,
+        kind: TenantUser,
+        until: Option<i64>,
+    ) -> Result<Login, Error> {
         if actor.is_service() {
             return Err(Error::ServiceToken(actor.to_string()));
         }
@@ -200,7 +214,7 @@ impl Cell {
         };
         let claims =
             kind.permissions(tenant, actor).claims(MEMBER_SUBSCRIPTIONS, MAX_PAYLOAD_BYTES);
-        let (text, public) = issue(&account, &format!("{tenant}/{actor}"), claims)?;
+        let (text, public) = issue(&account, &format!("{tenant}/{actor}"), claims, until)?;
         let creds = self.store.tenant_creds_path(tenant, actor);
         self.store.put_creds(&creds, &text)?;
         Ok(Login { creds, public })
@@ -312,11 +326,12 @@ fn issue(
     account: &KeyPair,
     name: &str,
     claims: serde_json::Map<String, Value>,
+    until: Option<i64>,
 ) -> Result<(String, [u8; 32]), Error> {
     let user = KeyPair::new_user();
-    let token = jwt::encode(Kind::User, account, &user.public_key(), name, claims)?;
-    let (_, public) =
-        nkeys::from_public_key(&user.public_key()).map_err(|e| nkey(name, &e.to_string()))?;
+    let (public, life) = (user.public_key(), Life::from_now(until));
+    let token = jwt::encode_for(Kind::User, account, &public, name, claims, life)?;
+    let (_, public) = nkeys::from_public_key(&public).map_err(|e| nkey(name, &e.to_string()))?;
     Ok((creds::text(&token, &seed_of(&user, name)?), public))
 }
 

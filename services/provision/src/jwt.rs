@@ -48,29 +48,48 @@ pub fn encode(
     name: &str,
     nats: Map<String, Value>,
 ) -> Result<String, Error> {
-    let issued = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    encode_issued(kind, issuer, subject, name, nats, issued)
+    encode_for(kind, issuer, subject, name, nats, Life::from_now(None))
 }
 
-/// As [`encode`], issued at this second since 1970. A server keeps the claims that were issued
-/// last.
+/// When claims hold, in seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    /// From when; a server keeps the claims of an account that were issued last.
+    pub issued: u64,
+    /// Until when; none: for ever. A server ends the connections of a user whose time is over.
+    pub until: Option<i64>,
+}
+
+impl Life {
+    /// From now on.
+    #[must_use]
+    pub fn from_now(until: Option<i64>) -> Self {
+        let issued = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        Self { issued, until }
+    }
+}
+
+/// As [`encode`], for a time.
 ///
 /// # Errors
 /// As [`encode`].
-pub fn encode_issued(
+pub fn encode_for(
     kind: Kind,
     issuer: &KeyPair,
     subject: &str,
     name: &str,
     nats: Map<String, Value>,
-    issued: u64,
+    life: Life,
 ) -> Result<String, Error> {
     let mut nats = nats;
     nats.insert("type".into(), kind.as_str().into());
     nats.insert("version".into(), 2.into());
     let mut claims = json!({
-        "iat": issued, "iss": issuer.public_key(), "name": name, "sub": subject, "nats": nats,
+        "iat": life.issued, "iss": issuer.public_key(), "name": name, "sub": subject, "nats": nats,
     });
+    if let Some(until) = life.until {
+        claims["exp"] = until.into();
+    }
     let id = BASE32_NOPAD.encode(&Sha512_256::digest(claims.to_string().as_bytes()));
     claims["jti"] = id.into();
     let signed = format!(

@@ -9,8 +9,9 @@ mod rotate;
 use canonry_decider::found::user_kind;
 use canonry_record::ring::public_key;
 use canonry_schemas::ids::{ActorId, RoleId};
-use canonry_schemas::key::Use;
+use canonry_schemas::key::{PublicKey, Use};
 use canonry_schemas::member::Part;
+use canonry_schemas::time::Time;
 use clap::Subcommand;
 use serde_json::json;
 
@@ -47,7 +48,8 @@ The keys, the creds and a `nats` context of the new member are written to the ho
 
 EXAMPLES:
     canonry member enrol carol --part operator --part approver --name 'Carol Ng'
-    canonry member enrol triage-1 --part worker --role rol_01hzy3v7m8q6k4n2r9s5t1w0xa")]
+    canonry member enrol triage-1 --part worker --role rol_01hzy3v7m8q6k4n2r9s5t1w0xa
+    canonry member enrol temp --part operator --until 2030-01-31T18:00:00Z")]
 pub struct Enrol {
     /// The new member's token
     member: ActorId,
@@ -60,6 +62,9 @@ pub struct Enrol {
     /// The person's name
     #[arg(long)]
     name: Option<String>,
+    /// Until when their keys hold; without it, until they are revoked
+    #[arg(long, value_parser = Time::lenient, value_name = "TIME")]
+    until: Option<Time>,
     #[command(flatten)]
     who: Who,
     #[command(flatten)]
@@ -119,10 +124,13 @@ async fn enrol(context: &Context, args: Enrol) -> Result<(), Failure> {
     }
     let kind = user_kind(&args.parts);
     let failed = |e: canonry_provision::Error| Failure::config(chain(&e));
-    let login = cell.tenant_user(&tenant, &member, kind).map_err(failed)?;
+    let until = args.until.map(Time::seconds);
+    let login = cell.tenant_user_until(&tenant, &member, kind, until).map_err(failed)?;
     let key = cell.member_key(&tenant, &member).map_err(failed)?;
-    let keys =
-        vec![public_key(&login.public, vec![Use::Login], member.clone()), member_entry(&key)];
+    let login_entry = public_key(&login.public, vec![Use::Login], member.clone());
+    let keys = [login_entry, member_entry(&key)]
+        .map(|key| PublicKey { notafter: args.until, ..key })
+        .into();
     let authorized = change.authorized(keys, Vec::new(), None)?;
     let body = json!({
         "actor": member, "parts": args.parts, "role": args.role, "name": args.name,

@@ -12,6 +12,7 @@ use canonry_record::ring::public_key;
 use canonry_schemas::ids::{ActorId, KeyId, TenantId};
 use canonry_schemas::key::{PublicKey, Use};
 use canonry_schemas::member::Part;
+use canonry_schemas::time::Time;
 use serde_json::json;
 
 use super::change::{Change, member_entry};
@@ -39,6 +40,9 @@ pub struct Rotate {
     /// Only this key; both without it
     #[arg(long, value_enum, value_name = "KEY")]
     only: Option<Only>,
+    /// Until when the new keys hold; without it, until they are revoked
+    #[arg(long, value_parser = Time::lenient, value_name = "TIME")]
+    until: Option<Time>,
     #[command(flatten)]
     who: Who,
     #[command(flatten)]
@@ -74,7 +78,7 @@ pub async fn run(context: &Context, args: Rotate) -> Result<(), Failure> {
     let (mut keys, mut revoked) = (Vec::new(), Vec::new());
     let mut login = None;
     if let Some(cell) = &cell {
-        let fresh = Login::issue(cell, tenant, member, &change.parts)?;
+        let fresh = Login::issue(cell, tenant, member, &change.parts, args.until)?;
         keys.push(fresh.entry.clone());
         revoked.extend(ledger::current(&change.ring, member, Use::Login));
         login = Some(fresh);
@@ -87,6 +91,7 @@ pub async fn run(context: &Context, args: Rotate) -> Result<(), Failure> {
         revoked.extend(ledger::current(&change.ring, member, Use::Member));
         signing = Some(key);
     }
+    keys.iter_mut().for_each(|key: &mut PublicKey| key.notafter = args.until);
     let authorized = change.authorized(keys, revoked.clone(), Some(member))?;
     // No answer: what was kept beside stays, for `take_up`.
     let answer =
@@ -118,6 +123,7 @@ impl Login {
         tenant: &TenantId,
         member: &ActorId,
         parts: &[Part],
+        until: Option<Time>,
     ) -> Result<Self, Failure> {
         let keys = cell.key_store();
         let path = keys.tenant_creds_path(tenant, member);
@@ -126,7 +132,8 @@ impl Login {
             Err(error) if error.kind == ErrorKind::Missing => None,
             Err(error) => return Err(unstored(error)),
         };
-        let issued = cell.tenant_user(tenant, member, user_kind(parts));
+        let until = until.map(Time::seconds);
+        let issued = cell.tenant_user_until(tenant, member, user_kind(parts), until);
         let issued = issued.map_err(|e| Failure::config(chain(&e)))?;
         let entry = public_key(&issued.public, vec![Use::Login], member.clone());
         let fresh = keys.read_text(&path).map_err(unstored)?;
