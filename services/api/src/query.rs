@@ -55,6 +55,12 @@ query!(Steps paged {
     /// As it was when this position was the last; waited for like `min_position`.
     as_of: u64,
 });
+query!(Diff {
+    /// The earlier position, 0 for before the first record.
+    from: u64,
+    /// The later position; waited for like `min_position`.
+    to: u64,
+});
 query!(Many paged {});
 query!(Roles paged {
     /// `active`, `paused` or `retired`.

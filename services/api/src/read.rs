@@ -75,7 +75,7 @@ type Answered = Result<Response, Problem>;
 type Answer<T> = Result<T, canonry_projections::Error>;
 
 impl<Q> Asked<Q> {
-    async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         api: &Api,
         query: impl FnOnce(&Snapshot<'_>) -> Answer<T> + Send + 'static,
@@ -136,7 +136,7 @@ impl<Q> Asked<Q> {
     }
 }
 
-fn answer(head: &Head, body: Value) -> Response {
+pub(crate) fn answer(head: &Head, body: Value) -> Response {
     let mut response = Json(body).into_response();
     response.headers_mut().insert(POSITION, HeaderValue::from(head.position));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -326,4 +326,12 @@ pub async fn members(State(api): State<Api>, asked: Asked<Many>) -> Answered {
     let (head, page) = asked.read(&api, move |s| s.members(&page)).await?;
     let entity = |m: &rows::Member| (format!("member/{}", m.actor), content::MEMBER);
     Ok(answer(&head, asked.open_page(&api, &page, entity)?))
+}
+
+pub async fn member(State(api): State<Api>, Id(id): Id, asked: Asked<One>) -> Answered {
+    let (as_of, entity) = (asked.query.as_of, format!("member/{id}"));
+    let (head, member) = asked.read_as_of(&api, as_of, entity, move |s| s.member(&id)).await?;
+    let member = member.ok_or(Refusal::MemberUnknown)?;
+    let entity = format!("member/{}", member.actor);
+    Ok(answer(&head, asked.open(&api, &member, &entity, content::MEMBER)?))
 }
