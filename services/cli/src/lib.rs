@@ -8,6 +8,7 @@ mod bench;
 pub mod client;
 pub mod context;
 mod demo;
+mod diff;
 mod failure;
 pub mod http;
 mod ledger;
@@ -94,6 +95,8 @@ enum Command {
     Roles(read::Args),
     /// List and show runs
     Runs(read::Args),
+    /// Show what changed between two positions
+    Diff(diff::Args),
     /// Read and check ledgers
     Ledger(ledger::Args),
     /// Measure the whole path against the limits of server and machine
@@ -179,6 +182,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Tickets(args) => read::run(context, Kind::Tickets, args).await,
         Command::Roles(args) => read::run(context, Kind::Roles, args).await,
         Command::Runs(args) => read::run(context, Kind::Runs, args).await,
+        Command::Diff(args) => diff::run(context, args).await,
         Command::Ledger(args) => Box::pin(ledger::run(context, args)).await,
         Command::Bench(args) => Box::pin(bench::run(context, args)).await,
         Command::Projections(upkeep::Projections::Rebuild(args)) => upkeep::rebuild(context, args),
