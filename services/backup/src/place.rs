@@ -5,12 +5,13 @@
 //! `AWS_SECRET_ACCESS_KEY`, `AWS_ENDPOINT_URL`, …) or from the file that
 //! `AWS_SHARED_CREDENTIALS_FILE` names, never from an address.
 
+use std::collections::BTreeMap;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
@@ -19,6 +20,9 @@ use object_store::{
 
 use crate::error::Error;
 use crate::limits::{REQUEST_WITHIN, RETRIES, RETRY_WITHIN};
+
+/// Variables of the environment, by name.
+type Variables = BTreeMap<String, String>;
 
 /// A place.
 #[derive(Debug, Clone)]
@@ -29,11 +33,24 @@ pub struct Place {
 }
 
 impl Place {
-    /// Opens `file:///folder` (made if it is not there) or `s3://bucket/prefix`.
+    /// Opens `file:///folder` (made if it is not there) or `s3://bucket/prefix`, with the
+    /// credentials of this process's environment.
     ///
     /// # Errors
     /// [`Error::Address`]; asks no server.
     pub fn open(url: &str) -> Result<Self, Error> {
+        let ours = |(name, _): &(String, String)| name.starts_with("AWS_");
+        Self::open_with(url, std::env::vars().filter(ours))
+    }
+
+    /// The same with these variables in the place of the environment's.
+    ///
+    /// # Errors
+    /// [`Error::Address`]; asks no server.
+    pub fn open_with(
+        url: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Error> {
         let wrong = |why: &str| Error::Address { url: shown(url), why: why.to_owned() };
         if let Some(folder) = url.strip_prefix("file://") {
             if !folder.starts_with('/') || folder.len() < 2 {
@@ -53,7 +70,8 @@ impl Place {
         }
         let root = Path::parse(prefix.trim_end_matches('/'));
         let root = root.map_err(|e| wrong(&e.to_string()))?;
-        let store = bucket_of(bucket).map_err(|why| wrong(&why))?;
+        let variables = variables.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        let store = bucket_of(bucket, &variables).map_err(|why| wrong(&why))?;
         Ok(Self { store, root, shown: url.trim_end_matches('/').to_owned() })
     }
 
@@ -168,33 +186,33 @@ fn shown(url: &str) -> String {
     }
 }
 
-fn bucket_of(bucket: &str) -> Result<Arc<dyn ObjectStore>, String> {
+fn bucket_of(bucket: &str, variables: &Variables) -> Result<Arc<dyn ObjectStore>, String> {
     // An error here says that a provider is installed already, which is all that is needed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = ClientOptions::new().with_timeout(REQUEST_WITHIN);
     let retry =
         RetryConfig { max_retries: RETRIES, retry_timeout: RETRY_WITHIN, ..RetryConfig::default() };
-    let mut builder = AmazonS3Builder::from_env()
-        .with_bucket_name(bucket)
-        .with_client_options(allow_http(client))
-        .with_retry(retry);
-    let variable = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
-    if variable("AWS_ACCESS_KEY_ID").is_none()
-        && let Some(file) = variable("AWS_SHARED_CREDENTIALS_FILE")
+    // Plain HTTP only where it is asked for, by the variable that other programs know.
+    let plain = variables.get("AWS_ALLOW_HTTP").is_some_and(|v| v.eq_ignore_ascii_case("true"));
+    let client = ClientOptions::new().with_timeout(REQUEST_WITHIN).with_allow_http(plain);
+    let mut builder = AmazonS3Builder::new().with_client_options(client).with_retry(retry);
+    for (name, value) in variables {
+        if let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    if !variables.contains_key("AWS_ACCESS_KEY_ID")
+        && let Some(file) = variables.get("AWS_SHARED_CREDENTIALS_FILE")
     {
-        let profile = variable("AWS_PROFILE").unwrap_or_else(|| "default".to_owned());
-        let text = std::fs::read_to_string(&file).map_err(|e| format!("{file}: {e}"))?;
-        let keys = credentials(&text, &profile);
+        let profile = variables.get("AWS_PROFILE").map_or("default", String::as_str);
+        let text = std::fs::read_to_string(file).map_err(|e| format!("{file}: {e}"))?;
+        let keys = credentials(&text, profile);
         let (id, secret) = keys.ok_or_else(|| format!("{file}: no keys of profile {profile}"))?;
         builder = builder.with_access_key_id(id).with_secret_access_key(secret);
     }
+    // Last, so that no variable names another bucket, or has what must not change overwritten.
+    let builder = builder.with_bucket_name(bucket);
+    let builder = builder.with_conditional_put(S3ConditionalPut::ETagMatch);
     Ok(Arc::new(builder.build().map_err(|e| e.to_string())?))
-}
-
-/// Plain HTTP only where it was asked for, by the variable that other S3 clients know.
-fn allow_http(client: ClientOptions) -> ClientOptions {
-    let allowed = std::env::var("AWS_ALLOW_HTTP").is_ok_and(|v| v.eq_ignore_ascii_case("true"));
-    client.with_allow_http(allowed)
 }
 
 /// The keys of a profile in the text of a shared credentials file.
@@ -242,11 +260,12 @@ mod tests {
 
     #[test]
     fn addresses_are_read_strictly_and_hold_no_secret() {
+        let open = |url: &str| Place::open_with(url, []);
         for bad in ["", "/x", "file://x", "file:///", "http://x", "s3://", "s3://b?x=1", "s3:///k"]
         {
-            assert_eq!(Place::open(bad).unwrap_err().code(), "place-invalid", "{bad}");
+            assert_eq!(open(bad).unwrap_err().code(), "place-invalid", "{bad}");
         }
-        let refused = Place::open("s3://AKIA:hush@bucket/x").unwrap_err().to_string();
+        let refused = open("s3://AKIA:hush@bucket/x").unwrap_err().to_string();
         assert!(!refused.contains("hush") && !refused.contains("AKIA"), "{refused}");
     }
 
