@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use canonry_nats::{Connection, Kv, Watched};
+use canonry_record::content;
 use canonry_record::encoding::{base64_padded, unbase64_padded};
 use canonry_schemas::ids::TenantId;
 use canonry_schemas::subject::content_bucket;
@@ -82,6 +83,18 @@ impl KeyCopy {
     pub fn values(&self) -> impl Iterator<Item = (&str, Vec<u8>)> {
         let value = |v: &String| unbase64_padded(v).unwrap_or_default();
         self.entries.iter().map(move |(name, v)| (name.as_str(), value(v)))
+    }
+
+    /// Opens every value under the key-encryption key, and tells how many there are.
+    ///
+    /// # Errors
+    /// [`Error::Object`] for one that does not open.
+    pub fn open(&self, kek: &[u8; 32]) -> Result<usize, Error> {
+        for (name, value) in self.values() {
+            let opened = content::unwrap(kek, self.tenant.as_str(), name, &value);
+            opened.map_err(|e| Error::object(format!("{KEYS}: {name}"), e))?;
+        }
+        Ok(self.entries.len())
     }
 
     /// Overwrites the copy in a place and reads it back.

@@ -20,6 +20,7 @@ mod live;
 pub mod manifest;
 pub mod place;
 pub mod restore;
+pub mod service;
 mod walk;
 
 pub use backup::backup;
@@ -29,3 +30,4 @@ pub use error::Error;
 pub use manifest::Manifest;
 pub use place::Place;
 pub use restore::{Erasures, NoErasures, Restored, Target, restore};
+pub use service::{Service, Settings};

@@ -32,3 +32,7 @@ pub const REQUEST_WITHIN: Duration = Duration::from_secs(120);
 pub const RETRY_WITHIN: Duration = Duration::from_secs(60);
 /// How often it is tried again.
 pub const RETRIES: usize = 5;
+/// How long a tenant rests after a failure; twice as long after the next.
+pub const REST: Duration = Duration::from_secs(60);
+/// How long it rests at most.
+pub const REST_MOST: Duration = Duration::from_secs(60 * 60);

@@ -5,8 +5,10 @@
 mod approve;
 mod args;
 mod bench;
+mod backup;
 pub mod client;
 pub mod context;
+mod copy;
 mod demo;
 mod diff;
 mod failure;
@@ -101,6 +103,11 @@ enum Command {
     Ledger(ledger::Args),
     /// Measure the whole path against the limits of server and machine
     Bench(bench::Args),
+    /// Keep a second copy of a ledger outside NATS
+    Copy(copy::Args),
+    /// Back tenants up and restore them
+    #[command(subcommand)]
+    Backup(backup::Command),
     /// Look after the read models
     #[command(subcommand)]
     Projections(upkeep::Projections),
@@ -185,6 +192,8 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Diff(args) => diff::run(context, args).await,
         Command::Ledger(args) => Box::pin(ledger::run(context, args)).await,
         Command::Bench(args) => Box::pin(bench::run(context, args)).await,
+        Command::Copy(args) => Box::pin(copy::run(context, args)).await,
+        Command::Backup(command) => Box::pin(backup::run(context, command)).await,
         Command::Projections(upkeep::Projections::Rebuild(args)) => upkeep::rebuild(context, args),
         Command::Dataset(upkeep::Dataset::Fetch(args)) => upkeep::fetch(context, args).await,
         Command::Completion(args) => {

@@ -9,6 +9,7 @@ mod target;
 pub(crate) mod verify;
 
 pub(crate) use scan::{asked, current, standing};
+pub(crate) use verify::{head, identity};
 
 use clap::{Args as ClapArgs, Subcommand};
 

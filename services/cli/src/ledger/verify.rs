@@ -42,12 +42,12 @@ pub struct Args {
     nats: Nats,
 }
 
-fn identity(text: &str) -> Result<Hash, String> {
+pub(crate) fn identity(text: &str) -> Result<Hash, String> {
     let hash = text.strip_prefix("sha256:").unwrap_or(text);
     hash.parse().map_err(|e| format!("{e}; expected sha256: and 64 hex digits"))
 }
 
-fn head(text: &str) -> Result<(u64, Hash), String> {
+pub(crate) fn head(text: &str) -> Result<(u64, Hash), String> {
     let (position, hash) = text.split_once(':').ok_or("expected <position>:<hash>")?;
     let position = position.parse().map_err(|_| "the position is not a number")?;
     Ok((position, identity(hash)?))
