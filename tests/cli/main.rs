@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod bench;
+mod backup;
 mod collector;
 mod data;
 mod dataset;

@@ -4,8 +4,8 @@
 
 mod approve;
 mod args;
-mod bench;
 mod backup;
+mod bench;
 pub mod client;
 pub mod context;
 mod copy;
