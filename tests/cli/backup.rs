@@ -62,16 +62,28 @@ fn a_cell_is_backed_up_lost_and_restored() {
     let refused = ran(&mut canonry(home, &full));
     assert!(refused.code == 1 && refused.out.contains("target-in-use"), "{refused:?}");
     lose_the_store(home);
+    let anew = ran(&mut canonry(home, &["up"]));
+    assert!(anew.code == 1 && anew.err.contains("backup restore"), "founded anew: {anew:?}");
     let restore = [&full[..], &["--tenant", &identity, "--head", &head]].concat();
     let back = json(&ran(&mut canonry(home, &restore)));
     assert_eq!((&back["head"], &back["pinned"]), (&head.clone().into(), &true.into()));
 
-    let up = Up::start_in(folder, &["up"], &[]);
+    let up = Up::start_in(folder, &["up", "--backup", &place], &[]);
     assert_eq!(up.identity(), identity, "it was not founded anew");
     the_past(&up, &ticket, (&position, &ended));
     let pinned = ["ledger", "verify", "--tenant", &identity, "--head", &head];
     assert_eq!(up.run(&pinned).code, 0);
-    assert_eq!(up.run(&open).code, 0, "it works on");
+    let next = json(&up.run(&open));
+    let next = next["position"].as_str().unwrap().to_owned();
+    assert_eq!(
+        next.parse::<u64>().unwrap(),
+        ended.parse::<u64>().unwrap() + 2,
+        "after a take-over"
+    );
+    // The cell's own service does the same as the one beside it.
+    let told = until_told(up.api(), "canonry_backup_oldest_timestamp_seconds ");
+    assert!(!told.ends_with(" 0"), "{told}");
+    the_copy_is_an_export(&up, &place);
 }
 
 /// The ticket as it was, who the members were, and what changed between.
@@ -111,18 +123,37 @@ fn the_service(up: &Up, place: &str) {
     let said = lines_until(err, |line| line.contains("ctrl-c stops it")).unwrap();
     let address = said.iter().find_map(|line| line.strip_prefix("http://")).unwrap();
     let address = address.split(' ').next().unwrap();
+    let made = until_told(address, "canonry_backups_total{outcome=\"ok\"} ");
+    let (_, all) = get(address, "/metrics");
+    assert!(all.contains("canonry_backups_total{outcome=\"failed\"} 0\n"), "{made}: {all}");
+    assert_eq!(service.stop(), Some(0));
+}
+
+/// Waits until a metric is not 0, with a bound that only a failure reaches; its line.
+fn until_told(address: &str, metric: &str) -> String {
     let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    let made = loop {
+    loop {
         let (_, metrics) = get(address, "/metrics");
-        let made = metrics.lines().any(|l| {
-            l.strip_prefix("canonry_backups_total{outcome=\"ok\"} ").is_some_and(|n| n != "0")
-        });
-        if made || std::time::Instant::now() >= until {
-            break metrics;
+        let line = metrics.lines().find(|l| l.starts_with(metric)).unwrap_or_default().to_owned();
+        if !line.ends_with(" 0") || std::time::Instant::now() >= until {
+            return line;
         }
         std::thread::sleep(std::time::Duration::from_millis(50));
-    };
-    assert_eq!(service.stop(), Some(0));
-    assert!(made.contains("canonry_backups_total{outcome=\"failed\"} 0\n"), "{made}");
-    assert!(!made.contains("canonry_backups_total{outcome=\"ok\"} 0\n"), "{made}");
+    }
+}
+
+/// The segments in the order of their names and the head are what an export is, byte for byte.
+fn the_copy_is_an_export(up: &Up, place: &str) {
+    assert_eq!(up.run(&["copy", "--once", "--to", place]).code, 0);
+    let acme = up.folder.path().join("place/acme");
+    let mut segments: Vec<_> =
+        std::fs::read_dir(acme.join("ledger")).unwrap().map(|e| e.unwrap().path()).collect();
+    segments.sort();
+    segments.push(acme.join("head.json"));
+    let joined: Vec<u8> = segments.iter().flat_map(|p| std::fs::read(p).unwrap()).collect();
+    assert_eq!(up.run(&["ledger", "export", "--out", "acme.jsonl"]).code, 0);
+    let exported = std::fs::read(up.folder.path().join("acme.jsonl")).unwrap();
+    assert!(joined == exported, "{} and {} bytes", joined.len(), exported.len());
+    let pinned = ["ledger", "verify", "--file", "acme.jsonl", "--tenant", up.identity()];
+    assert_eq!(up.run(&pinned).code, 0);
 }

@@ -1,4 +1,5 @@
 //! Replay to a file and into a stream elsewhere, and time travel, against a cell of its own.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
 use std::time::Duration;

@@ -93,7 +93,8 @@ async fn a_bucket_holds_a_backup() {
     let place = Place::open_with("s3://canonry/cell/one", server.variables()).unwrap();
     let missing = place.put_new("x", "1".into()).await.unwrap_err();
     assert_eq!(missing.code(), "place-unavailable", "there is no bucket yet");
-    assert!(!format!("{missing:?}").contains("hush"), "{missing:?}");
+    let said = format!("{missing} {missing:?} {place:?}");
+    assert!(said.contains("canonry/cell/one") && !said.contains("hush"), "{said}");
     create_bucket(&server).await;
 
     place.put_new("ledger/x", "one".into()).await.unwrap();
