@@ -91,7 +91,6 @@ pub fn as_of<'e>(
     entities: impl IntoIterator<Item = &'e str>,
     position: u64,
 ) -> Result<Reader, Error> {
-    let mut query = tx.prepare_cached("SELECT * FROM events WHERE position = ?1")?;
     let mut all = BTreeSet::new();
     for entity in entities {
         all.append(&mut due(tx, entity, position)?);
@@ -99,10 +98,28 @@ pub fn as_of<'e>(
             return Err(Error::TooMuch { most: AS_OF_RECORDS });
         }
     }
+    anew(tx, all, position)
+}
+
+/// Read models that hold everything, as of a position.
+pub fn all_as_of(tx: &Transaction<'_>, position: u64) -> Result<Reader, Error> {
+    if position > AS_OF_RECORDS {
+        return Err(Error::TooMuch { most: AS_OF_RECORDS });
+    }
+    anew(tx, 1..=position, position)
+}
+
+/// Folds these records, in order, into a database in memory whose head is at `position`.
+fn anew(
+    tx: &Transaction<'_>,
+    records: impl IntoIterator<Item = u64>,
+    position: u64,
+) -> Result<Reader, Error> {
+    let mut query = tx.prepare_cached("SELECT * FROM events WHERE position = ?1")?;
     let mut past = Connection::open_in_memory()?;
     past.execute_batch(TABLES)?;
     let writing = past.transaction()?;
-    for at in all {
+    for at in records {
         let record = query.query_row([integer(at)], |row| Ok(recorded(row)))??;
         fold(&writing, &record)?;
     }

@@ -88,6 +88,14 @@ impl Snapshot<'_> {
         crate::past::as_of(&self.tx, [entity], position)
     }
 
+    /// Everything as of a position.
+    ///
+    /// # Errors
+    /// [`Error::TooMuch`], or SQLite.
+    pub fn all_as_of(&self, position: u64) -> Result<Reader, Error> {
+        crate::past::all_as_of(&self.tx, position)
+    }
+
     /// Every entity that a fact touched after one position and up to another, as it was at each.
     ///
     /// # Errors

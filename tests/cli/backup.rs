@@ -46,6 +46,7 @@ fn a_cell_is_backed_up_lost_and_restored() {
     let head = format!("{ended}:{}", made["head"]["head"]["hash"].as_str().unwrap());
     assert_eq!(made["verified"]["records"].to_string(), ended);
     the_service(&up, &place);
+    the_copy_is_an_export(&up, &place);
 
     let folder = up.left();
     let home = folder.path();
@@ -83,7 +84,6 @@ fn a_cell_is_backed_up_lost_and_restored() {
     // The cell's own service does the same as the one beside it.
     let told = until_told(up.api(), "canonry_backup_oldest_timestamp_seconds ");
     assert!(!told.ends_with(" 0"), "{told}");
-    the_copy_is_an_export(&up, &place);
 }
 
 /// The ticket as it was, who the members were, and what changed between.

@@ -2,8 +2,8 @@
 //! what is drawn at a terminal, what it tells of its health and its traces.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-mod bench;
 mod backup;
+mod bench;
 mod collector;
 mod data;
 mod dataset;

@@ -63,7 +63,7 @@ pub async fn backup(
     let summary = copier.verifier().finish(Some(&head))?;
     let left_out = stood.saturating_sub(summary.position);
     let (mut segments, mut verified, previous) = parts(before);
-    verified.records += summary.position - verified.records.min(summary.position);
+    verified.records = summary.records;
     verified.segments += written.len() as u64;
     verified.bytes += written.iter().map(|s| s.bytes).sum::<u64>();
     verified.pinned = summary.pinned;

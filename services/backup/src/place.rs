@@ -40,17 +40,31 @@ impl std::fmt::Debug for Place {
 }
 
 impl Place {
-    /// Opens `file:///folder` (made if it is not there) or `s3://bucket/prefix`, with the
-    /// credentials of this process's environment.
+    /// Opens `file:///folder` or `s3://bucket/prefix`, with the credentials of this process's
+    /// environment.
     ///
     /// # Errors
-    /// [`Error::Address`]; asks no server.
+    /// [`Error::Address`], also for a folder that is not there; asks no server.
     pub fn open(url: &str) -> Result<Self, Error> {
         let ours = |(name, _): &(String, String)| name.starts_with("AWS_");
         Self::open_with(url, std::env::vars().filter(ours))
     }
 
-    /// The same with these variables in the place of the environment's.
+    /// The same, to be written: a folder is made where it is not there. A bucket is not.
+    ///
+    /// # Errors
+    /// [`Error::Address`]; asks no server.
+    pub fn make(url: &str) -> Result<Self, Error> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        if let Some(folder) = url.strip_prefix("file://").filter(|f| f.starts_with('/')) {
+            // What lies there is sealed, but nobody else's business.
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            made.map_err(|e| Error::Address { url: shown(url), why: e.to_string() })?;
+        }
+        Self::open(url)
+    }
+
+    /// As [`Self::open`], with these variables in the place of the environment's.
     ///
     /// # Errors
     /// [`Error::Address`]; asks no server.
@@ -83,10 +97,9 @@ impl Place {
     }
 
     fn folder(folder: &FilePath) -> Result<Self, String> {
-        use std::os::unix::fs::DirBuilderExt as _;
-        // What lies there is sealed, but nobody else's business.
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|e| e.to_string())?;
+        if !folder.is_dir() {
+            return Err("there is no such folder".to_owned());
+        }
         let store = LocalFileSystem::new_with_prefix(folder).map_err(|e| e.to_string())?;
         let shown = format!("file://{}", folder.display()).trim_end_matches('/').to_owned();
         Ok(Self { store: Arc::new(store.with_fsync(true)), root: Path::default(), shown })
@@ -246,7 +259,9 @@ mod tests {
     #[tokio::test]
     async fn what_is_there_is_never_overwritten() {
         let dir = tempfile::tempdir().unwrap();
-        let place = Place::open(&format!("file://{}/a/b", dir.path().display())).unwrap();
+        let url = format!("file://{}/a/b", dir.path().display());
+        assert_eq!(Place::open(&url).unwrap_err().code(), "place-invalid", "it is not there");
+        let place = Place::make(&url).unwrap();
         let place = place.below("acme");
         assert_eq!(place.get("ledger/x", 9).await.unwrap(), None);
         assert!(place.list("ledger").await.unwrap().is_empty());

@@ -48,7 +48,7 @@ pub struct Args {
 /// The ledger or the copy does not stand, or something does not answer.
 pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let tenant = &args.of.tenant;
-    let place = Place::open(&args.to).map_err(|e| failure(&e))?.below(tenant.as_str());
+    let place = Place::make(&args.to).map_err(|e| failure(&e))?.below(tenant.as_str());
     let log = context.ledger(args.nats.named(), tenant).await?;
     let signals = StopSignals::hear()?;
     let copying = async {

@@ -41,6 +41,7 @@ enum Command {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "EXAMPLES:
     canonry tickets list --filter status=active --limit 20
+    canonry tickets list --as-of 1024
     canonry tickets list --all --json | jq -r .id")]
 struct List {
     /// A filter of the API, such as status=active; may be repeated
@@ -55,6 +56,9 @@ struct List {
     /// Every page
     #[arg(long)]
     all: bool,
+    /// As they were when this position was the last
+    #[arg(long, value_name = "POSITION", value_parser = clap::value_parser!(u64).range(1..))]
+    as_of: Option<u64>,
     /// Wait until the read models have reached this position
     #[arg(long, value_name = "POSITION")]
     min_position: Option<u64>,
@@ -137,6 +141,7 @@ async fn list(context: &Context, kind: Kind, args: List) -> Result<(), Failure> 
             args.filter.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
         query.extend(args.limit.map(|n| ("limit", n.to_string())));
         query.extend(args.min_position.map(|p| ("min_position", p.to_string())));
+        query.extend(args.as_of.map(|p| ("as_of", p.to_string())));
         query.extend(cursor.take().map(|c| ("cursor", c)));
         let page = http::get(&api, kind.list_path(), &query, &pen).await?;
         for row in page["items"].as_array().into_iter().flatten() {

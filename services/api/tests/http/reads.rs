@@ -70,7 +70,18 @@ async fn one_entity_is_told_as_it_was() {
         .await
         .refused(404, "ticket-unknown");
     w.get(&at(0)).await.refused(400, "query-invalid");
-    w.get(&format!("/api/v1/tickets?as_of={opened}")).await.refused(400, "query-invalid");
+    let list = |path: &str, at: u64| format!("/api/v1/{path}as_of={at}");
+    for (at, tickets, active) in [(opened - 1, 0, 0), (opened, 1, 1), (ended, 2, 1)] {
+        let all = w.get(&list("tickets?", at)).await;
+        assert_eq!(all.header("canonry-position"), at.to_string());
+        assert_eq!(all.json["items"].as_array().unwrap().len(), tickets, "{at}");
+        let open = w.get(&list("tickets?status=active&", at)).await.json;
+        assert_eq!(open["items"].as_array().unwrap().len(), active, "{at}");
+    }
+    for path in ["roles?", "runs?", "members?"] {
+        assert!(w.get(&list(path, ended)).await.json["items"].is_array(), "{path}");
+    }
+    w.get(&list("tickets?", 0)).await.refused(400, "query-invalid");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use crate::harness::{Spine, id, intent};
 
 /// A place in a temporary folder.
 pub fn folder(dir: &tempfile::TempDir) -> Place {
-    Place::open(&format!("file://{}/place", dir.path().display())).unwrap()
+    Place::make(&format!("file://{}/place", dir.path().display())).unwrap()
 }
 
 /// A role and so many tickets, each opened, assigned and asked about; the intent of the last and

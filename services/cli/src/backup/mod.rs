@@ -158,7 +158,7 @@ pub(crate) fn progress(bar: &ProgressBar) -> impl FnMut(u64, u64) + Send + use<>
 
 async fn now(context: &Context, args: Now) -> Result<(), Why> {
     let tenant = &args.of.tenant;
-    let place = Place::open(&args.to)?;
+    let place = Place::make(&args.to)?;
     let log = context.ledger(args.nats.named(), tenant).await?;
     let pins = Pins { tenant_hash: args.pin, head: None };
     let bar = context.bars().count("backing up", 0);

@@ -53,7 +53,7 @@ pub async fn mount(
     to: &str,
     (every, copy_every): (Duration, Duration),
 ) -> Result<Service, Failure> {
-    let place = Place::open(to).map_err(|e| failure(&e))?;
+    let place = Place::make(to).map_err(|e| failure(&e))?;
     let reader = connect_cell(url, &keys, &CellUser::Reader).await.map_err(Failure::unavailable)?;
     let tenants = move || {
         keys.tenants().unwrap_or_else(|error| {
