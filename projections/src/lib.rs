@@ -5,6 +5,7 @@
 //! who may read it decrypts it at the edge. Start at [`store`] for the write side, [`query`] for
 //! the read side.
 
+pub mod diff;
 mod filter;
 mod fold;
 pub mod page;

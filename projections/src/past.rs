@@ -52,9 +52,22 @@ fn parsed(kind: &str, data: &Value) -> Option<Event> {
     Event::parse(aggregate, event, version.parse().ok()?, data)?.ok()
 }
 
-/// Read models that hold one entity, and the runs that touched it, as of a position.
-pub fn as_of(tx: &Transaction<'_>, entity: &str, position: u64) -> Result<Reader, Error> {
-    let mut query = tx.prepare_cached("SELECT * FROM events WHERE position = ?1")?;
+/// Where the keys of members can change without a record of theirs: the founding, and whatever else
+/// the tenant itself did to keys.
+fn of_the_tenant(tx: &Transaction<'_>, upto: u64) -> Result<Vec<u64>, Error> {
+    let mut query = tx.prepare_cached(
+        "SELECT f.position FROM folded f JOIN events e ON e.position = f.position
+         WHERE f.entity >= 'tenant/' AND f.entity < 'tenant0' AND f.position <= ?1
+           AND e.refusal = 0 AND e.kind NOT LIKE 'canonry.tenant.taken-over.%'
+         ORDER BY f.position LIMIT ?2",
+    )?;
+    let most = integer(AS_OF_RECORDS + 1);
+    let rows = query.query_map((integer(upto), most), |r| r.get(0).map(natural))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// What must be folded to know an entity: its records, and those of the runs that touched it.
+fn due(tx: &Transaction<'_>, entity: &str, position: u64) -> Result<BTreeSet<u64>, Error> {
     let mut due: BTreeSet<u64> = positions(tx, entity, position)?.into_iter().collect();
     let touching: BTreeSet<String> = due
         .iter()
@@ -66,13 +79,47 @@ pub fn as_of(tx: &Transaction<'_>, entity: &str, position: u64) -> Result<Reader
     for other in touching.iter().filter(|other| other.starts_with("run/") && *other != entity) {
         due.extend(positions(tx, other, position)?);
     }
-    if due.len() as u64 > AS_OF_RECORDS {
+    if entity.starts_with("member/") {
+        due.extend(of_the_tenant(tx, position)?);
+    }
+    Ok(due)
+}
+
+/// Read models that hold these entities, and the runs that touched them, as of a position.
+pub fn as_of<'e>(
+    tx: &Transaction<'_>,
+    entities: impl IntoIterator<Item = &'e str>,
+    position: u64,
+) -> Result<Reader, Error> {
+    let mut all = BTreeSet::new();
+    for entity in entities {
+        all.append(&mut due(tx, entity, position)?);
+        if all.len() as u64 > AS_OF_RECORDS {
+            return Err(Error::TooMuch { most: AS_OF_RECORDS });
+        }
+    }
+    anew(tx, all, position)
+}
+
+/// Read models that hold everything, as of a position.
+pub fn all_as_of(tx: &Transaction<'_>, position: u64) -> Result<Reader, Error> {
+    if position > AS_OF_RECORDS {
         return Err(Error::TooMuch { most: AS_OF_RECORDS });
     }
+    anew(tx, 1..=position, position)
+}
+
+/// Folds these records, in order, into a database in memory whose head is at `position`.
+fn anew(
+    tx: &Transaction<'_>,
+    records: impl IntoIterator<Item = u64>,
+    position: u64,
+) -> Result<Reader, Error> {
+    let mut query = tx.prepare_cached("SELECT * FROM events WHERE position = ?1")?;
     let mut past = Connection::open_in_memory()?;
     past.execute_batch(TABLES)?;
     let writing = past.transaction()?;
-    for at in due {
+    for at in records {
         let record = query.query_row([integer(at)], |row| Ok(recorded(row)))??;
         fold(&writing, &record)?;
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction};
 
+use crate::diff::Changed;
 pub use crate::filter::{EventFilter, RunFilter, TicketFilter, TicketSort};
 use crate::page::{Page, PageRequest};
 use crate::rows::{Event, Key, Member, Role, Run, Step, Ticket};
@@ -84,7 +85,23 @@ impl Snapshot<'_> {
     /// # Errors
     /// [`Error::TooMuch`], or SQLite.
     pub fn as_of(&self, entity: &str, position: u64) -> Result<Reader, Error> {
-        crate::past::as_of(&self.tx, entity, position)
+        crate::past::as_of(&self.tx, [entity], position)
+    }
+
+    /// Everything as of a position.
+    ///
+    /// # Errors
+    /// [`Error::TooMuch`], or SQLite.
+    pub fn all_as_of(&self, position: u64) -> Result<Reader, Error> {
+        crate::past::all_as_of(&self.tx, position)
+    }
+
+    /// Every entity that a fact touched after one position and up to another, as it was at each.
+    ///
+    /// # Errors
+    /// [`Error::TooMuch`], [`Error::Wide`], or SQLite.
+    pub fn changed(&self, from: u64, to: u64) -> Result<Vec<Changed>, Error> {
+        crate::diff::changed(&self.tx, from, to)
     }
 
     /// Tickets, filtered, sorted, paged.
@@ -282,13 +299,27 @@ impl Snapshot<'_> {
         }
         let mut items = self.list("members", w, "actor", page.rows(), Member::read)?;
         for member in &mut items {
-            let mut query = self
-                .tx
-                .prepare_cached("SELECT * FROM keys WHERE actor = ? ORDER BY position, id")?;
-            let keys = query.query_map([&member.actor], Key::read)?;
-            member.keys = keys.collect::<Result<_, _>>()?;
+            member.keys = self.keys_of(&member.actor)?;
         }
         Ok(Page::cut(items, page.rows(), "actor", |m| (m.actor.clone(), m.position)))
+    }
+
+    /// One member, removed or not, with their keys.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn member(&self, actor: &str) -> Result<Option<Member>, Error> {
+        let found = self.one("SELECT * FROM members WHERE actor = ?", actor, Member::read)?;
+        let Some(mut member) = found else { return Ok(None) };
+        member.keys = self.keys_of(actor)?;
+        Ok(Some(member))
+    }
+
+    fn keys_of(&self, actor: &str) -> Result<Vec<Key>, Error> {
+        let sql = "SELECT * FROM keys WHERE actor = ? ORDER BY position, id";
+        let mut query = self.tx.prepare_cached(sql)?;
+        let keys = query.query_map([actor], Key::read)?;
+        Ok(keys.collect::<Result<_, _>>()?)
     }
 
     /// One key.

@@ -42,10 +42,18 @@ pub enum Error {
     #[error("the read model holds a {0} that does not read")]
     Past(String),
     /// More records than one `as_of` read folds.
-    #[error("as_of: the entity has more than {most} records up to there")]
+    #[error("as_of: more than {most} records up to there")]
     TooMuch {
         /// The bound.
         most: u64,
+    },
+    /// More between two positions than one `diff` compares.
+    #[error("from and to lie too far apart: more than {most} {what} between them")]
+    Wide {
+        /// The bound.
+        most: u64,
+        /// Of what.
+        what: &'static str,
     },
     /// A cursor that this store did not give.
     #[error("the cursor is not one of this list")]

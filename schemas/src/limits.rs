@@ -116,6 +116,10 @@ pub const PAGE_MAX: usize = 500;
 pub const READ_WAIT: Duration = Duration::from_secs(5);
 /// Records that one `as_of` read folds.
 pub const AS_OF_RECORDS: u64 = 20_000;
+/// Positions that one `diff` spans.
+pub const DIFF_RECORDS: u64 = 20_000;
+/// Entities that one `diff` compares.
+pub const DIFF_ENTITIES: usize = 500;
 /// Tenants that one projector reads at once.
 pub const PROJECTOR_CONSUMERS: usize = 64;
 /// Streams of changes that one API process keeps open at once; more are refused `streams-full`.

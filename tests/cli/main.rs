@@ -2,6 +2,7 @@
 //! what is drawn at a terminal, what it tells of its health and its traces.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod backup;
 mod bench;
 mod collector;
 mod data;

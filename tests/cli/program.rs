@@ -38,7 +38,7 @@ pub fn ran(command: &mut Command) -> Ran {
 
 /// Nothing of the machine's own settings reaches a test.
 pub fn bare(mut command: Command, folder: &Path) -> Command {
-    for name in ["HOME", "TENANT", "NATS", "API", "DATA", "KEYS"] {
+    for name in ["HOME", "TENANT", "NATS", "API", "DATA", "KEYS", "BACKUP"] {
         command.env_remove(format!("CANONRY_{name}"));
     }
     for name in std::env::vars().map(|(name, _)| name).filter(|n| n.starts_with("OTEL_")) {
@@ -162,7 +162,15 @@ impl Up {
 
     /// The same with variables of the environment.
     pub fn start_with(words: &[&str], environment: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), words, environment)
+    }
+
+    /// Starts it where another was, with what that left there.
+    pub fn start_in(
+        folder: tempfile::TempDir,
+        words: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let (child, lines) = begin(folder.path(), words, environment);
         Self { child, lines, folder }
     }
@@ -195,5 +203,11 @@ impl Up {
     /// Stops it in good order; how it ended.
     pub fn stop(&mut self) -> Option<i32> {
         self.child.stop()
+    }
+
+    /// Stops it and keeps what it left.
+    pub fn left(mut self) -> tempfile::TempDir {
+        assert_eq!(self.stop(), Some(0));
+        std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
     }
 }

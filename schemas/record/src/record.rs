@@ -63,10 +63,10 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// `<aggregate>.<event>`.
+    /// The record's type, `canonry.<aggregate>.<event>.v<n>`.
     #[must_use]
     pub fn kind(&self) -> String {
-        format!("{}.{}", self.aggregate, self.event)
+        format!("canonry.{}.{}.v{}", self.aggregate, self.event, self.version)
     }
 
     /// The further entities.

@@ -8,6 +8,7 @@
 mod auth;
 mod changes;
 mod content;
+mod diff;
 pub mod health;
 mod openapi;
 pub mod ports;

@@ -74,7 +74,9 @@ impl From<ReadError> for Problem {
             ReadError::UnknownTenant => Refusal::TokenInvalid.into(),
             ReadError::NotYet { .. } => Self::new(NOT_YET, error.to_string()),
             ReadError::Store(Error::Cursor) => Self::new(CURSOR_INVALID, error.to_string()),
-            ReadError::Store(Error::TooMuch { .. }) => Self::new(QUERY_INVALID, error.to_string()),
+            ReadError::Store(Error::TooMuch { .. } | Error::Wide { .. }) => {
+                Self::new(QUERY_INVALID, error.to_string())
+            }
             ReadError::Store(source) => Self::internal(source),
             ReadError::Stopped => Self::internal(&error),
         }

@@ -55,12 +55,25 @@ query!(Steps paged {
     /// As it was when this position was the last; waited for like `min_position`.
     as_of: u64,
 });
-query!(Many paged {});
+query!(Diff {
+    /// The earlier position, 0 for before the first record.
+    from: u64,
+    /// The later position; waited for like `min_position`.
+    to: u64,
+});
+query!(Many paged {
+    /// As it was when this position was the last; waited for like `min_position`.
+    as_of: u64,
+});
 query!(Roles paged {
+    /// As it was when this position was the last; waited for like `min_position`.
+    as_of: u64,
     /// `active`, `paused` or `retired`.
     status: String,
 });
 query!(Tickets paged {
+    /// As it was when this position was the last; waited for like `min_position`.
+    as_of: u64,
     /// `open`, `started`, `completed`, `cancelled`, several joined by commas; `active` means
     /// open and started.
     status: String,
@@ -78,6 +91,8 @@ query!(Tickets paged {
     sort: String,
 });
 query!(Runs paged {
+    /// As it was when this position was the last; waited for like `min_position`.
+    as_of: u64,
     /// Of one ticket.
     ticket: String,
     /// Of one worker.

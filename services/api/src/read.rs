@@ -75,7 +75,7 @@ type Answered = Result<Response, Problem>;
 type Answer<T> = Result<T, canonry_projections::Error>;
 
 impl<Q> Asked<Q> {
-    async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         api: &Api,
         query: impl FnOnce(&Snapshot<'_>) -> Answer<T> + Send + 'static,
@@ -83,12 +83,12 @@ impl<Q> Asked<Q> {
         Ok(api.projections.read(&self.caller.tenant, query).await?)
     }
 
-    /// One entity, as it is or as it was.
+    /// One entity, or with none everything, as it is or as it was.
     async fn read_as_of<T: Send + 'static>(
         &self,
         api: &Api,
         as_of: Option<u64>,
-        entity: String,
+        entity: Option<String>,
         query: impl FnOnce(&Snapshot<'_>) -> Answer<T> + Send + 'static,
     ) -> Result<(Head, T), Problem> {
         let Some(position) = as_of else { return self.read(api, query).await };
@@ -97,7 +97,10 @@ impl<Q> Asked<Q> {
         }
         api.projections.wait(&self.caller.tenant, position).await?;
         let past = self.read(api, move |s| {
-            let mut past = s.as_of(&entity, position)?;
+            let mut past = match &entity {
+                Some(entity) => s.as_of(entity, position)?,
+                None => s.all_as_of(position)?,
+            };
             let past = past.snapshot()?;
             Ok((past.head().clone(), query(&past)?))
         });
@@ -136,7 +139,7 @@ impl<Q> Asked<Q> {
     }
 }
 
-fn answer(head: &Head, body: Value) -> Response {
+pub(crate) fn answer(head: &Head, body: Value) -> Response {
     let mut response = Json(body).into_response();
     response.headers_mut().insert(POSITION, HeaderValue::from(head.position));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -151,13 +154,15 @@ fn time(text: Option<&String>) -> Result<Option<Time>, Problem> {
 
 pub async fn roles(State(api): State<Api>, asked: Asked<Roles>) -> Answered {
     let (status, page) = (asked.query.status.clone(), asked.query.page());
-    let (head, page) = asked.read(&api, move |s| s.roles(status.as_deref(), &page)).await?;
+    let (head, page) = asked
+        .read_as_of(&api, asked.query.as_of, None, move |s| s.roles(status.as_deref(), &page))
+        .await?;
     let entity = |r: &rows::Role| (format!("role/{}", r.id), content::ROLE);
     Ok(answer(&head, asked.open_page(&api, &page, entity)?))
 }
 
 pub async fn role(State(api): State<Api>, Id(id): Id, asked: Asked<One>) -> Answered {
-    let (as_of, entity) = (asked.query.as_of, format!("role/{id}"));
+    let (as_of, entity) = (asked.query.as_of, Some(format!("role/{id}")));
     let (head, role) = asked.read_as_of(&api, as_of, entity, move |s| s.role(&id)).await?;
     let role = role.ok_or(Refusal::RoleUnknown)?;
     Ok(answer(&head, asked.open(&api, &role, &format!("role/{}", role.id), content::ROLE)?))
@@ -189,7 +194,9 @@ pub async fn tickets(State(api): State<Api>, asked: Asked<Tickets>) -> Answered 
         external: q.external.clone(),
     };
     let page = q.page();
-    let (head, page) = asked.read(&api, move |s| s.tickets(&filter, sort, &page)).await?;
+    let (head, page) = asked
+        .read_as_of(&api, asked.query.as_of, None, move |s| s.tickets(&filter, sort, &page))
+        .await?;
     let entity = |t: &rows::Ticket| (format!("ticket/{}", t.id), content::TICKET);
     Ok(answer(&head, asked.open_page(&api, &page, entity)?))
 }
@@ -203,7 +210,7 @@ pub struct TicketDetail {
 }
 
 pub async fn ticket(State(api): State<Api>, Id(id): Id, asked: Asked<One>) -> Answered {
-    let (as_of, entity) = (asked.query.as_of, format!("ticket/{id}"));
+    let (as_of, entity) = (asked.query.as_of, Some(format!("ticket/{id}")));
     let found = asked.read_as_of(&api, as_of, entity, move |s| {
         let Some(ticket) = s.ticket(&id)? else { return Ok(None) };
         let filter = RunFilter { ticket: Some(id), ..RunFilter::default() };
@@ -225,7 +232,8 @@ pub async fn runs(State(api): State<Api>, asked: Asked<Runs>) -> Answered {
     let filter =
         RunFilter { ticket: q.ticket.clone(), worker: q.worker.clone(), status: q.status.clone() };
     let page = q.page();
-    let (head, page) = asked.read(&api, move |s| s.runs(&filter, &page)).await?;
+    let (head, page) =
+        asked.read_as_of(&api, asked.query.as_of, None, move |s| s.runs(&filter, &page)).await?;
     let entity = |r: &rows::Run| (format!("run/{}", r.id), content::RUN);
     Ok(answer(&head, asked.open_page(&api, &page, entity)?))
 }
@@ -240,7 +248,7 @@ pub struct RunDetail {
 
 pub async fn run(State(api): State<Api>, Id(id): Id, asked: Asked<Steps>) -> Answered {
     let page = asked.query.page();
-    let (as_of, entity) = (asked.query.as_of, format!("run/{id}"));
+    let (as_of, entity) = (asked.query.as_of, Some(format!("run/{id}")));
     let found = asked.read_as_of(&api, as_of, entity, move |s| {
         let Some(run) = s.run(&id)? else { return Ok(None) };
         Ok(Some(RunDetail { run, recorded: s.steps(&id, &page)? }))
@@ -323,7 +331,16 @@ pub async fn chain_verify(State(api): State<Api>, asked: Asked<Plain>) -> Answer
 
 pub async fn members(State(api): State<Api>, asked: Asked<Many>) -> Answered {
     let page = asked.query.page();
-    let (head, page) = asked.read(&api, move |s| s.members(&page)).await?;
+    let (head, page) =
+        asked.read_as_of(&api, asked.query.as_of, None, move |s| s.members(&page)).await?;
     let entity = |m: &rows::Member| (format!("member/{}", m.actor), content::MEMBER);
     Ok(answer(&head, asked.open_page(&api, &page, entity)?))
+}
+
+pub async fn member(State(api): State<Api>, Id(id): Id, asked: Asked<One>) -> Answered {
+    let (as_of, entity) = (asked.query.as_of, Some(format!("member/{id}")));
+    let (head, member) = asked.read_as_of(&api, as_of, entity, move |s| s.member(&id)).await?;
+    let member = member.ok_or(Refusal::MemberUnknown)?;
+    let entity = format!("member/{}", member.actor);
+    Ok(answer(&head, asked.open(&api, &member, &entity, content::MEMBER)?))
 }

@@ -10,7 +10,7 @@ use canonry_projections::{page::Page, rows};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::problem::{METHOD_UNKNOWN, Problem, ROUTE_UNKNOWN};
-use crate::{Api, changes, health, openapi, query, read, traced, write};
+use crate::{Api, changes, diff, health, openapi, query, read, traced, write};
 
 /// A route that changes something: one command.
 #[derive(Debug)]
@@ -181,6 +181,22 @@ pub const READS: &[Read] = &[
         query: Some(of::<query::Many>),
         answer: (JSON, of::<Page<rows::Member>>),
         handler: || get(read::members),
+    },
+    Read {
+        path: "/api/v1/members/{id}",
+        summary: "One member with their public keys",
+        bearer: true,
+        query: Some(of::<query::One>),
+        answer: (JSON, of::<rows::Member>),
+        handler: || get(read::member),
+    },
+    Read {
+        path: "/api/v1/diff",
+        summary: "What changed between two positions, entity by entity",
+        bearer: true,
+        query: Some(of::<query::Diff>),
+        answer: (JSON, of::<diff::Difference>),
+        handler: || get(diff::diff),
     },
     Read {
         path: "/api/v1/changes",

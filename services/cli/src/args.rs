@@ -1,5 +1,7 @@
 //! Arguments that several commands share.
 
+use std::time::Duration;
+
 use canonry_schemas::ids::{ActorId, TenantId};
 
 use crate::context::DEFAULT_TENANT;
@@ -45,4 +47,38 @@ pub struct Of {
     /// The tenant whose ledger it is
     #[arg(long = "of", env = "CANONRY_TENANT", default_value = DEFAULT_TENANT, value_name = "NAME")]
     pub tenant: TenantId,
+}
+
+/// Reads a time such as `90s`, `15m` or `24h`.
+///
+/// # Errors
+/// Anything else, and nothing at all.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "expected a number and s, m or h, such as 90s, 15m or 24h".to_owned();
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        _ => return Err(wrong()),
+    };
+    let number: u32 = number.parse().map_err(|_| wrong())?;
+    if number == 0 {
+        return Err(wrong());
+    }
+    Ok(Duration::from_secs(u64::from(number) * seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_strictly() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
+        for bad in ["", "s", "0s", "5", "-1m", "1d", "1 h"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use canonry_decider::serve::connect_cell;
 use canonry_keystore::{Environment, KEYS_VARIABLE, KeyStore};
-use canonry_nats::{ErrorKind, Log};
+use canonry_nats::{Connect, Connection, ErrorKind, Log};
+use canonry_provision::accounts::AUDIT_PREFIX;
+use canonry_provision::users::auditor_inbox;
 use canonry_provision::{Cell, CellUser};
 use canonry_schemas::ids::{ActorId, TenantId};
 use canonry_schemas::subject::ledger_stream;
@@ -25,6 +27,8 @@ const RUNNING: &str = "running.json";
 const PROJECTIONS: &str = "projections";
 /// How an address of NATS begins.
 const NATS_SCHEMES: [&str; 4] = ["nats://", "tls://", "ws://", "wss://"];
+/// How an address of a place for copies begins.
+const PLACE_SCHEMES: [&str; 2] = ["file:///", "s3://"];
 /// How an address of the API begins.
 const API_SCHEMES: [&str; 2] = ["http://", "https://"];
 
@@ -206,6 +210,45 @@ impl Context {
     }
 }
 
+impl Context {
+    /// The auditors' mirror of a tenant's ledger, read as an auditor; with creds of this home, or
+    /// those of a file.
+    ///
+    /// # Errors
+    /// The configuration is wrong, the server does not answer, or there is no such mirror.
+    pub async fn mirror(
+        &self,
+        nats: Option<&str>,
+        tenant: &TenantId,
+        auditor: &ActorId,
+        creds: Option<&Path>,
+    ) -> Result<Log, Failure> {
+        let text = match creds {
+            Some(file) => std::fs::read_to_string(file)
+                .map_err(|e| Failure::config(format!("{}: {e}", file.display()))),
+            None => self.keys().and_then(|keys| {
+                let path = keys.tenant_creds_path(tenant, auditor);
+                readable(&keys, &path, tenant, &format!("creds of {auditor}"))?;
+                keys.read_text(&path).map(|t| t.to_string()).map_err(|e| Failure::config(chain(&e)))
+            }),
+        };
+        let (url, text) = both(self.nats(nats), text)?;
+        let mut connect = Connect::new(&url, auditor.as_str());
+        connect.creds = Some(text);
+        connect.inbox_prefix = auditor_inbox(tenant, auditor);
+        connect.js_prefix = AUDIT_PREFIX.to_owned();
+        let connection = Connection::connect(connect).await;
+        let connection = connection.map_err(|e| Failure::unavailable(chain(&e)))?;
+        let name = format!("AUDIT_{tenant}");
+        let log = Log::open(connection, &name).await.map_err(|e| match e.kind() {
+            // What an auditor of another tenant asks for gets no answer at all.
+            ErrorKind::Api { .. } => Failure::refused(format!("{name}: {}", chain(&e))),
+            _ => Failure::unavailable(format!("{name}: {}", chain(&e))),
+        })?;
+        Ok(log.with_reader_name("audit").with_filter(None))
+    }
+}
+
 /// Whether this is an address of NATS.
 ///
 /// # Errors
@@ -260,6 +303,7 @@ pub fn environment_problems(read: impl Fn(&str) -> Option<String>) -> Vec<String
     look("CANONRY_NATS", &|v| scheme(v, &NATS_SCHEMES));
     look("CANONRY_API", &|v| scheme(v, &API_SCHEMES));
     look(KEYS_VARIABLE, &|v| Environment::parse(v).err().map(|e| e.to_string()));
+    look("CANONRY_BACKUP", &|v| scheme(v, &PLACE_SCHEMES));
     wrong
 }
 

@@ -4,11 +4,14 @@
 
 mod approve;
 mod args;
+mod backup;
 mod bench;
 pub mod client;
 mod content;
 pub mod context;
+mod copy;
 mod demo;
+mod diff;
 mod failure;
 pub mod http;
 mod ledger;
@@ -98,10 +101,17 @@ enum Command {
     Roles(read::Args),
     /// List and show runs
     Runs(read::Args),
+    /// Show what changed between two positions
+    Diff(diff::Args),
     /// Read and check ledgers
     Ledger(ledger::Args),
     /// Measure the whole path against the limits of server and machine
     Bench(bench::Args),
+    /// Keep a second copy of a ledger outside NATS
+    Copy(copy::Args),
+    /// Back tenants up and restore them
+    #[command(subcommand)]
+    Backup(backup::Command),
     /// Look after the read models
     #[command(subcommand)]
     Projections(upkeep::Projections),
@@ -184,8 +194,11 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Tickets(args) => read::run(context, Kind::Tickets, args).await,
         Command::Roles(args) => read::run(context, Kind::Roles, args).await,
         Command::Runs(args) => read::run(context, Kind::Runs, args).await,
+        Command::Diff(args) => diff::run(context, args).await,
         Command::Ledger(args) => Box::pin(ledger::run(context, args)).await,
         Command::Bench(args) => Box::pin(bench::run(context, args)).await,
+        Command::Copy(args) => Box::pin(copy::run(context, args)).await,
+        Command::Backup(command) => Box::pin(backup::run(context, command)).await,
         Command::Projections(upkeep::Projections::Rebuild(args)) => upkeep::rebuild(context, args),
         Command::Dataset(upkeep::Dataset::Fetch(args)) => upkeep::fetch(context, args).await,
         Command::Completion(args) => {

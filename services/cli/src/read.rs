@@ -41,6 +41,7 @@ enum Command {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "EXAMPLES:
     canonry tickets list --filter status=active --limit 20
+    canonry tickets list --as-of 1024
     canonry tickets list --all --json | jq -r .id")]
 struct List {
     /// A filter of the API, such as status=active; may be repeated
@@ -55,6 +56,9 @@ struct List {
     /// Every page
     #[arg(long)]
     all: bool,
+    /// As they were when this position was the last
+    #[arg(long, value_name = "POSITION", value_parser = clap::value_parser!(u64).range(1..))]
+    as_of: Option<u64>,
     /// Wait until the read models have reached this position
     #[arg(long, value_name = "POSITION")]
     min_position: Option<u64>,
@@ -67,10 +71,14 @@ struct List {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "EXAMPLES:
     canonry tickets show tkt_01hzy3v7m8q6k4n2r9s5t1w0xa
+    canonry tickets show tkt_01hzy3v7m8q6k4n2r9s5t1w0xa --as-of 1024
     canonry runs show run_01hzy3v7m8q6k4n2r9s5t1w0xa --json")]
 struct Show {
     /// Its id
     id: String,
+    /// As it was when this position was the last
+    #[arg(long, value_name = "POSITION", value_parser = clap::value_parser!(u64).range(1..))]
+    as_of: Option<u64>,
     /// Wait until the read models have reached this position
     #[arg(long, value_name = "POSITION")]
     min_position: Option<u64>,
@@ -133,6 +141,7 @@ async fn list(context: &Context, kind: Kind, args: List) -> Result<(), Failure> 
             args.filter.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
         query.extend(args.limit.map(|n| ("limit", n.to_string())));
         query.extend(args.min_position.map(|p| ("min_position", p.to_string())));
+        query.extend(args.as_of.map(|p| ("as_of", p.to_string())));
         query.extend(cursor.take().map(|c| ("cursor", c)));
         let page = http::get(&api, kind.list_path(), &query, &pen).await?;
         for row in page["items"].as_array().into_iter().flatten() {
@@ -168,12 +177,29 @@ async fn show(context: &Context, kind: Kind, args: Show) -> Result<(), Failure> 
     if args.id.is_empty() || !args.id.chars().all(plain) {
         return Err(Failure::usage(format!("{:?} is no id", args.id)));
     }
+    one(context, &kind.show_path(&args.id), args.min_position, args.as_of, &args.who, &args.api)
+        .await
+}
+
+/// Gets one thing, as it is or as it was, and prints it.
+///
+/// # Errors
+/// The API does not answer, or refuses.
+pub async fn one(
+    context: &Context,
+    path: &str,
+    min_position: Option<u64>,
+    as_of: Option<u64>,
+    who: &Who,
+    api: &Api,
+) -> Result<(), Failure> {
     let (api, pen) = crate::context::both(
-        context.api(args.api.url.as_deref()),
-        context.pen(&args.who.tenant, &args.who.actor),
+        context.api(api.url.as_deref()),
+        context.pen(&who.tenant, &who.actor),
     )?;
+    let query = [("min_position", min_position), ("as_of", as_of)];
     let query: Vec<_> =
-        args.min_position.map(|p| ("min_position", p.to_string())).into_iter().collect();
-    let found = http::get(&api, &kind.show_path(&args.id), &query, &pen).await?;
+        query.into_iter().filter_map(|(name, p)| Some((name, p?.to_string()))).collect();
+    let found = http::get(&api, path, &query, &pen).await?;
     if context.json { output::json(&found) } else { output::pretty(&found) }
 }

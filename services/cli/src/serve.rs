@@ -36,6 +36,8 @@ pub enum Command {
     Decider(DeciderArgs),
     /// Serve the HTTP API, with a projector and read models of its own
     Api(ApiArgs),
+    /// Copy every tenant continuously, and back each up daily
+    Backup(crate::backup::serve::Args),
 }
 
 /// Serve the HTTP API.
@@ -221,6 +223,7 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
             let ((url, keys), ()) = both(whole, args.listen.map_or(Ok(()), can_listen))?;
             Box::pin(serve_decider(&url, keys, args)).await
         }
+        Command::Backup(args) => Box::pin(crate::backup::serve::run(context, args)).await,
         Command::Api(args) => {
             let whole = both(context.nats(args.nats.named()), context.keys());
             let ((url, keys), ()) = both(whole, can_listen(args.listen))?;
@@ -238,7 +241,7 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
 async fn serve_decider(url: &str, keys: KeyStore, args: DeciderArgs) -> Result<(), Failure> {
     let decider = decider(url, keys, args.name.clone(), args.replicas).await?;
     let watched = match args.listen {
-        Some(listen) => match Watched::start(listen, decider.health()).await {
+        Some(listen) => match Watched::start(listen, health_of(decider.health())).await {
             Ok(watched) => Some(watched),
             Err(failure) => {
                 decider.stop().await;
@@ -249,36 +252,43 @@ async fn serve_decider(url: &str, keys: KeyStore, args: DeciderArgs) -> Result<(
     };
     let stop = StopSignals::hear()?;
     if let Some(watched) = &watched {
-        output::say(format!("http://{} tells its health", watched.address));
+        output::say(format!("http://{} tells its health", watched.address()));
     }
     output::say(format!("{} serves {url}; ctrl-c stops it", args.name));
     stop.wait().await;
     decider.stop().await;
     if let Some(watched) = watched {
-        watched.task.abort();
+        watched.stop();
     }
     Ok(())
 }
 
-/// What tells a decider's health over HTTP; to its end, so that a stop is seen too.
-struct Watched {
+fn health_of(decider: canonry_decider::Health) -> Health {
+    let asked = decider.clone();
+    Health {
+        ready: Arc::new(move || asked.fault()),
+        metrics: Arc::new(move || {
+            decider.measure();
+            metrics().encode()
+        }),
+    }
+}
+
+/// What tells a service's health over HTTP; to its end, so that a stop is seen too.
+pub(crate) struct Watched {
     address: SocketAddr,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Watched {
-    async fn start(listen: SocketAddr, decider: canonry_decider::Health) -> Result<Self, Failure> {
+    /// Begins to tell it.
+    ///
+    /// # Errors
+    /// The address is taken.
+    pub(crate) async fn start(listen: SocketAddr, health: Health) -> Result<Self, Failure> {
         let failed = |e: std::io::Error| Failure::config(format!("--listen {listen}: {e}"));
         let listener = tokio::net::TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let asked = decider.clone();
-        let health = Health {
-            ready: Arc::new(move || asked.fault()),
-            metrics: Arc::new(move || {
-                decider.measure();
-                metrics().encode()
-            }),
-        };
         let task = tokio::spawn(async move {
             let served = canonry_api::health::serve(listener, health, std::future::pending());
             if let Err(error) = served.await {
@@ -287,10 +297,20 @@ impl Watched {
         });
         Ok(Self { address, task })
     }
+
+    /// Where.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends it.
+    pub(crate) fn stop(self) {
+        self.task.abort();
+    }
 }
 
 /// What this process counts, one set for all its services.
-fn metrics() -> Metrics {
+pub(crate) fn metrics() -> Metrics {
     static METRICS: std::sync::OnceLock<Metrics> = std::sync::OnceLock::new();
     METRICS.get_or_init(Metrics::new).clone()
 }

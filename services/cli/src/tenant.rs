@@ -3,6 +3,8 @@
 
 mod keys;
 
+use std::path::{Path, PathBuf};
+
 use canonry_decider::found::{found, user_kind};
 use canonry_provision::Cell;
 use canonry_record::{Hash, record_hash};
@@ -103,11 +105,26 @@ pub async fn found_tenant(
     replicas: u8,
     bars: Bars,
 ) -> Result<Hash, Failure> {
+    if let Some(file) = remembered(cell.key_store().home(), tenant) {
+        let file = file.display();
+        return Err(Failure::refused(format!(
+            "{tenant} was served from this home before ({file}), and its ledger is not there: \
+             restore it with `canonry backup restore`; founded anew it would be another tenant"
+        )));
+    }
     let _spinner = bars.spinner("founding");
     let founding = found(cell, url, tenant, people, replicas).await;
     let founding = founding.map_err(Failure::refused)?;
     write_contexts(cell, url, tenant, people)?;
     Ok(founding.identity)
+}
+
+/// What a decider or a projector of this home kept of a tenant whose ledger it read.
+fn remembered(home: &Path, tenant: &TenantId) -> Option<PathBuf> {
+    let deciders = std::fs::read_dir(home.join("deciders")).into_iter().flatten();
+    let folders = deciders.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut files = folders.chain([home.join("projections")]);
+    files.find_map(|folder| Some(folder.join(format!("{tenant}.sqlite"))).filter(|f| f.exists()))
 }
 
 /// Writes the `nats` contexts of a tenant's people.

@@ -4,6 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use canonry_backup::Service;
+use canonry_backup::limits::{BACKUP_EVERY, COPY_EVERY};
 use canonry_decider::Decider;
 use canonry_provision::server::{Options, Server};
 use canonry_provision::{Cell, CellUser};
@@ -11,6 +13,7 @@ use canonry_schemas::ids::{ActorId, TenantId};
 use serde_json::json;
 
 use crate::args::Nats;
+use crate::backup::serve;
 use crate::context::{Context, DEFAULT_TENANT, Running, both, nats_address};
 use crate::failure::{Failure, chain};
 use crate::lock::Lock;
@@ -31,6 +34,7 @@ starts nats-server from $NATS_SERVER, PATH, or a pinned download.
 EXAMPLES:
     canonry up
     canonry --home /srv/canonry up --tenant globex
+    canonry up --backup file:///srv/backups
     canonry up --nats nats://n1:4222,nats://n2:4222 --replicas 3")]
 pub struct Args {
     /// The tenant to found if it is not there
@@ -45,6 +49,9 @@ pub struct Args {
     /// Where the HTTP API listens; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
     listen: SocketAddr,
+    /// Copy every tenant to this place continuously and back each up daily
+    #[arg(long, env = "CANONRY_BACKUP", value_name = "URL")]
+    backup: Option<String>,
     #[command(flatten)]
     nats: Nats,
 }
@@ -174,6 +181,20 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             return Err(failure);
         }
     };
+    let backup = match &args.backup {
+        Some(to) => {
+            let (url, keys) = (&up.url, up.cell.key_store().clone());
+            let mounted = serve::mount(url, keys, to, (BACKUP_EVERY, COPY_EVERY)).await;
+            match mounted {
+                Ok(service) => Some(service),
+                Err(failure) => {
+                    stop(api, None, up).await;
+                    return Err(failure);
+                }
+            }
+        }
+        None => None,
+    };
     let address = format!("http://{}", api.address());
     let process = Some(std::process::id());
     let running = Running { nats: up.url.clone(), api: Some(address), process };
@@ -183,13 +204,16 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     signals.wait().await;
     output::say("stopping");
     context.clear_running();
-    stop(api, up).await;
+    stop(api, backup, up).await;
     Ok(())
 }
 
 /// First what asks, then what answers.
-async fn stop(api: Api, up: Up) {
+async fn stop(api: Api, backup: Option<Service>, up: Up) {
     api.stop().await;
+    if let Some(backup) = backup {
+        backup.stop().await;
+    }
     up.stop().await;
 }
 

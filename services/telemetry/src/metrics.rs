@@ -122,6 +122,9 @@ pub struct Metrics {
     projected: Counter,
     lag: Level,
     streams: Level,
+    backups: Family<Label, Counter>,
+    copied: Counter,
+    oldest_backup: Level,
 }
 
 impl Default for Metrics {
@@ -143,6 +146,10 @@ impl Metrics {
         let records = family(names::RECORDS, "Records written");
         let commits = family(names::COMMITS, "Commits acknowledged");
         let unrecorded = family(names::COMMANDS_UNRECORDED, "Commands answered without a record");
+        let backups = family(names::BACKUPS, "Backups made");
+        for outcome in ["ok", "failed"] {
+            backups.get_or_create(&[("outcome", outcome)]).inc_by(0);
+        }
         let commit_seconds = Histograms::new_with_constructor(buckets);
         let help = "Seconds from sending a commit to its acknowledgement";
         registry.register(names::COMMIT_SECONDS, help, commit_seconds.clone());
@@ -164,12 +171,17 @@ impl Metrics {
         let held = level(names::TENANTS_HELD, "Tenants that this process holds");
         let lag = level(names::PROJECTOR_LAG, "Records not yet applied, of the tenant with most");
         let streams = level(names::CHANGES_STREAMS, "Streams of changes that are open");
+        let help = "Newest backup of the tenant for which that is oldest";
+        let oldest_backup = level(names::BACKUP_OLDEST, help);
         let http = Family::<Labels, Counter>::default();
         let help = "HTTP requests answered";
         registry.register(registered(names::HTTP_REQUESTS), help, http.clone());
         let projected = Counter::default();
         let help = "Records applied to the read models";
         registry.register(registered(names::PROJECTED), help, projected.clone());
+        let copied = Counter::default();
+        let help = "Records copied to a place outside NATS";
+        registry.register(registered(names::COPIED), help, copied.clone());
         Self {
             registry: Arc::new(registry),
             records,
@@ -183,6 +195,9 @@ impl Metrics {
             projected,
             lag,
             streams,
+            backups,
+            copied,
+            oldest_backup,
         }
     }
 
@@ -224,6 +239,22 @@ impl Metrics {
     /// How many records the tenant that is most behind has yet to be applied.
     pub fn lag(&self, records: u64) {
         self.lag.set(records);
+    }
+
+    /// A backup was made, or came to nothing.
+    pub fn backup(&self, ok: bool) {
+        let outcome = if ok { "ok" } else { "failed" };
+        self.backups.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
+    /// Records were copied to a place outside NATS.
+    pub fn copied(&self, records: u64) {
+        self.copied.inc_by(records);
+    }
+
+    /// When the newest backup was made of the tenant for which that is oldest, in Unix seconds.
+    pub fn oldest_backup(&self, at: u64) {
+        self.oldest_backup.set(at);
     }
 
     /// A stream of changes was opened.
@@ -272,6 +303,9 @@ mod tests {
         clone.http("/readyz", Class::of(503));
         clone.projected(5);
         clone.lag(7);
+        clone.backup(true);
+        clone.copied(9);
+        clone.oldest_backup(1_800_000_000);
         let open = clone.stream();
         drop(clone.stream());
         let text = metrics.encode();
@@ -292,6 +326,10 @@ mod tests {
             "canonry_projected_records_total 5\n",
             "canonry_projector_lag_records 7\n",
             "canonry_changes_streams 1\n",
+            "canonry_backups_total{outcome=\"ok\"} 1\n",
+            "canonry_backups_total{outcome=\"failed\"} 0\n",
+            "canonry_copied_records_total 9\n",
+            "canonry_backup_oldest_timestamp_seconds 1800000000\n",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }

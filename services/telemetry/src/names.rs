@@ -58,8 +58,16 @@ pub const PROJECTOR_LAG: &str = "canonry_projector_lag_records";
 /// Gauge: streams of changes (SSE) that are open.
 pub const CHANGES_STREAMS: &str = "canonry_changes_streams";
 
+/// Counter: backups made, by `outcome`.
+pub const BACKUPS: &str = "canonry_backups_total";
+/// Counter: records copied to a place outside NATS.
+pub const COPIED: &str = "canonry_copied_records_total";
+/// Gauge: Unix seconds of the newest backup of the tenant for which that is oldest; 0 where one has
+/// none.
+pub const BACKUP_OLDEST: &str = "canonry_backup_oldest_timestamp_seconds";
+
 /// Every metric name.
-pub const METRICS: [&str; 11] = [
+pub const METRICS: [&str; 14] = [
     RECORDS,
     COMMITS,
     COMMANDS_UNRECORDED,
@@ -71,4 +79,7 @@ pub const METRICS: [&str; 11] = [
     PROJECTED,
     PROJECTOR_LAG,
     CHANGES_STREAMS,
+    BACKUPS,
+    COPIED,
+    BACKUP_OLDEST,
 ];

@@ -70,7 +70,18 @@ async fn one_entity_is_told_as_it_was() {
         .await
         .refused(404, "ticket-unknown");
     w.get(&at(0)).await.refused(400, "query-invalid");
-    w.get(&format!("/api/v1/tickets?as_of={opened}")).await.refused(400, "query-invalid");
+    let list = |path: &str, at: u64| format!("/api/v1/{path}as_of={at}");
+    for (at, tickets, active) in [(opened - 1, 0, 0), (opened, 1, 1), (ended, 2, 1)] {
+        let all = w.get(&list("tickets?", at)).await;
+        assert_eq!(all.header("canonry-position"), at.to_string());
+        assert_eq!(all.json["items"].as_array().unwrap().len(), tickets, "{at}");
+        let open = w.get(&list("tickets?status=active&", at)).await.json;
+        assert_eq!(open["items"].as_array().unwrap().len(), active, "{at}");
+    }
+    for path in ["roles?", "runs?", "members?"] {
+        assert!(w.get(&list(path, ended)).await.json["items"].is_array(), "{path}");
+    }
+    w.get(&list("tickets?", 0)).await.refused(400, "query-invalid");
 }
 
 #[tokio::test]
@@ -154,4 +165,73 @@ async fn a_broken_chain_is_told_and_a_rebuild_forgets_it() {
     assert_eq!(w.projections.replace(&w.tenant, built).await.unwrap(), 0);
     w.get(path).await.refused(401, "key-unknown");
     assert_eq!(w.projections.broken(&w.tenant).unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_member_is_told_as_it_was_and_what_changed_between() {
+    let w = World::new().await;
+    let carol = crate::support::signer(3);
+    let enrolled = json!({
+        "actor": "carol", "parts": ["operator"], "name": "x1:k:name",
+        "keys": [crate::support::public(&carol, "carol")], "revoked": [],
+        "authorization": {"keyhead": "0".repeat(64), "signature": "ed25519:0000000000000000:AA"},
+    });
+    let joined = w.record("ada", "member/carol", "member.enrolled", enrolled).await;
+    let opened = w.open_ticket(1, json!({"note": "x1:k:note"})).await;
+    let ticket = id("tkt_", 1);
+    let on = format!("ticket/{ticket}");
+    let amended = json!({"id": ticket, "priority": 1, "title": "x1:k:title"});
+    w.record("ada", &on, "ticket.amended", amended).await;
+    let ended = w.record("ada", &on, "ticket.cancelled", json!({"id": ticket})).await;
+    let removed = json!({
+        "actor": "carol", "keys": [], "revoked": [carol.id],
+        "authorization": {"keyhead": "0".repeat(64), "signature": "ed25519:0000000000000000:AA"},
+    });
+    let left = w.record("ada", "member/carol", "member.removed", removed).await;
+
+    let at = |position: u64| format!("/api/v1/members/carol?as_of={position}");
+    let then = w.get(&at(joined)).await.json;
+    assert_eq!(
+        (&then["name"], &then["keys"][0]["revoked"]),
+        (&json!("name of member/carol/name"), &json!(false))
+    );
+    assert_eq!(then["removed_at"], serde_json::Value::Null);
+    let now = w.get(&at(left)).await.json;
+    assert_eq!(now["keys"][0]["revoked"], json!(true));
+    assert!(now["removed_at"].is_string());
+    assert_eq!(now, w.get("/api/v1/members/carol").await.json);
+    // Who founded has no record of their own.
+    assert_eq!(w.get("/api/v1/members/ada?as_of=1").await.json["keys"][0]["actor"], "ada");
+    w.get(&at(joined - 1)).await.refused(404, "member-unknown");
+
+    let path = |from: u64, to: u64| format!("/api/v1/diff?from={from}&to={to}");
+    let diff = w.get(&path(opened, ended)).await.json;
+    let entities = diff["entities"].as_array().unwrap();
+    assert_eq!(entities.len(), 1, "{diff}");
+    let one = &entities[0];
+    assert_eq!(
+        (&one["entity"], &one["change"], &one["facts"]),
+        (&json!(on), &json!("changed"), &json!(2))
+    );
+    assert_eq!(one["fields"]["status"], json!({"before": "open", "after": "cancelled"}));
+    assert_eq!(one["fields"]["priority"], json!({"before": 3, "after": 1}));
+    for same in ["title", "note", "id"] {
+        assert!(one["fields"].get(same).is_none(), "{one}");
+    }
+    let all = w.get(&path(0, left)).await.json;
+    let told: Vec<_> =
+        all["entities"].as_array().unwrap().iter().map(|e| (&e["entity"], &e["change"])).collect();
+    assert_eq!(
+        json!(told),
+        json!([["tenant/acme", "recorded"], ["member/carol", "created"], [on, "created"]])
+    );
+    let none = w.get(&path(left, left)).await.json;
+    assert_eq!(none["entities"], json!([]));
+    for (path, code) in [
+        (path(3, 2), "query-invalid"),
+        ("/api/v1/diff?from=1".to_owned(), "query-invalid"),
+        ("/api/v1/diff?from=-1&to=2".to_owned(), "query-invalid"),
+    ] {
+        w.get(&path).await.refused(400, code);
+    }
 }

@@ -97,7 +97,7 @@ pub async fn all(demo: &Demo, export: Option<File>, bars: Bars) -> Result<Checke
             let recorded: Result<Vec<_>, _> = chunk.iter().map(projector::read).collect();
             let recorded = recorded.map_err(failed)?;
             for record in &recorded {
-                *kinds.entry(record.kind.clone()).or_default() += 1;
+                *kinds.entry(short(&record.kind).to_owned()).or_default() += 1;
             }
             store.apply(&recorded, None).map_err(failed)?;
             bar.inc(chunk.len() as u64);
@@ -126,4 +126,10 @@ pub async fn all(demo: &Demo, export: Option<File>, bars: Bars) -> Result<Checke
         tickets,
         seconds: begun.elapsed().as_secs_f64(),
     })
+}
+
+/// `canonry.ticket.opened.v1` as people say it: `ticket.opened`.
+fn short(kind: &str) -> &str {
+    let name = kind.strip_prefix("canonry.").and_then(|kind| kind.rsplit_once(".v"));
+    name.map_or(kind, |(name, _)| name)
 }

@@ -4,27 +4,21 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use canonry_nats::{Kv, Log};
+use canonry_backup::heads;
+use canonry_nats::Log;
 use canonry_record::Verifier;
-use canonry_record::export::{HeadLine, parse_head, write_line};
+use canonry_record::export::{HeadLine, write_line};
 use canonry_record::verify::Pins;
 use canonry_schemas::ids::TenantId;
-use canonry_schemas::limits::HEAD_EVERY;
-use canonry_schemas::subject::BUCKET_HEADS;
 
-use super::scan::{Stop, last, line, verified};
+use super::scan::{Stop, line, verified};
 use crate::args::{Nats, Of};
+use crate::backup::failure;
 use crate::context::Context;
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
 use crate::output;
 use crate::progress::Bars;
-
-/// How long to wait for a head that covers what stands now.
-const HEAD_WITHIN: Duration = HEAD_EVERY.saturating_mul(5);
-/// Between two looks at it.
-const HEAD_POLL: Duration = Duration::from_millis(100);
 
 /// Write a ledger as JSON Lines that ends at its signed head.
 #[derive(Debug, clap::Args)]
@@ -78,37 +72,14 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// The signed head of what stands now: the holder signs one when the ledger moved, a moment later.
-/// Where none comes, because nobody holds the tenant, the newest there is.
+/// The signed head of what stands now, or the newest there is.
 async fn fresh_head(log: &Log, tenant: &TenantId) -> Result<HeadLine, Failure> {
-    let due = last(log).await?;
-    let until = tokio::time::Instant::now() + HEAD_WITHIN;
-    loop {
-        let head = signed_head(log, tenant).await?;
-        let position = head.head.position;
-        if position >= due {
-            return Ok(head);
-        }
-        if tokio::time::Instant::now() >= until {
-            let newer = due - position;
-            output::say(format!(
-                "nobody signs a newer head: {newer} records after it are left out"
-            ));
-            return Ok(head);
-        }
-        tokio::time::sleep(HEAD_POLL).await;
+    let (head, stood) = heads::fresh(log, tenant).await.map_err(|e| failure(&e))?;
+    let newer = stood.saturating_sub(head.head.position);
+    if newer > 0 {
+        output::say(format!("nobody signs a newer head: {newer} records after it are left out"));
     }
-}
-
-/// The newest head that the holder signed.
-async fn signed_head(log: &Log, tenant: &TenantId) -> Result<HeadLine, Failure> {
-    let heads = Kv::open(log.connection().clone(), BUCKET_HEADS);
-    let heads = heads.map_err(|e| Failure::unavailable(chain(&e)))?;
-    let entry = heads.get(tenant.as_str()).await.map_err(|e| Failure::unavailable(chain(&e)))?;
-    let none = || Failure::refused(format!("no signed head of {tenant}: is it founded?"));
-    let entry = entry.filter(|e| !e.deleted).ok_or_else(none)?;
-    let text = std::str::from_utf8(&entry.value).map_err(Failure::refused)?;
-    parse_head(text).map_err(|why| Failure::refused(format!("the head of {tenant}: {why}")))
+    Ok(head)
 }
 
 async fn write(

@@ -1,11 +1,15 @@
-//! `canonry ledger …`: reads a ledger and checks it. Nothing here writes one.
+//! `canonry ledger …`: reads a ledger and checks it. Nothing here writes one; a replay into another
+//! stream refuses every stream of a cell.
 
 mod export;
+mod replay;
 pub(crate) mod scan;
 mod show;
+mod target;
 pub(crate) mod verify;
 
 pub(crate) use scan::{asked, current, standing};
+pub(crate) use verify::{head, identity};
 
 use clap::{Args as ClapArgs, Subcommand};
 
@@ -28,8 +32,8 @@ enum Command {
     Verify(verify::Args),
     /// Write a ledger as JSON Lines that ends at its signed head
     Export(export::Args),
-    /// Print every record in order
-    Replay(show::Replay),
+    /// Print verified records in order, or write them to a file or another stream
+    Replay(replay::Args),
     /// Print the last records, then new ones as they are stored
     Tail(show::Tail),
     /// Print one record
@@ -44,7 +48,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Verify(args) => verify::run(context, args).await,
         Command::Export(args) => export::run(context, args).await,
-        Command::Replay(args) => show::replay(context, args).await,
+        Command::Replay(args) => replay::run(context, args).await,
         Command::Tail(args) => show::tail(context, args).await,
         Command::Show(args) => show::show(context, args).await,
     }

@@ -22,6 +22,8 @@ use crate::progress::Bars;
 const CHUNK: usize = 1_024;
 /// Interruptions of one read that are bridged.
 const INTERRUPTIONS: u32 = 5;
+/// Before a reader that was cut off begins again.
+const AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Why a scan ended early.
 #[derive(Debug)]
@@ -57,8 +59,8 @@ pub(super) async fn last(log: &Log) -> Result<u64, Failure> {
     Ok(info.last_seq)
 }
 
-/// Verifies positions 1 to `upto` and hands each record on after its chunk stood. The next chunk
-/// is read while one is verified.
+/// Verifies from where the verifier stands to `upto` and hands each record on after its chunk stood.
+/// The next chunk is read while one is verified.
 pub(crate) async fn verified(
     log: &Log,
     verifier: &mut Verifier,
@@ -67,9 +69,10 @@ pub(crate) async fn verified(
     mut each: impl FnMut(&Stored) -> Result<(), Failure>,
 ) -> Result<(), Stop> {
     let bar = bars.count("verifying", upto);
+    let mut due = verifier.position() + 1;
     let mut scan = Scan { running: None, verifier, each: &mut each, bar };
     let mut waiting: Vec<Stored> = Vec::with_capacity(CHUNK * threads());
-    let (mut due, mut interruptions) = (1, 0);
+    let mut interruptions = 0;
     while due <= upto {
         match pass(log, &mut scan, &mut waiting, &mut due, upto).await {
             Ok(()) => break,
@@ -81,6 +84,57 @@ pub(crate) async fn verified(
         }
     }
     scan.settle(&mut waiting).await
+}
+
+/// Goes on behind the verifier's position for as long as it is let: each record is verified alone
+/// and handed on at once. It ends when `stop` does.
+pub(super) async fn followed(
+    log: &Log,
+    verifier: &mut Verifier,
+    stop: impl Future<Output = ()>,
+    mut each: impl AsyncFnMut(&Stored) -> Result<(), Failure>,
+) -> Result<(), Stop> {
+    tokio::pin!(stop);
+    loop {
+        let due = verifier.position() + 1;
+        let mut records = match log.follow(due).await {
+            Ok(records) => records,
+            Err(error) => return Err(missing(error)),
+        };
+        loop {
+            let next = tokio::select! {
+                next = records.next() => next,
+                () = &mut stop => return Ok(()),
+            };
+            match next {
+                Some(Ok(stored)) => {
+                    verifier.push(&line(&stored)).map_err(Stop::Broken)?;
+                    each(&stored).await.map_err(Stop::Failed)?;
+                }
+                Some(Err(error @ ReadError::Gap { .. })) => return Err(missing(error)),
+                Some(Err(error)) => {
+                    tracing::info!(%error, "reading again");
+                    break;
+                }
+                None => break,
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(AGAIN) => {}
+            () = &mut stop => return Ok(()),
+        }
+    }
+}
+
+/// A gap is the ledger's, all else the connection's.
+fn missing(error: ReadError) -> Stop {
+    match error {
+        ReadError::Gap { expected, found } => {
+            let why = Why::Gap { expected, found: found.unwrap_or(0) };
+            Stop::Broken(Break { position: expected, why })
+        }
+        error => Stop::Failed(Failure::unavailable(chain(&error))),
+    }
 }
 
 enum Passed {

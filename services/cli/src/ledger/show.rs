@@ -1,35 +1,15 @@
-//! `canonry ledger replay|tail|show`: records as they stand, for people or as JSON. Content stays
+//! `canonry ledger tail|show`: records as they stand, for people or as JSON. Content stays
 //! sealed: who may read it asks the API.
 
 use canonry_nats::{ReadError, Stored};
-use canonry_record::Verifier;
-use canonry_record::verify::Pins;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
-use super::scan::{last, line, verified};
+use super::scan::{last, line};
 use crate::args::{Nats, Of};
 use crate::context::Context;
 use crate::failure::{Failure, chain};
 use crate::output;
-
-/// Print every record in order.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-The chain and the signatures are checked as it goes; with --json each line is a record's body.
-
-EXAMPLES:
-    canonry ledger replay --of acme
-    canonry ledger replay --of acme --json | jq -r .type | sort | uniq -c")]
-pub struct Replay {
-    #[command(flatten)]
-    of: Of,
-    /// The first position to print
-    #[arg(long, default_value_t = 1, value_name = "POSITION")]
-    from: u64,
-    #[command(flatten)]
-    nats: Nats,
-}
 
 /// Print the last records, then new ones as they are stored.
 #[derive(Debug, clap::Args)]
@@ -63,7 +43,7 @@ pub struct Show {
     nats: Nats,
 }
 
-fn print(context: &Context, stored: &Stored) -> Result<(), Failure> {
+pub(super) fn print(context: &Context, stored: &Stored) -> Result<(), Failure> {
     let body = std::str::from_utf8(&stored.body).map_err(Failure::refused)?;
     if context.json {
         // The bytes as they stand: nothing is written again.
@@ -84,18 +64,6 @@ fn print(context: &Context, stored: &Stored) -> Result<(), Failure> {
         out.push_str(&format!(" ({code})"));
     }
     output::line(&out);
-    Ok(())
-}
-
-pub(super) async fn replay(context: &Context, args: Replay) -> Result<(), Failure> {
-    let log = context.ledger(args.nats.named(), &args.of.tenant).await?;
-    let upto = last(&log).await?;
-    let mut verifier = Verifier::new(args.of.tenant.clone(), Pins::default());
-    let from = args.from;
-    verified(&log, &mut verifier, upto, context.bars().beside_lines(), |stored| {
-        if stored.seq >= from { print(context, stored) } else { Ok(()) }
-    })
-    .await?;
     Ok(())
 }
 

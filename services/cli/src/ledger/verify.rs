@@ -3,9 +3,11 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
 
+use canonry_nats::Log;
 use canonry_record::verify::{Break, Pins, Summary, Why};
 use canonry_record::whole::Whole;
 use canonry_record::{Hash, Verifier};
+use canonry_schemas::ids::{ActorId, TenantId};
 use canonry_schemas::limits::EXPORT_LINE_BYTES;
 use serde_json::json;
 
@@ -25,11 +27,18 @@ no founder was pinned; 69 the ledger cannot be read.
 EXAMPLES:
     canonry ledger verify --of acme
     canonry ledger verify --of acme --tenant sha256:9f2c… --head 1024:77ab…
+    canonry ledger verify --of acme --as auditor --creds auditor.creds --nats nats://h:4222
     canonry ledger verify --file acme.jsonl --json")]
 pub struct Args {
     /// Verify this export instead of a live ledger
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Verify the auditors' mirror of the ledger, in the name of this auditor
+    #[arg(long = "as", value_name = "ACTOR", conflicts_with = "file")]
+    auditor: Option<ActorId>,
+    /// The auditor's creds, where they are not in the home
+    #[arg(long, value_name = "FILE", requires = "auditor")]
+    creds: Option<PathBuf>,
     #[command(flatten)]
     of: Of,
     /// The tenant's identity, the hash of record 1: pins the founder
@@ -42,12 +51,12 @@ pub struct Args {
     nats: Nats,
 }
 
-fn identity(text: &str) -> Result<Hash, String> {
+pub(crate) fn identity(text: &str) -> Result<Hash, String> {
     let hash = text.strip_prefix("sha256:").unwrap_or(text);
     hash.parse().map_err(|e| format!("{e}; expected sha256: and 64 hex digits"))
 }
 
-fn head(text: &str) -> Result<(u64, Hash), String> {
+pub(crate) fn head(text: &str) -> Result<(u64, Hash), String> {
     let (position, hash) = text.split_once(':').ok_or("expected <position>:<hash>")?;
     let position = position.parse().map_err(|_| "the position is not a number")?;
     Ok((position, identity(hash)?))
@@ -58,21 +67,29 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let pinned = args.pin.is_some();
     let (records, answer) = match args.file {
         Some(file) => verify_file(&file, pins, context.bars())?,
-        None => live(context, &args.nats, &args.of, pins).await?,
+        None => {
+            let (nats, tenant) = (args.nats.named(), &args.of.tenant);
+            let log = match &args.auditor {
+                Some(auditor) => {
+                    context.mirror(nats, tenant, auditor, args.creds.as_deref()).await?
+                }
+                None => context.ledger(nats, tenant).await?,
+            };
+            live(context, &log, tenant, pins).await?
+        }
     };
     report(context, records, pinned, &answer)
 }
 
 async fn live(
     context: &Context,
-    nats: &Nats,
-    of: &Of,
+    log: &Log,
+    tenant: &TenantId,
     pins: Pins,
 ) -> Result<(u64, Result<Summary, Break>), Failure> {
-    let log = context.ledger(nats.named(), &of.tenant).await?;
-    let upto = last(&log).await?;
-    let mut verifier = Verifier::new(of.tenant.clone(), pins);
-    let answer = match verified(&log, &mut verifier, upto, context.bars(), |_| Ok(())).await {
+    let upto = last(log).await?;
+    let mut verifier = Verifier::new(tenant.clone(), pins);
+    let answer = match verified(log, &mut verifier, upto, context.bars(), |_| Ok(())).await {
         Ok(()) => verifier.finish_live(),
         Err(Stop::Broken(broken)) => Err(broken),
         Err(Stop::Failed(failure)) => return Err(failure),

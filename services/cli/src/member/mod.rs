@@ -19,7 +19,7 @@ use crate::args::{Api, Nats, Who};
 use crate::context::{Context, both};
 use crate::failure::{Failure, chain};
 use crate::tenant::part;
-use crate::{http, ledger, output};
+use crate::{http, ledger, output, read};
 use change::{Change, member_entry};
 use rotate::Rotate;
 
@@ -39,6 +39,8 @@ pub enum Command {
     RevokeLogins(logins::RevokeLogins),
     /// List the members
     List(List),
+    /// Show one, as it is or as it was
+    Show(Show),
 }
 
 /// Enrol a person or a worker.
@@ -98,6 +100,23 @@ pub struct List {
     api: Api,
 }
 
+/// Show one member.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "EXAMPLES:
+    canonry member show carol
+    canonry member show carol --as-of 1024 --json")]
+pub struct Show {
+    /// Who
+    member: ActorId,
+    /// As they were when this position was the last
+    #[arg(long, value_name = "POSITION", value_parser = clap::value_parser!(u64).range(1..))]
+    as_of: Option<u64>,
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    api: Api,
+}
+
 /// Runs it.
 ///
 /// # Errors
@@ -109,6 +128,10 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Rotate(args) => rotate::run(context, args).await,
         Command::RevokeLogins(args) => logins::run(context, args).await,
         Command::List(args) => list(context, args).await,
+        Command::Show(args) => {
+            let path = format!("/api/v1/members/{}", args.member);
+            read::one(context, &path, None, args.as_of, &args.who, &args.api).await
+        }
     }
 }
 
