@@ -3,6 +3,7 @@
 //! or hash maps here; hosts are in `services/decider`.
 
 pub mod directory;
+pub mod ext;
 pub mod facts;
 pub mod role;
 pub mod run;

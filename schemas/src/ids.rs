@@ -108,6 +108,19 @@ id_type!(
     |s| is_ulid(s, false)
 );
 id_type!(
+    /// A custom record type's name, `[a-z][a-z0-9-]{0,62}`.
+    KindId, "kind", "[a-z][a-z0-9-]{0,62}", "^[a-z][a-z0-9-]{0,62}$",
+    |s| is_token(s, 63, false) && s.as_bytes()[0].is_ascii_lowercase()
+);
+id_type!(
+    /// An entity that a custom record can be about, `<aggregate>/<id>`.
+    EntityName, "entity", "(member|role|ticket|run)/<id>",
+    "^(member|role|ticket|run)/[a-z0-9][a-z0-9_-]{0,62}$",
+    |s| s.split_once('/').is_some_and(|(aggregate, id)| {
+        matches!(aggregate, "member" | "role" | "ticket" | "run") && is_token(id, 63, true)
+    })
+);
+id_type!(
     /// A key's id: the first 16 hex digits of SHA-256 of the 32-byte public key.
     KeyId, "key id", "16 lower-case hex digits", "^[0-9a-f]{16}$",
     |s| s.len() == 16 && s.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c))

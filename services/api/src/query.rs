@@ -56,6 +56,10 @@ query!(Steps paged {
     as_of: u64,
 });
 query!(Many paged {});
+query!(Kinds paged {
+    /// Of one custom type.
+    kind: String,
+});
 query!(Roles paged {
     /// `active`, `paused` or `retired`.
     status: String,
@@ -92,6 +96,8 @@ query!(Events paged {
     actor: String,
     /// Of an entity, or touching it: `ticket/tkt_…`.
     entity: String,
+    /// Appended under this custom type.
+    kind: String,
     /// Of an intent.
     intent: String,
     /// Only refusals, or none.

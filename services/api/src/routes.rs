@@ -93,6 +93,8 @@ pub const WRITES: &[Write] = &[
     act("/api/v1/exec/{id}/complete", "run", "complete"),
     act("/api/v1/exec/{id}/fail", "run", "fail"),
     act("/api/v1/exec/{id}/cancel", "run", "cancel"),
+    post("/api/v1/events", "ext", "append"),
+    post("/api/v1/events/kinds", "ext", "register"),
     post("/api/v1/members", "member", "enrol"),
     Write { id: Some("actor"), ..act("/api/v1/members/{id}/remove", "member", "remove") },
     Write { id: Some("actor"), ..act("/api/v1/members/{id}/keys", "member", "rotate-keys") },
@@ -163,6 +165,14 @@ pub const READS: &[Read] = &[
         query: Some(of::<query::Events>),
         answer: (JSON, of::<Page<rows::Event>>),
         handler: || get(read::events),
+    },
+    Read {
+        path: "/api/v1/events/kinds",
+        summary: "Custom record types with their schemas, in the order of registration",
+        bearer: true,
+        query: Some(of::<query::Kinds>),
+        answer: (JSON, of::<Page<rows::Kind>>),
+        handler: || get(read::kinds),
     },
     Read {
         path: "/api/v1/events/chain-verify",

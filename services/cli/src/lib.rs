@@ -8,6 +8,7 @@ mod bench;
 pub mod client;
 pub mod context;
 mod demo;
+mod events;
 mod failure;
 pub mod http;
 mod ledger;
@@ -94,6 +95,9 @@ enum Command {
     Roles(read::Args),
     /// List and show runs
     Runs(read::Args),
+    /// Append custom records, register their kinds
+    #[command(subcommand)]
+    Events(events::Command),
     /// Read and check ledgers
     Ledger(ledger::Args),
     /// Measure the whole path against the limits of server and machine
@@ -179,6 +183,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Tickets(args) => read::run(context, Kind::Tickets, args).await,
         Command::Roles(args) => read::run(context, Kind::Roles, args).await,
         Command::Runs(args) => read::run(context, Kind::Runs, args).await,
+        Command::Events(command) => Box::pin(events::run(context, command)).await,
         Command::Ledger(args) => Box::pin(ledger::run(context, args)).await,
         Command::Bench(args) => Box::pin(bench::run(context, args)).await,
         Command::Projections(upkeep::Projections::Rebuild(args)) => upkeep::rebuild(context, args),

@@ -1,9 +1,14 @@
 //! The desk: what was asked becomes one decision. Order of the checks: who asks, which intent,
 //! which command, what it says, whether the rules allow it. Nothing here waits or stores.
 
+mod ext;
+mod target;
+
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use canonry_domain::ext::Exts;
 use canonry_domain::role::Roles;
 use canonry_domain::run::Runs;
 use canonry_domain::ticket::Tickets;
@@ -22,12 +27,15 @@ use canonry_schemas::refusal::Refusal;
 use canonry_schemas::text::Label;
 use canonry_schemas::time::Time;
 use canonry_schemas::validate::Commands;
-use canonry_schemas::{actor, json, member, role, run, ticket};
+use canonry_schemas::{actor, ext as custom, json, member, role, run, ticket};
+
+pub use target::target;
 
 use crate::content_keys::ContentKeys;
 use crate::hosted::{self, OwnFacts};
 use crate::tokens;
 use crate::world::{ContentKey, Need, World};
+use target::prefix;
 
 /// A message as it came in.
 #[derive(Debug, Clone)]
@@ -349,15 +357,21 @@ impl Desk<'_> {
         if command.request_bound() && !who.bound {
             return Err(Refusal::RequestTokenMissing.into());
         }
-        let named = target(&command);
+        let found = self.look_over(&mut command)?;
+        let named = match &command {
+            Command::Ext(custom::Command::Append(c)) => c.entity.as_ref().map(ToString::to_string),
+            _ => target(&command).map(|id| format!("{aggregate}/{id}")),
+        };
         let used = match &named {
-            Some(id) => self.world.slot(&format!("{aggregate}/{id}"))?.content_key,
+            Some(entity) => self.world.slot(entity)?.content_key,
             None => None,
         };
-        let id = named.unwrap_or_else(|| generated(prefix(aggregate), self.now.millis(), random()));
-        let entity = format!("{aggregate}/{id}");
-        let content_key = self.encrypt(&entity, used, &mut command, random)?;
-        let (event, touches) = self.apply_rules(who, intent, command, &entity)?;
+        let entity = named.unwrap_or_else(|| {
+            format!("{aggregate}/{}", generated(prefix(aggregate), self.now.millis(), random()))
+        });
+        let fields = found.content(&mut command);
+        let content_key = self.encrypt(&entity, used, fields, random)?;
+        let (event, touches) = self.apply_rules(who, intent, command, &entity, &found)?;
         Ok(Done { entity, touches, event, content_key })
     }
 
@@ -365,10 +379,9 @@ impl Desk<'_> {
         &self,
         entity: &str,
         used: Option<ContentKey>,
-        command: &mut Command,
+        fields: Vec<(Cow<'static, str>, &mut String)>,
         random: &mut impl FnMut() -> u128,
     ) -> Result<Option<ContentKey>, Need> {
-        let fields = command.content();
         if fields.is_empty() {
             return Ok(None);
         }
@@ -379,8 +392,8 @@ impl Desk<'_> {
             nonce[..16].copy_from_slice(&random().to_le_bytes());
             nonce[16..].copy_from_slice(&random().to_le_bytes()[..8]);
             let tenant = self.tenant.as_str();
-            field.0 =
-                content::encrypt(key, &id.to_string(), &nonce, tenant, entity, pointer, &field.0);
+            *field =
+                content::encrypt(key, &id.to_string(), &nonce, tenant, entity, &pointer, field);
         }
         Ok(Some(id))
     }
@@ -391,6 +404,7 @@ impl Desk<'_> {
         intent: &IntentId,
         command: Command,
         entity: &str,
+        found: &ext::Found,
     ) -> Result<(Event, Vec<String>), Stop> {
         let id = entity.split_once('/').map_or("", |(_, id)| id);
         // An entity that was named just now is not there yet.
@@ -401,6 +415,7 @@ impl Desk<'_> {
         };
         let ticket_id = match &command {
             Command::Run(run::Command::Start(c)) => Some(c.ticket.clone()),
+            Command::Ext(_) => found.ticket.clone(),
             _ => run.map(|r| r.ticket.clone()),
         };
         let run_ticket = match &ticket_id {
@@ -434,6 +449,7 @@ impl Desk<'_> {
                 approval: None,
                 role,
                 ticket: None,
+                appended: Ok(()),
             };
             let event = self.world.directory.decide(&facts, c)?;
             return Ok((Event::Member(event), vec![format!("tenant/{}", self.tenant)]));
@@ -449,6 +465,7 @@ impl Desk<'_> {
             approval,
             role: role.map(|(id, role)| (id.clone(), role.clone())),
             ticket: run_ticket.cloned(),
+            appended: found.appended,
         };
         Ok(match command {
             Command::Member(_) => return Err(Refusal::UnknownCommand.into()),
@@ -473,6 +490,12 @@ impl Desk<'_> {
                     (_, Some(ticket)) => vec![format!("ticket/{ticket}")],
                 };
                 (Event::Run(event), touches)
+            }
+            Command::Ext(c) => {
+                let (custom::Command::Register(custom::Register { kind, .. })
+                | custom::Command::Append(custom::Append { kind, .. })) = &c;
+                let kind = self.world.kind(kind.as_str())?;
+                (Event::Ext(hosted::decide::<Exts>(kind, facts, c)?), Vec::new())
             }
         })
     }
@@ -525,50 +548,4 @@ fn is_token(id: &str) -> bool {
 fn trace(asked: &Asked) -> Option<String> {
     let given = one(&asked.headers, TRACEPARENT).ok().flatten()?;
     is_traceparent(given).then(|| given.to_owned())
-}
-
-fn prefix(aggregate: &str) -> &'static str {
-    match aggregate {
-        "role" => "rol_",
-        "ticket" => "tkt_",
-        _ => "run_",
-    }
-}
-
-/// The id that a command names; `None` for those that create.
-#[must_use]
-pub fn target(command: &Command) -> Option<String> {
-    Some(match command {
-        Command::Member(c) => match c {
-            member::Command::Enrol(c) => c.actor.to_string(),
-            member::Command::Remove(c) => c.actor.to_string(),
-            member::Command::RotateKeys(c) => c.actor.to_string(),
-        },
-        Command::Role(c) => match c {
-            role::Command::Hire(_) => return None,
-            role::Command::Amend(c) => c.id.to_string(),
-            role::Command::Pause(c) | role::Command::Resume(c) | role::Command::Retire(c) => {
-                c.id.to_string()
-            }
-        },
-        Command::Ticket(c) => match c {
-            ticket::Command::Open(_) => return None,
-            ticket::Command::Amend(c) => c.id.to_string(),
-            ticket::Command::Assign(c) => c.id.to_string(),
-            ticket::Command::RequestApproval(c) => c.id.to_string(),
-            ticket::Command::Approve(c) => c.id.to_string(),
-            ticket::Command::Reject(c) => c.id.to_string(),
-            ticket::Command::Start(c) => c.id.to_string(),
-            ticket::Command::Complete(c) => c.id.to_string(),
-            ticket::Command::Reopen(c) | ticket::Command::Cancel(c) => c.id.to_string(),
-            ticket::Command::Breach(c) => c.id.to_string(),
-        },
-        Command::Run(c) => match c {
-            run::Command::Start(_) => return None,
-            run::Command::RecordStep(c) => c.id.to_string(),
-            run::Command::Complete(c) | run::Command::Fail(c) | run::Command::Cancel(c) => {
-                c.id.to_string()
-            }
-        },
-    })
 }

@@ -6,6 +6,7 @@ mod content;
 mod deadline;
 mod disk;
 mod entrance;
+mod ext;
 mod faults;
 mod flood;
 mod harness;

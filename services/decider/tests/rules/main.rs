@@ -18,7 +18,7 @@ use std::path::Path;
 
 use canonry_schemas::event::{Event, verbs};
 use canonry_schemas::refusal::Refusal;
-use canonry_schemas::{member, role, run, ticket};
+use canonry_schemas::{ext, member, role, run, ticket};
 
 use crate::table::{Row, check, rows};
 
@@ -27,6 +27,7 @@ const APPROVAL: &str = include_str!("approval.txt");
 const ROLE: &str = include_str!("role.txt");
 const RUN: &str = include_str!("run.txt");
 const MEMBER: &str = include_str!("member.txt");
+const EXT: &str = include_str!("ext.txt");
 
 fn hold(table: &str) {
     let rows = rows(table);
@@ -59,8 +60,13 @@ fn members() {
     hold(MEMBER);
 }
 
+#[test]
+fn custom_types() {
+    hold(EXT);
+}
+
 fn all() -> Vec<Row> {
-    [TICKET, APPROVAL, ROLE, RUN, MEMBER].iter().flat_map(|table| rows(table)).collect()
+    [TICKET, APPROVAL, ROLE, RUN, MEMBER, EXT].iter().flat_map(|table| rows(table)).collect()
 }
 
 /// The refusals that a source text names.
@@ -78,7 +84,7 @@ fn expected(rows: &[Row], aggregates: &[&str]) -> BTreeSet<String> {
 /// A new refusal in `domain` fails here until a row of its aggregate shows it.
 #[test]
 fn every_refusal_of_the_domain_has_a_row() {
-    const ALL: &[&str] = &["member", "role", "ticket", "run"];
+    const ALL: &[&str] = &["member", "role", "ticket", "run", "ext"];
     let rows = all();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../domain/src");
     let mut seen = 0;
@@ -91,6 +97,7 @@ fn every_refusal_of_the_domain_has_a_row() {
             "role" => &["role"],
             "ticket" => &["ticket"],
             "run" => &["run"],
+            "ext" => &["ext"],
             _ => ALL,
         };
         let expected = expected(&rows, aggregates);
@@ -117,6 +124,7 @@ fn every_command_has_its_good_way() {
         ("role", role::Event::NAMES),
         ("ticket", ticket::Event::NAMES),
         ("run", run::Event::NAMES),
+        ("ext", ext::Event::NAMES),
     ] {
         for (name, _) in names {
             assert!(events.contains(&(aggregate, (*name).to_owned())), "{aggregate}.{name}");
