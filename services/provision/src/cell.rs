@@ -53,6 +53,7 @@ impl Cell {
             ("SYS", KeyPair::new_account()),
             ("CANONRY", KeyPair::new_account()),
             ("AUDIT", KeyPair::new_account()),
+            ("INTAKE", KeyPair::new_account()),
         ] {
             store.put_seed(name, &seed_of(&key, name)?)?;
         }
@@ -87,8 +88,12 @@ impl Cell {
     pub fn open(home: &Path) -> Result<Self, Error> {
         let store = KeyStore::open(home)?;
         let public = |name: &str| key(&store, name).map(|k| k.public_key());
-        let accounts =
-            Accounts { sys: public("SYS")?, canonry: public("CANONRY")?, audit: public("AUDIT")? };
+        let accounts = Accounts {
+            sys: public("SYS")?,
+            canonry: public("CANONRY")?,
+            audit: public("AUDIT")?,
+            intake: public("INTAKE")?,
+        };
         Ok(Self { store, accounts })
     }
 
@@ -119,6 +124,7 @@ impl Cell {
                 (known.sys.clone(), accounts::sys(&operator, known)?),
                 (known.canonry.clone(), accounts::canonry(&operator, known)?),
                 (known.audit.clone(), accounts::audit(&operator, &canonry, known)?),
+                (known.intake.clone(), accounts::intake(&operator, &canonry, known)?),
             ],
             route_password: self.store.seed("route-password")?.as_str().to_owned(),
         })
@@ -154,6 +160,7 @@ impl Cell {
         let account = match user {
             CellUser::ProvisionSys => "SYS",
             CellUser::Reader => "AUDIT",
+            CellUser::Intake => "INTAKE",
             _ => "CANONRY",
         };
         let claims = user.permissions().claims(SERVICE_SUBSCRIPTIONS, MAX_PAYLOAD_BYTES);
@@ -230,7 +237,11 @@ impl Cell {
         for config in streams::tenant(tenant, replicas) {
             create_stream(canonry, &config).await?;
         }
-        Ok(())
+        // The queue has one place: it is taken before anybody else can take it, for good.
+        let subject = format!("$JS.API.CONSUMER.CREATE.INTENTS_{tenant}.intake.intake.{tenant}.>");
+        let body = streams::intake_consumer(tenant).to_string();
+        let answer = ask(canonry, &subject, body.into_bytes()).await?;
+        if answer["error"].is_null() { Ok(()) } else { Err(refused(&subject, &answer)) }
     }
 
     /// Pushes the claims of a tenant's account to every server.

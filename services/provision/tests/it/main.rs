@@ -9,3 +9,4 @@ mod home;
 mod permissions;
 mod streams;
 mod support;
+mod worm;
