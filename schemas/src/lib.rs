@@ -3,6 +3,7 @@
 //! (record bytes are in `canonry-record`); everything else depends on this crate.
 
 pub mod actor;
+pub mod address;
 pub mod answer;
 mod catalogue;
 pub mod event;

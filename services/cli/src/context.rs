@@ -7,6 +7,7 @@ use canonry_decider::serve::connect_cell;
 use canonry_keystore::KeyStore;
 use canonry_nats::{ErrorKind, Log};
 use canonry_provision::{Cell, CellUser};
+use canonry_schemas::address::{Address, Tls};
 use canonry_schemas::ids::{ActorId, TenantId};
 use canonry_schemas::subject::ledger_stream;
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,8 @@ pub struct Context {
     pub home: PathBuf,
     /// Data as JSON.
     pub json: bool,
+    /// How the connection to NATS is guarded, beside what an address says itself.
+    pub tls: Tls,
 }
 
 impl Context {
@@ -131,7 +134,25 @@ impl Context {
             Failure::config(format!("no NATS address: nothing runs on {home}; {hint}"))
         })?;
         nats_address(&found)?;
-        Ok(found)
+        self.guarded(&found)
+    }
+
+    /// An address with the files of TLS that the command line names.
+    ///
+    /// # Errors
+    /// It is no address, a file is not there, or a certificate stands without its key.
+    pub fn guarded(&self, url: &str) -> Result<String, Failure> {
+        let wrong = |why: String| Failure::config(format!("--nats or --tls-*: {why}"));
+        let mut address: Address = url.parse().map_err(|e| wrong(chain(&e)))?;
+        address.tls = self.tls.clone().or(address.tls);
+        if address.tls.cert.is_some() != address.tls.key.is_some() {
+            return Err(wrong("a certificate and its key come together".to_owned()));
+        }
+        let Tls { ca, cert, key } = &address.tls;
+        for file in [ca, cert, key].into_iter().flatten() {
+            std::fs::metadata(file).map_err(|e| wrong(format!("{}: {e}", file.display())))?;
+        }
+        Ok(address.to_string())
     }
 
     /// The address of the HTTP API: as named, else where `canonry up` runs it.
@@ -294,7 +315,7 @@ mod tests {
     #[test]
     fn what_runs_is_found_again() {
         let dir = tempfile::tempdir().unwrap();
-        let context = Context { home: dir.path().to_owned(), json: false };
+        let context = Context { home: dir.path().to_owned(), json: false, tls: Default::default() };
         assert_eq!(context.nats(None).unwrap_err().exit, crate::exit::CONFIG);
         let running = Running { nats: "nats://127.0.0.1:4".into(), api: None, process: None };
         context.set_running(&running).unwrap();

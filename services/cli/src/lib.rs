@@ -60,6 +60,8 @@ pub struct Cli {
     /// Data as JSON
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten)]
+    tls: args::Tls,
     #[command(subcommand)]
     command: Command,
 }
@@ -135,7 +137,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     // Until the end, so that the last spans leave.
     let _telemetry = canonry_telemetry::init("canonry");
-    let context = Context { home: cli.home, json: cli.json };
+    let context = Context { home: cli.home, json: cli.json, tls: cli.tls.into() };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return end(Err(Failure::unavailable(error))),
@@ -153,7 +155,7 @@ pub async fn run<W: Into<std::ffi::OsString> + Clone>(
     words: impl IntoIterator<Item = W>,
 ) -> Result<(), Failure> {
     let cli = Cli::try_parse_from(words).map_err(Failure::usage)?;
-    let context = Context { home: cli.home, json: cli.json };
+    let context = Context { home: cli.home, json: cli.json, tls: cli.tls.into() };
     Box::pin(dispatch(&context, cli.command)).await
 }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod bad_input;
+mod certificates;
 mod content;
 mod deadline;
 mod disk;
@@ -16,6 +17,7 @@ mod proxy;
 mod race;
 mod snapshot;
 mod ticket;
+mod tls;
 mod tokens;
 mod told;
 mod world;
