@@ -280,6 +280,9 @@ pub fn environment_problems(read: impl Fn(&str) -> Option<String>) -> Vec<String
     look("CANONRY_TENANT", &|v| v.parse::<TenantId>().err().map(|e| e.to_string()));
     look("CANONRY_NATS", &|v| scheme(v, &NATS_SCHEMES));
     look("CANONRY_API", &|v| scheme(v, &API_SCHEMES));
+    for name in ["CANONRY_TLS_CA", "CANONRY_TLS_CERT", "CANONRY_TLS_KEY"] {
+        look(name, &|v| std::fs::metadata(v).err().map(|e| format!("{v}: {e}")));
+    }
     wrong
 }
 
@@ -304,10 +307,11 @@ mod tests {
             "CANONRY_TENANT" => Some("No_Tenant".to_owned()),
             "CANONRY_NATS" => Some("http://x".to_owned()),
             "CANONRY_API" => Some("http://127.0.0.1:1".to_owned()),
+            "CANONRY_TLS_KEY" => Some("/nowhere/me.key".to_owned()),
             _ => None,
         };
         let wrong = environment_problems(read);
-        assert_eq!(wrong.len(), 2, "{wrong:?}");
+        assert_eq!(wrong.len(), 3, "{wrong:?}");
         assert!(wrong[0].starts_with("$CANONRY_TENANT") && wrong[1].starts_with("$CANONRY_NATS"));
         assert!(environment_problems(|_| None).is_empty());
     }
