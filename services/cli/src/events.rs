@@ -144,25 +144,17 @@ async fn kinds(context: &Context, args: Kinds) -> Result<(), Failure> {
         context.api(args.api.url.as_deref()),
         context.pen(&args.who.tenant, &args.who.actor),
     )?;
-    let mut cursor: Option<String> = None;
-    loop {
-        let mut query: Vec<(&str, String)> = Vec::new();
-        query.extend(args.kind.as_ref().map(|k| ("kind", k.to_string())));
-        query.extend(args.min_position.map(|p| ("min_position", p.to_string())));
-        query.extend(cursor.take().map(|c| ("cursor", c)));
-        let page = http::get(&api, "/api/v1/events/kinds", &query, &pen).await?;
-        for row in page["items"].as_array().into_iter().flatten() {
-            if context.json {
-                output::json(row)?;
-            } else {
-                let text = |name: &str| row[name].as_str().unwrap_or("-").to_owned();
-                let (kind, by, at) = (text("kind"), text("registered_by"), text("registered_at"));
-                output::line(&format!("{kind}\t{}\t{by}\t{at}", row["version"]));
-            }
+    let mut query: Vec<(&str, String)> = Vec::new();
+    query.extend(args.kind.as_ref().map(|k| ("kind", k.to_string())));
+    query.extend(args.min_position.map(|p| ("min_position", p.to_string())));
+    let shown = |row: &Value| {
+        if context.json {
+            return output::json(row);
         }
-        match page["next"].as_str() {
-            Some(next) => cursor = Some(next.to_owned()),
-            None => return Ok(()),
-        }
-    }
+        let text = |name: &str| row[name].as_str().unwrap_or("-").to_owned();
+        let (kind, by, at) = (text("kind"), text("registered_by"), text("registered_at"));
+        output::line(&format!("{kind}\t{}\t{by}\t{at}", row["version"]));
+        Ok(())
+    };
+    http::every(&api, "/api/v1/events/kinds", &query, &pen, shown).await
 }

@@ -51,7 +51,7 @@ async fn refused(spine: &Spine, tls: Tls) -> ErrorKind {
     let mut connect = Connect::new(Address { servers, tls }.to_string(), "founder");
     connect.creds = Some(keys.read_text(&creds).unwrap().to_string());
     connect.patience = Duration::from_secs(1);
-    Connection::connect(connect).await.expect_err("it gets in").kind().clone()
+    Connection::connect(connect).await.expect_err("it gets in").kind()
 }
 
 /// What the first line of a port says, null where it says nothing in clear, and whether a client that goes on in clear is heard.
