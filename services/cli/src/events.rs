@@ -14,6 +14,9 @@ use crate::{http, output};
 
 /// Custom records.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "EXAMPLES:
+    canonry events register parcel-left 1 schema.json
+    canonry events kinds")]
 pub enum Command {
     /// Append a record of a registered kind
     Append(Append),
@@ -32,7 +35,8 @@ Exit codes: 0 became a record; 1 refused, the code is told; 64 no creds; 69 no a
 
 EXAMPLES:
     canonry events append parcel-left 1 '{\"parcel\":\"P-17\",\"note\":\"At the back door\"}'
-    canonry events append parcel-left 1 - --about ticket/tkt_01hzy3v7m8q6k4n2r9s5t1w0xa < data.json")]
+    jq -c . data.json | canonry events append parcel-left 1 -
+    canonry events append parcel-left 1 {} --about ticket/tkt_01hzy3v7m8q6k4n2r9s5t1w0xa")]
 pub struct Append {
     /// Which kind
     kind: KindId,
