@@ -49,8 +49,10 @@ pub struct Facts<'a> {
     pub approval: Option<&'a Approval>,
     /// The role that the command or its ticket names, with its id.
     pub role: Option<(&'a RoleId, &'a Role)>,
-    /// The ticket that a run's command names.
+    /// The ticket that a run's command names, or that a custom record is about.
     pub ticket: Option<&'a Ticket>,
+    /// Whether a custom record's data fits its schema, and what it is about exists.
+    pub appended: Result<(), Refusal>,
 }
 
 impl Facts<'_> {

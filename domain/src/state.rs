@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ext::Kind;
 use crate::role::Role;
 use crate::run::Run;
 use crate::ticket::Ticket;
@@ -40,4 +41,6 @@ pub enum State {
     Ticket(Ticket),
     /// A run.
     Run(Run),
+    /// A custom record type.
+    Kind(Kind),
 }

@@ -84,6 +84,8 @@ pub struct EventFilter {
     pub actor: Option<String>,
     /// Of an entity, or touching it.
     pub entity: Option<String>,
+    /// Appended under this custom type.
+    pub custom: Option<String>,
     /// Of an intent.
     pub intent: Option<String>,
     /// Only refusals, or none.

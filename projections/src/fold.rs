@@ -4,7 +4,7 @@
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::KeyId;
 use canonry_schemas::key::PublicKey;
-use canonry_schemas::{actor, content, member, role, run, tenant, ticket};
+use canonry_schemas::{actor, content, ext, member, role, run, tenant, ticket};
 use rusqlite::{Params, Transaction, params};
 
 use crate::recorded::Recorded;
@@ -30,6 +30,7 @@ pub fn fold(tx: &Transaction<'_>, record: &Recorded) -> Result<(), Error> {
         Event::Role(e) => fold.role(e),
         Event::Ticket(e) => fold.ticket(e),
         Event::Run(e) => fold.run(e),
+        Event::Ext(e) => fold.ext(e),
         Event::Actor(_) | Event::Refused { .. } => Ok(()),
     }
 }
@@ -309,6 +310,26 @@ impl Fold<'_> {
         let mut params: Vec<&dyn rusqlite::ToSql> = vec![&id, &self.time, &self.position];
         params.extend_from_slice(more);
         self.run_sql(&sql, params.as_slice())
+    }
+
+    fn ext(&self, event: &ext::Event) -> Result<(), Error> {
+        match event {
+            ext::Event::Registered(e) => self.run_sql(
+                "INSERT INTO kinds VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![
+                    self.position,
+                    e.kind.as_str(),
+                    e.version,
+                    e.schema.value().to_string(),
+                    self.record.actor,
+                    self.time,
+                ],
+            ),
+            ext::Event::Appended(e) => self.run_sql(
+                "INSERT INTO appended VALUES (?1, ?2, ?3)",
+                params![self.position, e.kind.as_str(), e.version],
+            ),
+        }
     }
 
     fn run(&self, event: &run::Event) -> Result<(), Error> {

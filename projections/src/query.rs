@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction};
 use crate::diff::Changed;
 pub use crate::filter::{EventFilter, RunFilter, TicketFilter, TicketSort};
 use crate::page::{Page, PageRequest};
-use crate::rows::{Event, Key, Member, Role, Run, Step, Ticket};
+use crate::rows::{Event, Key, Kind, Member, Role, Run, Step, Ticket};
 use crate::schema::READER;
 use crate::store::{Error, Head, head, integer, natural};
 
@@ -244,6 +244,10 @@ impl Snapshot<'_> {
             let folded = "position IN (SELECT position FROM folded WHERE entity = ?)";
             w.and(folded, entity.clone());
         }
+        if let Some(custom) = &filter.custom {
+            let appended = "position IN (SELECT position FROM appended WHERE kind = ?)";
+            w.and(appended, custom.clone());
+        }
         if let Some(refusal) = filter.refusal {
             w.and("refusal = ?", i64::from(refusal));
         }
@@ -286,6 +290,16 @@ impl Snapshot<'_> {
             if time.is_none_or(|t| fits(&t)) { high = middle } else { low = middle + 1 }
         }
         Ok(low)
+    }
+
+    /// Versions of custom record types in the order of their registration.
+    ///
+    /// # Errors
+    /// A foreign cursor, or SQLite.
+    pub fn kinds(&self, kind: Option<&str>, page: &PageRequest) -> Result<Page<Kind>, Error> {
+        let mut w = Where::default();
+        w.and_some("kind = ?", kind.map(str::to_owned).as_ref());
+        self.by_position("kinds", w, page, Kind::read, |k| k.position)
     }
 
     /// All members, removed ones included, with their keys.

@@ -4,7 +4,7 @@ use rusqlite::types::Type;
 use rusqlite::{Result, Row};
 use serde::de::DeserializeOwned;
 
-use crate::rows::{Answered, Asked, Budget, Event, Key, Member, Role, Run, Step, Ticket};
+use crate::rows::{Answered, Asked, Budget, Event, Key, Kind, Member, Role, Run, Step, Ticket};
 use crate::store::natural;
 
 fn json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> Result<T> {
@@ -43,6 +43,19 @@ impl Role {
             position: number(row, "position")?,
             updated_position: number(row, "updated_position")?,
             erased_at: row.get("erased_at")?,
+        })
+    }
+}
+
+impl Kind {
+    pub(crate) fn read(row: &Row<'_>) -> Result<Self> {
+        Ok(Self {
+            kind: row.get("kind")?,
+            version: number(row, "version")?,
+            schema: json(row, "schema")?,
+            registered_by: row.get("registered_by")?,
+            registered_at: row.get("registered_at")?,
+            position: number(row, "position")?,
         })
     }
 }

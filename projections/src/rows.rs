@@ -184,6 +184,18 @@ pub struct Event {
     pub data: Value,
 }
 
+/// A version of a custom record type.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[expect(missing_docs, reason = "the names are the columns of the table")]
+pub struct Kind {
+    pub kind: String,
+    pub version: u64,
+    pub schema: Value,
+    pub registered_by: String,
+    pub registered_at: String,
+    pub position: u64,
+}
+
 /// A member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[expect(missing_docs, reason = "the names are the columns of the table")]

@@ -1,7 +1,7 @@
 //! The tables, and the views under the names that Canonry's sources use.
 
 /// Grows with every change of the tables or of the fold; a file of another version is rebuilt.
-pub const VERSION: i32 = 3;
+pub const VERSION: i32 = 4;
 
 /// What is laid out in a new file. Positions serve as row ids wherever a row begins with a
 /// record, so that the order of the ledger costs no index of its own.
@@ -66,6 +66,16 @@ CREATE TABLE keys (
 CREATE TABLE erased (
   content_key TEXT PRIMARY KEY, entity TEXT NOT NULL, position INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE kinds (
+  position INTEGER PRIMARY KEY, kind TEXT NOT NULL, version INTEGER NOT NULL, schema TEXT NOT NULL,
+  registered_by TEXT NOT NULL, registered_at TEXT NOT NULL
+) STRICT;
+CREATE INDEX kinds_kind ON kinds(kind);
+CREATE TABLE appended (
+  position INTEGER PRIMARY KEY, kind TEXT NOT NULL, version INTEGER NOT NULL
+) STRICT;
+CREATE INDEX appended_kind ON appended(kind, position);
 
 CREATE VIEW ai_roles AS SELECT
   id, title, job AS job_description, boundaries, per_ticket_micros, per_day_micros, tools,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::text::Content;
-use crate::{actor, content, member, role, run, tenant, ticket};
+use crate::{actor, content, ext, member, role, run, tenant, ticket};
 
 /// A command of any aggregate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub enum Command {
     Ticket(ticket::Command),
     /// Of a run.
     Run(run::Command),
+    /// Of a custom record type.
+    Ext(ext::Command),
 }
 
 /// Why no command came of a subject and a body.
@@ -44,6 +46,7 @@ impl Command {
             "role" => role::Command::parse(verb, body).map(|r| r.map(Self::Role)),
             "ticket" => ticket::Command::parse(verb, body).map(|r| r.map(Self::Ticket)),
             "run" => run::Command::parse(verb, body).map(|r| r.map(Self::Run)),
+            "ext" => ext::Command::parse(verb, body).map(|r| r.map(Self::Ext)),
             _ => None,
         };
         parsed.ok_or(NotACommand::Unknown)?.map_err(NotACommand::Body)
@@ -59,6 +62,7 @@ impl Command {
             Self::Role(c) => ("role", c.verb()),
             Self::Ticket(c) => ("ticket", c.verb()),
             Self::Run(c) => ("run", c.verb()),
+            Self::Ext(c) => ("ext", c.verb()),
         }
     }
 
@@ -72,6 +76,7 @@ impl Command {
             ("role", role::Command::schemas()),
             ("ticket", ticket::Command::schemas()),
             ("run", run::Command::schemas()),
+            ("ext", ext::Command::schemas()),
         ];
         all.into_iter()
             .flat_map(|(a, v)| v.into_iter().map(move |(verb, s)| (a, verb, s)))
@@ -89,6 +94,7 @@ impl Command {
             Self::Member(c) => matches!(c, M::Enrol(_) | M::Remove(_)),
             // To lift the need for an approval opens the gate; to demand one does not.
             Self::Ticket(ticket::Command::Amend(c)) => matches!(c.approval_required, Some(false)),
+            Self::Ext(c) => matches!(c, ext::Command::Register(_)),
             Self::Ticket(_) | Self::Run(_) => false,
         }
     }
@@ -102,7 +108,8 @@ impl Command {
             || matches!(self, Self::Ticket(T::Approve(_) | T::Reject(_)))
     }
 
-    /// The content fields, with their JSON pointers in the body.
+    /// The content fields, with their JSON pointers in the body. What is content in the data of a
+    /// custom type only its registered schema says: [`crate::kind::Compiled::content`].
     pub fn content(&mut self) -> Vec<(&'static str, &mut Content)> {
         match self {
             Self::Member(member::Command::Enrol(c)) => content([("/name", c.name.as_mut())]),
@@ -141,15 +148,16 @@ impl Command {
                     content([("/reason", c.reason.as_mut())])
                 }
             },
+            Self::Ext(_) => Vec::new(),
         }
     }
 }
 
 impl Event {
     /// The content fields, as they stand in the record: sealed. No other text of a record is
-    /// content, whatever it looks like.
+    /// content, whatever it looks like; in the data of a custom type nothing else may look so.
     #[must_use]
-    pub fn content(&self) -> Vec<&Content> {
+    pub fn content(&self) -> Vec<&str> {
         let found: [Option<&Content>; 2] = match self {
             Self::Member(member::Event::Enrolled(e)) => [e.name.as_ref(), None],
             Self::Member(member::Event::Removed(e)) => [e.reason.as_ref(), None],
@@ -177,14 +185,16 @@ impl Event {
                     [e.reason.as_ref(), None]
                 }
             },
-            Self::Member(member::Event::KeysRotated(_))
+            Self::Ext(ext::Event::Appended(e)) => return e.data.sealed(),
+            Self::Ext(ext::Event::Registered(_))
+            | Self::Member(member::Event::KeysRotated(_))
             | Self::Role(role::Event::Hired(_) | role::Event::Amended(_))
             | Self::Tenant(_)
             | Self::Content(_)
             | Self::Actor(_)
             | Self::Refused { .. } => [None, None],
         };
-        found.into_iter().flatten().collect()
+        found.into_iter().flatten().map(|c| c.0.as_str()).collect()
     }
 }
 
@@ -209,6 +219,8 @@ pub enum Event {
     Ticket(ticket::Event),
     /// Of a run.
     Run(run::Event),
+    /// Of a custom record type.
+    Ext(ext::Event),
     /// Of an actor.
     Actor(actor::Event),
     /// `<verb>-refused` of a known aggregate and verb.
@@ -233,6 +245,7 @@ impl Event {
             Self::Role(_) => "role",
             Self::Ticket(_) => "ticket",
             Self::Run(_) => "run",
+            Self::Ext(_) => "ext",
             Self::Actor(_) => "actor",
             Self::Refused { aggregate, .. } => aggregate,
         }
@@ -248,6 +261,7 @@ impl Event {
             Self::Role(e) => e.name().to_owned(),
             Self::Ticket(e) => e.name().to_owned(),
             Self::Run(e) => e.name().to_owned(),
+            Self::Ext(e) => e.name().to_owned(),
             Self::Actor(e) => e.name().to_owned(),
             Self::Refused { verb, .. } => format!("{verb}-refused"),
         }
@@ -263,6 +277,7 @@ impl Event {
             Self::Role(e) => e.version(),
             Self::Ticket(e) => e.version(),
             Self::Run(e) => e.version(),
+            Self::Ext(e) => e.version(),
             Self::Actor(e) => e.version(),
             Self::Refused { .. } => 1,
         }
@@ -280,6 +295,7 @@ impl Event {
             Self::Role(e) => e.data(),
             Self::Ticket(e) => e.data(),
             Self::Run(e) => e.data(),
+            Self::Ext(e) => e.data(),
             Self::Actor(e) => e.data(),
             Self::Refused { data, .. } => serde_json::to_string(data),
         }
@@ -315,6 +331,7 @@ impl Event {
             "role" => role::Event::parse(name, version, data).map(|r| r.map(Self::Role)),
             "ticket" => ticket::Event::parse(name, version, data).map(|r| r.map(Self::Ticket)),
             "run" => run::Event::parse(name, version, data).map(|r| r.map(Self::Run)),
+            "ext" => ext::Event::parse(name, version, data).map(|r| r.map(Self::Ext)),
             "actor" => actor::Event::parse(name, version, data).map(|r| r.map(Self::Actor)),
             _ => None,
         }
@@ -330,6 +347,7 @@ impl Event {
             ("role", role::Event::schemas()),
             ("ticket", ticket::Event::schemas()),
             ("run", run::Event::schemas()),
+            ("ext", ext::Event::schemas()),
             ("actor", actor::Event::schemas()),
         ];
         let mut all: Vec<_> = named
@@ -357,6 +375,7 @@ pub fn verbs() -> impl Iterator<Item = (&'static str, &'static str)> {
         ("role", role::Command::VERBS),
         ("ticket", ticket::Command::VERBS),
         ("run", run::Command::VERBS),
+        ("ext", ext::Command::VERBS),
     ]
     .into_iter()
     .flat_map(|(a, verbs)| verbs.iter().map(move |v| (a, *v)))

@@ -104,11 +104,11 @@ id_type!(
 );
 id_type!(
     /// An entity that can have content: `<aggregate>/<id>`, the aggregate `member`, `role`,
-    /// `ticket` or `run`.
-    EntityId, "entity", "member/, role/, ticket/ or run/ and an id",
-    "^(member|role|ticket|run)/[a-z0-9][a-z0-9_-]{0,62}$",
+    /// `ticket`, `run` or `ext`.
+    EntityId, "entity", "member/, role/, ticket/, run/ or ext/ and an id",
+    "^(member|role|ticket|run|ext)/[a-z0-9][a-z0-9_-]{0,62}$",
     |s| s.split_once('/').is_some_and(|(aggregate, id)| {
-        matches!(aggregate, "member" | "role" | "ticket" | "run") && is_token(id, 63, true)
+        matches!(aggregate, "member" | "role" | "ticket" | "run" | "ext") && is_token(id, 63, true)
     })
 );
 id_type!(
@@ -125,6 +125,19 @@ id_type!(
     /// A command's idempotency id: a ULID in upper case (Crockford base 32).
     IntentId, "intent id", "a ULID, 26 characters of Crockford base 32", "^[0-7][0-9A-HJKMNP-TV-Z]{25}$",
     |s| is_ulid(s, false)
+);
+id_type!(
+    /// A custom record type's name, `[a-z][a-z0-9-]{0,62}`.
+    KindId, "kind", "[a-z][a-z0-9-]{0,62}", "^[a-z][a-z0-9-]{0,62}$",
+    |s| is_token(s, 63, false) && s.as_bytes()[0].is_ascii_lowercase()
+);
+id_type!(
+    /// An entity that a custom record can be about, `<aggregate>/<id>`.
+    EntityName, "entity", "(member|role|ticket|run)/<id>",
+    "^(member|role|ticket|run)/[a-z0-9][a-z0-9_-]{0,62}$",
+    |s| s.split_once('/').is_some_and(|(aggregate, id)| {
+        matches!(aggregate, "member" | "role" | "ticket" | "run") && is_token(id, 63, true)
+    })
 );
 id_type!(
     /// A key's id: the first 16 hex digits of SHA-256 of the 32-byte public key.

@@ -3,14 +3,17 @@
 //! (record bytes are in `canonry-record`); everything else depends on this crate.
 
 pub mod actor;
+pub mod address;
 pub mod answer;
 mod catalogue;
 pub mod content;
 pub mod event;
+pub mod ext;
 pub mod header;
 pub mod ids;
 pub mod json;
 pub mod key;
+pub mod kind;
 pub mod limits;
 pub mod member;
 pub mod refusal;

@@ -69,6 +69,18 @@ pub const FOLLOW_EVERY_MOST: Duration = Duration::from_secs(30);
 pub const FOLLOWED_AT_ONCE: usize = 4;
 /// Members of a tenant, removed ones included.
 pub const MEMBERS: usize = 10_000;
+/// Bytes of the schema of a custom record type.
+pub const EXT_SCHEMA_BYTES: usize = 16 * 1024;
+/// Depth of a custom type's schema, and so of its data.
+pub const EXT_DEPTH: usize = 12;
+/// Bytes that one compiled pattern of a custom type may take.
+pub const EXT_PATTERN_BYTES: usize = 256 * 1024;
+/// Content fields in the data of one custom record: each grows when it is sealed.
+pub const EXT_CONTENT_FIELDS: usize = 64;
+/// Versions of one custom type.
+pub const EXT_VERSIONS: usize = 64;
+/// Compiled schemas of custom types held in memory, for all tenants of a decider.
+pub const EXT_COMPILED: usize = 256;
 /// Runs that one ticket may have.
 pub const RUNS_PER_TICKET: u32 = 1_000;
 /// Steps that one run may record.

@@ -89,6 +89,12 @@ refusals! {
     RunOfAnother = "run-of-another", "the run belongs to another worker";
     RunsFull = "runs-full", "the ticket or run has as many runs or steps as it may have";
     OtherRole = "other-role", "the worker works for another role";
+    // Custom record types.
+    KindUnknown = "kind-unknown", "no such kind, or no such version of it, is registered";
+    KindVersionTaken = "kind-version-taken", "the kind has this version or a higher one already";
+    KindVersionsFull = "kind-versions-full", "the kind has as many versions as it may have";
+    ExtSchemaInvalid = "ext-schema-invalid", "the schema is too large, or says what a kind's schema may not";
+    ExtDataInvalid = "ext-data-invalid", "the data does not fit the schema of its kind";
 }
 
 /// Codes of answers that leave no record.

@@ -35,6 +35,14 @@ fn every_command_prints_json() {
     let role = hired[0]["entity"].as_str().unwrap().strip_prefix("role/").unwrap().to_owned();
     let at = ["--min-position", hired[0]["position"].as_str().unwrap()];
     let with = |words: &[&'static str]| [words, &at[..]].concat();
+    let schema = up.folder.path().join("schema.json");
+    let parcel = r#"{"type":"object","additionalProperties":false,
+        "properties":{"parcel":{"type":"string"},"note":{"type":"string","x-content":true}}}"#;
+    std::fs::write(&schema, parcel).unwrap();
+    let schema = schema.to_str().unwrap();
+    let (_, kind, _) = said(&["events", "register", "left", "1", schema]);
+    let registered = kind[0]["position"].as_str().unwrap().to_owned();
+    let data = r#"{"parcel":"P-1","note":"At the back door"}"#;
     let export = up.folder.path().join("out.jsonl");
     let export = export.to_str().unwrap();
     // The command, its exit code, lines at least, and a field of each line.
@@ -51,6 +59,12 @@ fn every_command_prints_json() {
         (&["reject", &ticket, "--reason", "no"], 0, 1, "receipt"),
         (&["submit", "ticket", "request-approval", &ask, "--as", "operator"], 0, 1, "ok"),
         (&["approve", &ticket], 0, 1, "receipt"),
+        (&["events", "append", "left", "1", data], 0, 1, "receipt"),
+        (&["events", "append", "left", "1", data, "--about", "member/founder"], 0, 1, "receipt"),
+        (&["events", "append", "left", "2", data], 1, 1, "code"),
+        (&["events", "append", "left", "1", "{"], 2, 0, ""),
+        (&["events", "register", "left", "2", "Cargo.toml"], 2, 0, ""),
+        (&["events", "kinds", "--min-position", &registered], 0, 1, "schema"),
         (&["sign", "role", "hire", "{}"], 0, 1, "Canonry-Request-Token"),
         (&["token", "--minutes", "1"], 0, 1, "token"),
         (&["member", "enrol", "carol", "--part", "operator"], 0, 1, "receipt"),

@@ -16,5 +16,6 @@ mod program;
 mod rotate;
 mod serve;
 mod terminal;
+mod tls;
 mod trace;
 mod wrong;

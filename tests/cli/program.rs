@@ -38,7 +38,8 @@ pub fn ran(command: &mut Command) -> Ran {
 
 /// Nothing of the machine's own settings reaches a test.
 pub fn bare(mut command: Command, folder: &Path) -> Command {
-    for name in ["HOME", "TENANT", "NATS", "API", "DATA", "KEYS", "BACKUP"] {
+    let ours = ["HOME", "TENANT", "NATS", "API", "DATA", "KEYS", "BACKUP"];
+    for name in ours.iter().chain(&["TLS_CA", "TLS_CERT", "TLS_KEY"]) {
         command.env_remove(format!("CANONRY_{name}"));
     }
     for name in std::env::vars().map(|(name, _)| name).filter(|n| n.starts_with("OTEL_")) {

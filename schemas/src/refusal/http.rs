@@ -53,7 +53,7 @@ pub fn status(code: &str) -> Option<u16> {
         | "self-approval"
         | "approval-invalid" => 403,
         "unknown-command" | "role-unknown" | "ticket-unknown" | "run-unknown"
-        | "member-unknown" | "entity-unknown" | ROUTE_UNKNOWN => 404,
+        | "member-unknown" | "kind-unknown" | "entity-unknown" | ROUTE_UNKNOWN => 404,
         METHOD_UNKNOWN => 405,
         "intent-reused"
         | "intent-expired"
@@ -81,10 +81,13 @@ pub fn status(code: &str) -> Option<u16> {
         | "approval-not-pending"
         | "approval-missing"
         | "run-ended"
-        | "runs-full" => 409,
+        | "runs-full"
+        | "kind-version-taken"
+        | "kind-versions-full" => 409,
         "body-too-large" => 413,
         "schema-violation" | "content-too-long" | "keys-invalid" | "service-token"
-        | "escalation-unknown" | "nothing-changed" | "deadline-passed" => 422,
+        | "escalation-unknown" | "nothing-changed" | "deadline-passed" | "ext-schema-invalid"
+        | "ext-data-invalid" => 422,
         unrecorded::THROTTLED => 429,
         INTERNAL | unrecorded::UNRECORDABLE => 500,
         unrecorded::RETRY

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::sample;
 
 /// The verb that each fact comes of. Founding, hand-overs, sums and refusals come of none.
-const VERBS: [(&str, &str, &str); 26] = [
+const VERBS: [(&str, &str, &str); 28] = [
     ("tenant", "rotate-keys", "keys-rotated"),
     ("content", "erase", "erased"),
     ("member", "enrol", "enrolled"),
@@ -37,6 +37,8 @@ const VERBS: [(&str, &str, &str); 26] = [
     ("run", "complete", "completed"),
     ("run", "fail", "failed"),
     ("run", "cancel", "cancelled"),
+    ("ext", "register", "registered"),
+    ("ext", "append", "appended"),
 ];
 
 /// A command with every field filled.
@@ -99,7 +101,7 @@ fn every_field_of_a_fact_is_read_and_written() {
         // What deciders and projectors take for content is what the schema marks, and all of it.
         let marked = sample::content(&schema);
         let mut marked: Vec<_> = marked.iter().map(|p| data.pointer(p).unwrap().clone()).collect();
-        let mut named: Vec<_> = read.content().iter().map(|c| json!(c.0)).collect();
+        let mut named: Vec<_> = read.content().iter().map(|c| json!(c)).collect();
         marked.sort_by_key(Value::to_string);
         named.sort_by_key(Value::to_string);
         assert_eq!(named, marked, "{label}");

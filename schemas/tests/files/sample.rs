@@ -4,9 +4,9 @@
 use serde_json::{Map, Value, json};
 
 /// The patterns in our schemas, and a text that fits each and can be read by its type.
-const TEXTS: [(&str, &str); 12] = [
+const TEXTS: [(&str, &str); 14] = [
     (
-        "^(member|role|ticket|run)/[a-z0-9][a-z0-9_-]{0,62}$",
+        "^(member|role|ticket|run|ext)/[a-z0-9][a-z0-9_-]{0,62}$",
         "ticket/tkt_01hzy3v7m8q6k4n2r9s5t1w0xa",
     ),
     ("^[0-9]{1,10}-[0-9]{1,3}$", "3-17"),
@@ -20,6 +20,8 @@ const TEXTS: [(&str, &str); 12] = [
     ("^[0-9a-f]{64}$", "0000000000000000000000000000000000000000000000000000000000000000"),
     (r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$", "2030-01-31T12:00:00.000000Z"),
     ("^[^\\p{Cc}]+$", "label"),
+    ("^[a-z][a-z0-9-]{0,62}$", "invoice-paid"),
+    ("^(member|role|ticket|run)/[a-z0-9][a-z0-9_-]{0,62}$", "member/ada"),
 ];
 const SIGNATURE: &str = "^ed25519:[0-9a-f]{16}:[A-Za-z0-9_-]{86}$";
 

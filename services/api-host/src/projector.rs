@@ -174,7 +174,7 @@ async fn apply(
 
 /// Only content is looked at: a label that looks sealed is a client's text.
 fn content_group(event: &Event) -> Option<u32> {
-    event.content().into_iter().find_map(|c| key_of(&c.0)).map(|(group, _)| group)
+    event.content().into_iter().find_map(key_of).map(|(group, _)| group)
 }
 
 /// A verified record in the form of the read models.

@@ -65,6 +65,10 @@ query!(Many paged {
     /// As it was when this position was the last; waited for like `min_position`.
     as_of: u64,
 });
+query!(Kinds paged {
+    /// Of one custom type.
+    kind: String,
+});
 query!(Roles paged {
     /// As it was when this position was the last; waited for like `min_position`.
     as_of: u64,
@@ -107,6 +111,8 @@ query!(Events paged {
     actor: String,
     /// Of an entity, or touching it: `ticket/tkt_…`.
     entity: String,
+    /// Appended under this custom type.
+    kind: String,
     /// Of an intent.
     intent: String,
     /// Only refusals, or none.

@@ -23,7 +23,7 @@ use crate::Api;
 use crate::auth::{Caller, Claims, authenticate};
 use crate::content::{self, Field};
 use crate::problem::{Problem, QUERY_INVALID, ROUTE_UNKNOWN};
-use crate::query::{Events, Many, One, Plain, Roles, Runs, Steps, Tickets, Window};
+use crate::query::{Events, Kinds, Many, One, Plain, Roles, Runs, Steps, Tickets, Window};
 
 /// The position that an answer belongs to.
 pub const POSITION: HeaderName = HeaderName::from_static("canonry-position");
@@ -273,6 +273,7 @@ pub async fn events(State(api): State<Api>, asked: Asked<Events>) -> Answered {
         kind: q.r#type.clone(),
         actor: q.actor.clone(),
         entity: q.entity.clone(),
+        custom: q.kind.clone(),
         intent: q.intent.clone(),
         refusal: q.refusal,
         from_time: time(q.from_time.as_ref())?,
@@ -287,13 +288,29 @@ pub async fn events(State(api): State<Api>, asked: Asked<Events>) -> Answered {
     let entity = |e: &rows::Event| {
         let fields = match (opened, e.kind.starts_with("canonry.member.")) {
             (false, _) => &[],
+            (true, _) if e.kind.starts_with(APPENDED) => &[],
             (true, true) => content::MEMBER_EVENT,
             (true, false) => content::EVENT,
         };
         (e.entity.clone(), fields)
     };
-    Ok(answer(&head, asked.open_page(&api, &page, entity)?))
+    let mut body = asked.open_page(&api, &page, entity)?;
+    for (row, event) in body["items"].as_array_mut().into_iter().flatten().zip(&page.items) {
+        if opened && event.kind.starts_with(APPENDED) {
+            content::open_data(&*api.content, &asked.caller.tenant, &event.entity, row);
+        }
+    }
+    Ok(answer(&head, body))
 }
+
+pub async fn kinds(State(api): State<Api>, asked: Asked<Kinds>) -> Answered {
+    let (kind, page) = (asked.query.kind.clone(), asked.query.page());
+    let (head, page) = asked.read(&api, move |s| s.kinds(kind.as_deref(), &page)).await?;
+    Ok(answer(&head, json!(page)))
+}
+
+/// How the type of a custom record begins.
+const APPENDED: &str = "canonry.ext.appended.";
 
 /// The projector's own verification, up to the moment of the answer.
 #[derive(Debug, Serialize, JsonSchema)]

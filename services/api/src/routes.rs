@@ -95,6 +95,8 @@ pub const WRITES: &[Write] = &[
     act("/api/v1/exec/{id}/cancel", "run", "cancel"),
     Write { creates: false, ..post("/api/v1/tenant/keys", "tenant", "rotate-keys") },
     Write { creates: false, ..post("/api/v1/content/erase", "content", "erase") },
+    post("/api/v1/events", "ext", "append"),
+    post("/api/v1/events/kinds", "ext", "register"),
     post("/api/v1/members", "member", "enrol"),
     Write { id: Some("actor"), ..act("/api/v1/members/{id}/remove", "member", "remove") },
     Write { id: Some("actor"), ..act("/api/v1/members/{id}/keys", "member", "rotate-keys") },
@@ -165,6 +167,14 @@ pub const READS: &[Read] = &[
         query: Some(of::<query::Events>),
         answer: (JSON, of::<Page<rows::Event>>),
         handler: || get(read::events),
+    },
+    Read {
+        path: "/api/v1/events/kinds",
+        summary: "Custom record types with their schemas, in the order of registration",
+        bearer: true,
+        query: Some(of::<query::Kinds>),
+        answer: (JSON, of::<Page<rows::Kind>>),
+        handler: || get(read::kinds),
     },
     Read {
         path: "/api/v1/events/chain-verify",

@@ -1,7 +1,9 @@
 //! Arguments that several commands share.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use canonry_schemas::address;
 use canonry_schemas::ids::{ActorId, TenantId};
 
 use crate::context::DEFAULT_TENANT;
@@ -19,6 +21,29 @@ impl Nats {
     #[must_use]
     pub fn named(&self) -> Option<&str> {
         self.url.as_deref()
+    }
+}
+
+/// How the connection to NATS is guarded; beside an address that names files itself, these win.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Tls {
+    /// PEM file of the authority that signed the certificate of NATS; TLS is then required
+    #[arg(long, global = true, env = "CANONRY_TLS_CA", value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+    /// PEM file of our certificate, where NATS asks for one
+    #[arg(long, global = true, env = "CANONRY_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// PEM file of its key
+    #[arg(long, global = true, env = "CANONRY_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+}
+
+impl From<Tls> for address::Tls {
+    fn from(args: Tls) -> Self {
+        // Absolute, because addresses go into files that are read from elsewhere.
+        let whole =
+            |file: Option<PathBuf>| file.map(|file| std::path::absolute(&file).unwrap_or(file));
+        Self { ca: whole(args.tls_ca), cert: whole(args.tls_cert), key: whole(args.tls_key) }
     }
 }
 

@@ -9,6 +9,7 @@ use canonry_nats::{Connect, Connection, ErrorKind, Log};
 use canonry_provision::accounts::AUDIT_PREFIX;
 use canonry_provision::users::auditor_inbox;
 use canonry_provision::{Cell, CellUser};
+use canonry_schemas::address::{Address, Tls};
 use canonry_schemas::ids::{ActorId, TenantId};
 use canonry_schemas::subject::ledger_stream;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,8 @@ pub struct Context {
     pub home: PathBuf,
     /// Data as JSON.
     pub json: bool,
+    /// How the connection to NATS is guarded, beside what an address says itself.
+    pub tls: Tls,
 }
 
 impl Context {
@@ -135,7 +138,25 @@ impl Context {
             Failure::config(format!("no NATS address: nothing runs on {home}; {hint}"))
         })?;
         nats_address(&found)?;
-        Ok(found)
+        self.guarded(&found)
+    }
+
+    /// An address with the files of TLS that the command line names.
+    ///
+    /// # Errors
+    /// It is no address, a file is not there, or a certificate stands without its key.
+    pub fn guarded(&self, url: &str) -> Result<String, Failure> {
+        let wrong = |why: String| Failure::config(format!("--nats or --tls-*: {why}"));
+        let mut address: Address = url.parse().map_err(|e| wrong(chain(&e)))?;
+        address.tls = self.tls.clone().or(address.tls);
+        if address.tls.cert.is_some() != address.tls.key.is_some() {
+            return Err(wrong("a certificate and its key come together".to_owned()));
+        }
+        let Tls { ca, cert, key } = &address.tls;
+        for file in [ca, cert, key].into_iter().flatten() {
+            std::fs::metadata(file).map_err(|e| wrong(format!("{}: {e}", file.display())))?;
+        }
+        Ok(address.to_string())
     }
 
     /// The address of the HTTP API: as named, else where `canonry up` runs it.
@@ -304,6 +325,9 @@ pub fn environment_problems(read: impl Fn(&str) -> Option<String>) -> Vec<String
     look("CANONRY_API", &|v| scheme(v, &API_SCHEMES));
     look(KEYS_VARIABLE, &|v| Environment::parse(v).err().map(|e| e.to_string()));
     look("CANONRY_BACKUP", &|v| scheme(v, &PLACE_SCHEMES));
+    for name in ["CANONRY_TLS_CA", "CANONRY_TLS_CERT", "CANONRY_TLS_KEY"] {
+        look(name, &|v| std::fs::metadata(v).err().map(|e| format!("{v}: {e}")));
+    }
     wrong
 }
 
@@ -328,10 +352,11 @@ mod tests {
             "CANONRY_TENANT" => Some("No_Tenant".to_owned()),
             "CANONRY_NATS" => Some("http://x".to_owned()),
             "CANONRY_API" => Some("http://127.0.0.1:1".to_owned()),
+            "CANONRY_TLS_KEY" => Some("/nowhere/me.key".to_owned()),
             _ => None,
         };
         let wrong = environment_problems(read);
-        assert_eq!(wrong.len(), 2, "{wrong:?}");
+        assert_eq!(wrong.len(), 3, "{wrong:?}");
         assert!(wrong[0].starts_with("$CANONRY_TENANT") && wrong[1].starts_with("$CANONRY_NATS"));
         assert!(environment_problems(|_| None).is_empty());
     }
@@ -339,7 +364,7 @@ mod tests {
     #[test]
     fn what_runs_is_found_again() {
         let dir = tempfile::tempdir().unwrap();
-        let context = Context { home: dir.path().to_owned(), json: false };
+        let context = Context { home: dir.path().to_owned(), json: false, tls: Default::default() };
         assert_eq!(context.nats(None).unwrap_err().exit, crate::exit::CONFIG);
         let running = Running { nats: "nats://127.0.0.1:4".into(), api: None, process: None };
         context.set_running(&running).unwrap();

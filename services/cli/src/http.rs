@@ -50,3 +50,27 @@ pub async fn get(
         _ => Failure::refused(message),
     })
 }
+
+/// Gives every row of a list to `each`, page by page.
+///
+/// # Errors
+/// As [`get`], and what `each` says.
+pub async fn every(
+    api: &str,
+    path: &str,
+    query: &[(&str, String)],
+    pen: &Pen,
+    mut each: impl FnMut(&Value) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut cursor: Option<String> = None;
+    loop {
+        let mut query = query.to_vec();
+        query.extend(cursor.take().map(|next| ("cursor", next)));
+        let page = get(api, path, &query, pen).await?;
+        page["items"].as_array().into_iter().flatten().try_for_each(&mut each)?;
+        match page["next"].as_str() {
+            Some(next) => cursor = Some(next.to_owned()),
+            None => return Ok(()),
+        }
+    }
+}

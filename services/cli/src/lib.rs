@@ -12,6 +12,7 @@ pub mod context;
 mod copy;
 mod demo;
 mod diff;
+mod events;
 mod failure;
 pub mod http;
 mod ledger;
@@ -63,6 +64,8 @@ pub struct Cli {
     /// Data as JSON
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten)]
+    tls: args::Tls,
     #[command(subcommand)]
     command: Command,
 }
@@ -103,6 +106,9 @@ enum Command {
     Runs(read::Args),
     /// Show what changed between two positions
     Diff(diff::Args),
+    /// Append custom records, register their kinds
+    #[command(subcommand)]
+    Events(events::Command),
     /// Read and check ledgers
     Ledger(ledger::Args),
     /// Measure the whole path against the limits of server and machine
@@ -145,7 +151,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     // Until the end, so that the last spans leave.
     let _telemetry = canonry_telemetry::init("canonry");
-    let context = Context { home: cli.home, json: cli.json };
+    let context = Context { home: cli.home, json: cli.json, tls: cli.tls.into() };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return end(Err(Failure::unavailable(error))),
@@ -163,7 +169,7 @@ pub async fn run<W: Into<std::ffi::OsString> + Clone>(
     words: impl IntoIterator<Item = W>,
 ) -> Result<(), Failure> {
     let cli = Cli::try_parse_from(words).map_err(Failure::usage)?;
-    let context = Context { home: cli.home, json: cli.json };
+    let context = Context { home: cli.home, json: cli.json, tls: cli.tls.into() };
     Box::pin(dispatch(&context, cli.command)).await
 }
 
@@ -195,6 +201,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Roles(args) => read::run(context, Kind::Roles, args).await,
         Command::Runs(args) => read::run(context, Kind::Runs, args).await,
         Command::Diff(args) => diff::run(context, args).await,
+        Command::Events(command) => Box::pin(events::run(context, command)).await,
         Command::Ledger(args) => Box::pin(ledger::run(context, args)).await,
         Command::Bench(args) => Box::pin(bench::run(context, args)).await,
         Command::Copy(args) => Box::pin(copy::run(context, args)).await,

@@ -29,7 +29,7 @@ EXAMPLES:
     jq -c . role.json | canonry submit role hire -
     canonry submit ticket open '{\"title\":\"Later\"}' --durable --wait")]
 pub struct Submit {
-    /// What it is about: ticket, role, run or member
+    /// What it is about: ticket, role, run, member or ext
     aggregate: String,
     /// What is asked for: open, assign, hire, …
     verb: String,
@@ -97,7 +97,11 @@ fn minutes(text: &str) -> Result<u32, String> {
     right.then_some(wanted).ok_or_else(|| format!("1 to {most} minutes"))
 }
 
-fn body_of(text: &str) -> Result<Vec<u8>, Failure> {
+/// A body as it was given; - is stdin.
+///
+/// # Errors
+/// It cannot be read, or is too long.
+pub fn body_of(text: &str) -> Result<Vec<u8>, Failure> {
     if text != "-" {
         return Ok(text.as_bytes().to_vec());
     }
@@ -113,7 +117,11 @@ fn body_of(text: &str) -> Result<Vec<u8>, Failure> {
     Ok(body)
 }
 
-fn intent_or_new(given: Option<IntentId>) -> Result<IntentId, Failure> {
+/// The given intent id, or a fresh one.
+///
+/// # Errors
+/// The operating system gives no randomness.
+pub fn intent_or_new(given: Option<IntentId>) -> Result<IntentId, Failure> {
     given.map_or_else(new_intent, Ok)
 }
 

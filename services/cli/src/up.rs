@@ -2,12 +2,13 @@
 //! says how to talk to it, and stops all of it in order on ctrl-c.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use canonry_backup::Service;
 use canonry_backup::limits::{BACKUP_EVERY, COPY_EVERY};
 use canonry_decider::Decider;
-use canonry_provision::server::{Options, Server};
+use canonry_provision::server::{self, Options, Server};
 use canonry_provision::{Cell, CellUser};
 use canonry_schemas::ids::{ActorId, TenantId};
 use serde_json::json;
@@ -35,7 +36,9 @@ EXAMPLES:
     canonry up
     canonry --home /srv/canonry up --tenant globex
     canonry up --backup file:///srv/backups
-    canonry up --nats nats://n1:4222,nats://n2:4222 --replicas 3")]
+    canonry up --nats nats://n1:4222,nats://n2:4222 --replicas 3
+    canonry up --nats tls://n1:4222 --tls-ca ca.pem --tls-cert me.pem --tls-key me.key
+    canonry up --server-cert nats.pem --server-key nats.key --tls-ca ca.pem")]
 pub struct Args {
     /// The tenant to found if it is not there
     #[arg(long, env = "CANONRY_TENANT", default_value = DEFAULT_TENANT, value_name = "NAME")]
@@ -54,6 +57,28 @@ pub struct Args {
     backup: Option<String>,
     #[command(flatten)]
     nats: Nats,
+    /// Certificate of the server that is started here, a PEM file; clients then need TLS
+    #[arg(long, value_name = "FILE", requires = "server_key", conflicts_with = "nats")]
+    server_cert: Option<PathBuf>,
+    /// Its key
+    #[arg(long, value_name = "FILE", requires = "server_cert")]
+    server_key: Option<PathBuf>,
+    /// Authority whose certificates clients of that server must show
+    #[arg(long, value_name = "FILE", requires = "server_cert")]
+    server_clients: Option<PathBuf>,
+}
+
+impl Args {
+    /// The certificates of our own server.
+    fn server_tls(&self) -> Option<server::Tls> {
+        // Absolute, because the server runs in its own folder.
+        let whole = |file: &PathBuf| std::path::absolute(file).unwrap_or_else(|_| file.clone());
+        Some(server::Tls {
+            cert: whole(self.server_cert.as_ref()?),
+            key: whole(self.server_key.as_ref()?),
+            ca: self.server_clients.as_ref().map(whole),
+        })
+    }
 }
 
 /// What runs.
@@ -87,17 +112,19 @@ pub async fn start(
     tenant: &TenantId,
     name: ActorId,
     replicas: u8,
+    server_tls: Option<server::Tls>,
 ) -> Result<Up, Failure> {
     let cell = open_or_create(context)?;
     // Before a server: two on one store would destroy it.
     let lock = Lock::take(cell.key_store().home(), "up", "canonry up")?;
     let (server, url) = match nats {
-        Some(url) => (None, url.to_owned()),
+        Some(url) => (None, context.guarded(url)?),
         None => {
             let _spinner = context.bars().spinner("starting nats-server");
-            let server = cell.start_server(Options::default()).await;
+            let options = Options { tls: server_tls, ..Options::default() };
+            let server = cell.start_server(options).await;
             let server = server.map_err(|e| Failure::unavailable(chain(&e)))?;
-            let url = server.url();
+            let url = context.guarded(&server.url())?;
             (Some(server), url)
         }
     };
@@ -170,8 +197,13 @@ async fn wait_until_held(decider: &Decider, tenant: &TenantId, bars: Bars) -> Re
 pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let nats = args.nats.named();
     let cell = open_or_create(context).map(drop);
-    both(both(cell, nats.map_or(Ok(()), nats_address)), can_listen(args.listen))?;
-    let up = Box::pin(start(context, nats, &args.tenant, args.name, args.replicas)).await?;
+    // All that is wrong is told at once; our own server's address comes later.
+    let reachable = nats.map_or(Ok(()), nats_address);
+    let files = context.guarded(nats.unwrap_or_default()).map(drop);
+    both(both(cell, both(reachable, files)), can_listen(args.listen))?;
+    let server_tls = args.server_tls();
+    let up = start(context, nats, &args.tenant, args.name, args.replicas, server_tls);
+    let up = Box::pin(up).await?;
     let (keys, listen) = (up.cell.key_store().clone(), args.listen);
     let health = Some(up.decider.health());
     let api = match mount_api(&up.url, keys, listen, &context.projections(), health).await {

@@ -158,7 +158,7 @@ mod tests {
         for name in ["acme.v1.sqlite", "acme.v1.sqlite-wal", "notes.txt"] {
             std::fs::write(dir.join(name), "x").unwrap();
         }
-        let context = Context { home: home.path().to_owned(), json: true };
+        let context = Context { home: home.path().to_owned(), json: true, tls: Default::default() };
         let held = Lock::take(&dir, "api", "an API").unwrap();
         let busy = rebuild(&context, Rebuild { dir: None }).unwrap_err();
         assert_eq!(busy.exit, crate::exit::CONFIG, "{}", busy.message);

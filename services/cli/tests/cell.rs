@@ -20,9 +20,9 @@ async fn ends(home: &str, line: &[&str]) -> u8 {
 async fn the_first_five_minutes() {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path().join("home");
-    let context = Context { home: home.clone(), json: true };
+    let context = Context { home: home.clone(), json: true, tls: Default::default() };
     let tenant = "acme".parse().unwrap();
-    let started = up::start(&context, None, &tenant, "decider-1".parse().unwrap(), 1);
+    let started = up::start(&context, None, &tenant, "decider-1".parse().unwrap(), 1, None);
     let up = Box::pin(started).await.unwrap();
     context.set_running(&Running { nats: up.url.clone(), api: None, process: None }).unwrap();
     let home = home.to_str().unwrap();

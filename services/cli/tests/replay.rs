@@ -55,9 +55,9 @@ async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> 
 async fn a_ledger_is_replayed() {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path().join("home");
-    let context = Context { home: home.clone(), json: true };
+    let context = Context { home: home.clone(), json: true, tls: Default::default() };
     let tenant = "acme".parse().unwrap();
-    let started = up::start(&context, None, &tenant, "decider-1".parse().unwrap(), 1);
+    let started = up::start(&context, None, &tenant, "decider-1".parse().unwrap(), 1, None);
     let up = Box::pin(started).await.unwrap();
     context.set_running(&Running { nats: up.url.clone(), api: None, process: None }).unwrap();
     let operator = context.client(None, &tenant, &"operator".parse().unwrap()).await.unwrap();

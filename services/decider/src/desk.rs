@@ -1,10 +1,14 @@
 //! The desk: what was asked becomes one decision. Order of the checks: who asks, which intent,
 //! which command, what it says, whether the rules allow it. Nothing here waits or stores.
 
+mod ext;
+
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use canonry_domain::Approval;
+use canonry_domain::ext::Exts;
 use canonry_domain::role::Roles;
 use canonry_domain::run::Runs;
 use canonry_domain::ticket::Tickets;
@@ -22,7 +26,7 @@ use canonry_schemas::refusal::Refusal;
 use canonry_schemas::text::Label;
 use canonry_schemas::time::Time;
 use canonry_schemas::validate::Commands;
-use canonry_schemas::{actor, content as erasure, json, member, role, run, ticket};
+use canonry_schemas::{actor, content as erasure, ext as custom, json, member, role, run, ticket};
 
 use crate::content_keys::ContentKeys;
 use crate::hosted::{self, OwnFacts};
@@ -361,25 +365,31 @@ impl Desk<'_> {
         if command.request_bound() && !who.bound {
             return Err(Refusal::RequestTokenMissing.into());
         }
-        let named = target(&command);
+        let found = self.look_over(&mut command)?;
+        let named = match &command {
+            Command::Ext(custom::Command::Append(c)) => c.entity.as_ref().map(ToString::to_string),
+            _ => target(&command).map(|id| format!("{aggregate}/{id}")),
+        };
         let used = match &named {
-            Some(id) if !matches!(command, Command::Content(_)) => {
-                let slot = self.world.slot(&format!("{aggregate}/{id}"))?;
-                if slot.erased && !command.content().is_empty() {
+            Some(entity) => {
+                let slot = self.world.slot(entity)?;
+                if slot.erased && !found.content(&mut command).is_empty() {
                     return Err(Refusal::ContentErased.into());
                 }
                 slot.content_key
             }
-            _ => None,
+            None => None,
         };
-        let id = named.unwrap_or_else(|| generated(prefix(aggregate), self.now.millis(), random()));
         let entity = match &command {
             Command::Tenant(_) => format!("tenant/{}", self.tenant),
             Command::Content(erasure::Command::Erase(c)) => c.entity.to_string(),
-            _ => format!("{aggregate}/{id}"),
+            _ => named.unwrap_or_else(|| {
+                format!("{aggregate}/{}", generated(prefix(aggregate), self.now.millis(), random()))
+            }),
         };
-        let content_key = self.encrypt(&entity, used, &mut command, random)?;
-        let (event, touches) = self.apply_rules(who, intent, command, &entity)?;
+        let fields = found.content(&mut command);
+        let content_key = self.encrypt(&entity, used, fields, random)?;
+        let (event, touches) = self.apply_rules(who, intent, command, &entity, &found)?;
         Ok(Done { entity, touches, event, content_key })
     }
 
@@ -387,10 +397,9 @@ impl Desk<'_> {
         &self,
         entity: &str,
         used: Option<ContentKey>,
-        command: &mut Command,
+        fields: Vec<(Cow<'static, str>, &mut String)>,
         random: &mut impl FnMut() -> u128,
     ) -> Result<Option<ContentKey>, Need> {
-        let fields = command.content();
         if fields.is_empty() {
             return Ok(None);
         }
@@ -401,8 +410,8 @@ impl Desk<'_> {
             nonce[..16].copy_from_slice(&random().to_le_bytes());
             nonce[16..].copy_from_slice(&random().to_le_bytes()[..8]);
             let tenant = self.tenant.as_str();
-            field.0 =
-                content::encrypt(key, &id.to_string(), &nonce, tenant, entity, pointer, &field.0);
+            *field =
+                content::encrypt(key, &id.to_string(), &nonce, tenant, entity, &pointer, field);
         }
         Ok(Some(id))
     }
@@ -413,6 +422,7 @@ impl Desk<'_> {
         intent: &IntentId,
         command: Command,
         entity: &str,
+        found: &ext::Found,
     ) -> Result<(Event, Vec<String>), Stop> {
         let id = entity.split_once('/').map_or("", |(_, id)| id);
         // An entity that was named just now is not there yet.
@@ -423,6 +433,7 @@ impl Desk<'_> {
         };
         let ticket_id = match &command {
             Command::Run(run::Command::Start(c)) => Some(c.ticket.clone()),
+            Command::Ext(_) => found.ticket.clone(),
             _ => run.map(|r| r.ticket.clone()),
         };
         let run_ticket = match &ticket_id {
@@ -457,6 +468,7 @@ impl Desk<'_> {
             approval,
             role: role.map(|(id, role)| (id.clone(), role.clone())),
             ticket: run_ticket.cloned(),
+            appended: found.appended,
         };
         Ok(match command {
             Command::Member(_) | Command::Tenant(_) | Command::Content(_) => {
@@ -483,6 +495,12 @@ impl Desk<'_> {
                     (_, Some(ticket)) => vec![format!("ticket/{ticket}")],
                 };
                 (Event::Run(event), touches)
+            }
+            Command::Ext(c) => {
+                let (custom::Command::Register(custom::Register { kind, .. })
+                | custom::Command::Append(custom::Append { kind, .. })) = &c;
+                let kind = self.world.kind(kind.as_str())?;
+                (Event::Ext(hosted::decide::<Exts>(kind, facts, c)?), Vec::new())
             }
         })
     }

@@ -122,6 +122,7 @@ impl<D: Kept> LedgerStore<D> {
             approval: None,
             role: None,
             ticket: None,
+            appended: Ok(()),
         })
     }
 

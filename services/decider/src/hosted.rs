@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use canonry_domain::directory::Directory;
+use canonry_domain::ext::Exts;
 use canonry_domain::role::{Role, Roles};
 use canonry_domain::run::Runs;
 use canonry_domain::ticket::{Ticket, Tickets};
@@ -19,7 +20,7 @@ use canonry_schemas::ids::{ActorId, RoleId};
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::time::Time;
-use canonry_schemas::{role, run, ticket};
+use canonry_schemas::{ext, role, run, ticket};
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
 use serde::de::{DeserializeOwned, Error as _};
@@ -48,6 +49,8 @@ pub struct OwnFacts {
     pub role: Option<(RoleId, Role)>,
     /// The ticket in question.
     pub ticket: Option<Ticket>,
+    /// Whether a custom record's data fits, and what it is about exists.
+    pub appended: Result<(), Refusal>,
 }
 
 impl OwnFacts {
@@ -65,6 +68,7 @@ impl OwnFacts {
             approval: self.approval.as_ref(),
             role: self.role.as_ref().map(|(id, role)| (id, role)),
             ticket: self.ticket.as_ref(),
+            appended: self.appended,
         }
     }
 }
@@ -100,7 +104,7 @@ macro_rules! catalogued {
         }
     )*};
 }
-catalogued!(role, ticket, run);
+catalogued!(role, ticket, run, ext);
 
 /// An event as cqrs-es carries it.
 #[derive(Debug, Clone, PartialEq)]
@@ -154,6 +158,9 @@ impl Hostable for Tickets {
 }
 impl Hostable for Runs {
     const NAME: &'static str = "run";
+}
+impl Hostable for Exts {
+    const NAME: &'static str = "ext";
 }
 
 /// A decider's state, hosted.
@@ -269,6 +276,7 @@ mod tests {
             approval: None,
             role: None,
             ticket: None,
+            appended: Ok(()),
         }
     }
 

@@ -183,8 +183,13 @@ pub struct Pull {
 /// How the intake's consumer is made. The server must not give a job up by itself: what was
 /// delivered too often is put aside by us, and would otherwise lie in the stream unseen.
 #[must_use]
-pub fn settings() -> QueueSettings {
-    QueueSettings { max_deliver: 1_000_000, ..QueueSettings::new("intake") }
+pub fn settings(tenant: &TenantId) -> QueueSettings {
+    QueueSettings {
+        // Its user may open no consumer without this filter, which fits no other kind of stream.
+        filter: Some(format!("intake.{tenant}.>")),
+        max_deliver: 1_000_000,
+        ..QueueSettings::new("intake")
+    }
 }
 
 /// Pulls intents into the holder until aborted.
@@ -203,7 +208,7 @@ pub async fn pull(p: Pull, sender: mpsc::Sender<Message>) {
 async fn pull_on(p: &Pull, sender: &mpsc::Sender<Message>) -> Result<(), String> {
     let key = intake_key(&p.committer, &p.keys, &p.tenant).await?;
     let stream = intents_stream(&p.tenant);
-    let opened = Queue::open(p.connection.clone(), &stream, &settings()).await;
+    let opened = Queue::open(p.connection.clone(), &stream, &settings(&p.tenant)).await;
     let mut queue = opened.map_err(|e| e.to_string())?;
     loop {
         let wait = Duration::from_millis(200);

@@ -298,7 +298,7 @@ fn fold(world: &mut World, stored: &Stored) -> Result<(), Over> {
 /// that looks sealed is a client's text.
 fn greatest_content_key(event: &Event) -> Option<ContentKey> {
     let sealed = event.content().into_iter();
-    sealed.filter_map(|c| ContentKey::parse(c.0.strip_prefix("x1:")?.split_once(':')?.0)).max()
+    sealed.filter_map(|c| ContentKey::parse(c.strip_prefix("x1:")?.split_once(':')?.0)).max()
 }
 
 /// Folds the keys that an event changes.
@@ -313,6 +313,7 @@ pub fn fold_keys(ring: &mut KeyRing, event: &Event, hash: Hash, position: u64) {
         | Event::Role(_)
         | Event::Ticket(_)
         | Event::Run(_)
+        | Event::Ext(_)
         | Event::Actor(_)
         | Event::Refused { .. } => return,
     };

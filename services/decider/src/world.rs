@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use canonry_domain::directory::Directory;
+use canonry_domain::ext::{Exts, Kind};
 use canonry_domain::role::{Role, Roles};
 use canonry_domain::run::{Run, Runs};
 use canonry_domain::ticket::{Ticket, Tickets};
@@ -18,7 +19,7 @@ use canonry_schemas::event::Event;
 use canonry_schemas::ids::{ActorId, IntentId, KeyId, TenantId, TicketId};
 use canonry_schemas::limits::{AGGREGATES_HOT, CONTENT_KEY_GROUP, DEADLINES_HOT, INTENTS_HOT};
 use canonry_schemas::time::Time;
-use canonry_schemas::{content, role, run, tenant, ticket};
+use canonry_schemas::{content, ext, role, run, tenant, ticket};
 use serde::{Deserialize, Serialize};
 
 use crate::due::Deadlines;
@@ -249,6 +250,17 @@ impl World {
         })
     }
 
+    /// A custom record type.
+    ///
+    /// # Errors
+    /// As [`World::slot`].
+    pub fn kind(&self, name: &str) -> Result<Option<&Kind>, Need> {
+        Ok(match &self.slot(&format!("ext/{name}"))?.state {
+            Some(State::Kind(kind)) => Some(kind),
+            _ => None,
+        })
+    }
+
     /// Where an intent was answered.
     ///
     /// # Errors
@@ -327,7 +339,7 @@ impl World {
     pub fn fold(&mut self, r: &Folded<'_>) -> Result<(), snapshot::Error> {
         let applied = Applied { position: r.position, hash: r.hash, time: r.time, actor: r.actor };
         self.position = r.position;
-        if creates(r.event) {
+        if creates(r) {
             let used = r.position;
             self.slots.entry(r.entity.to_owned()).or_insert_with(|| Hot { used, ..Hot::default() });
         }
@@ -368,6 +380,15 @@ impl World {
                 self.change_ticket(r.entity, |ticket| Tickets::evolve(ticket, &applied, e))?;
             }
             Event::Run(e) => self.fold_run(r, &applied, e)?,
+            // What was appended changes nothing but the content key in use.
+            Event::Ext(ext::Event::Appended(_)) => {}
+            Event::Ext(e @ ext::Event::Registered(_)) => self.change(r.entity, |slot| {
+                let old = match slot.state.take() {
+                    Some(State::Kind(kind)) => Some(kind),
+                    _ => None,
+                };
+                slot.state = Exts::evolve(old, &applied, e).map(State::Kind);
+            })?,
         }
         Ok(())
     }
@@ -477,13 +498,15 @@ impl World {
 
 /// Whether the entity did not exist before: its id was made for this record, so nothing of it can
 /// be in the store.
-const fn creates(event: &Event) -> bool {
-    matches!(
-        event,
+fn creates(r: &Folded<'_>) -> bool {
+    match r.event {
         Event::Role(role::Event::Hired(_))
-            | Event::Ticket(ticket::Event::Opened(_))
-            | Event::Run(run::Event::Started(_))
-    )
+        | Event::Ticket(ticket::Event::Opened(_))
+        | Event::Run(run::Event::Started(_)) => true,
+        // One with content in it has a key of its own to remember.
+        Event::Ext(ext::Event::Appended(e)) => e.entity.is_none() && r.content_key.is_some(),
+        _ => false,
+    }
 }
 
 /// The deadline that an entity has the timer watch.

@@ -1,7 +1,7 @@
 //! The home of a cell's private keys: a directory with files `0600` and directories `0700`.
 //!
 //! ```text
-//! operator/<name>.nk             NATS seeds: operator, SYS, CANONRY, AUDIT
+//! operator/<name>.nk             NATS seeds: operator, SYS, CANONRY, AUDIT, INTAKE
 //! operator/offline/<user>.creds  provisioning users, to be taken off the machine
 //! creds/<user>.creds             service users of CANONRY
 //! tenants/<t>/account.nk         the tenant's NATS account seed

@@ -12,11 +12,11 @@
 mod events;
 mod subscription;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use canonry_schemas::address::{Address, Tls};
 use tokio::sync::watch;
 
 pub use events::{Counts, Event, EventCallback};
@@ -37,7 +37,8 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(100);
 /// How to connect.
 #[derive(Clone)]
 pub struct Connect {
-    /// `nats://host:port`, or several, parted by commas. A user or password in it is ignored.
+    /// `nats://host:port`, or several, parted by commas, and the files of TLS behind them: see
+    /// [`Address`]. A user or password in it is ignored.
     pub url: String,
     /// The text of a credentials file (JWT and nkey seed); without it, no login.
     pub creds: Option<String>,
@@ -45,8 +46,6 @@ pub struct Connect {
     pub inbox_prefix: String,
     /// Shown by the server in its list of connections.
     pub name: String,
-    /// A PEM file of certificate authorities to trust besides the system's.
-    pub tls_ca: Option<PathBuf>,
     /// Prefix of JetStream requests; auditors have `audit.api`.
     pub js_prefix: String,
     /// How long the first connect is tried.
@@ -64,7 +63,6 @@ impl Connect {
             creds: None,
             inbox_prefix: "_INBOX".to_owned(),
             name: name.into(),
-            tls_ca: None,
             js_prefix: "$JS.API".to_owned(),
             patience: Duration::from_secs(10),
             on_event: None,
@@ -127,14 +125,20 @@ impl Connection {
         let (closed_tx, closed) = watch::channel(false);
         let state = Arc::new(events::State::new(connect.on_event.clone(), closed_tx));
         let until = Instant::now() + connect.patience;
+        let address: Address =
+            connect.url.parse().map_err(|e| Error::with(ErrorKind::Invalid, "address", e))?;
+        let servers = addresses(&address.servers);
         let client = loop {
-            match options(&connect, &state)?.connect(addresses(&connect.url).as_slice()).await {
+            match options(&connect, &address.tls, &state)?.connect(servers.as_slice()).await {
                 Ok(client) => break client,
                 Err(error) => {
                     use async_nats::ConnectErrorKind as Kind;
                     let hopeless = matches!(
                         error.kind(),
-                        Kind::ServerParse | Kind::Authentication | Kind::AuthorizationViolation
+                        Kind::ServerParse
+                            | Kind::Tls
+                            | Kind::Authentication
+                            | Kind::AuthorizationViolation
                     );
                     if hopeless || Instant::now() + CONNECT_PAUSE >= until {
                         return Err(Error::with(ErrorKind::Connect, connect.url, error));
@@ -352,6 +356,7 @@ impl Connection {
 
 fn options(
     connect: &Connect,
+    tls: &Tls,
     state: &Arc<events::State>,
 ) -> Result<async_nats::ConnectOptions, Error> {
     let mut options = async_nats::ConnectOptions::new()
@@ -364,8 +369,14 @@ fn options(
             .credentials(creds)
             .map_err(|e| Error::with(ErrorKind::Invalid, "credentials", e))?;
     }
-    if let Some(ca) = &connect.tls_ca {
+    // Whoever names a file wants no connection in clear, whatever the server says of itself.
+    options = options.require_tls(!tls.is_empty());
+    if let Some(ca) = &tls.ca {
+        // The library then trusts this authority alone.
         options = options.add_root_certificates(ca.clone());
+    }
+    if let (Some(cert), Some(key)) = (&tls.cert, &tls.key) {
+        options = options.add_client_certificate(cert.clone(), key.clone());
     }
     let state = Arc::clone(state);
     Ok(options.event_callback(move |event| {

@@ -1,6 +1,12 @@
 //! The account layout: which account exports and imports what. SYS administers, CANONRY holds the
 //! streams and services, each tenant has an account that imports its own subjects alone, and
-//! AUDIT reads mirrors. Claims only; who logs in to them is in [`crate::users`].
+//! AUDIT reads mirrors, and INTAKE holds the user that stores and takes up durable intents. Claims
+//! only; who logs in to them is in [`crate::users`].
+//!
+//! A requester chooses the reply subject. Inside CANONRY an answer of JetStream to `ledger.acme.x`
+//! would be stored there; through an import it comes back under a subject that the server makes. In
+//! the requester's own account it may set off another import, so an account has no import that one
+//! of its users could not use by itself (ADR 7, ADR 14).
 
 use nkeys::KeyPair;
 use serde_json::{Map, Value, json};
@@ -42,6 +48,17 @@ pub const AUDIT_API: [(&str, bool); 4] = [
 /// Where an auditor finds that API.
 pub const AUDIT_PREFIX: &str = "audit.api";
 
+/// What the intake asks of the JetStream API, below `$JS.API.`: its own consumer, whose filter lets
+/// nothing out of a stream that holds no intents.
+pub const INTAKE_API: [&str; 2] =
+    ["CONSUMER.CREATE.*.intake.intake.>", "CONSUMER.MSG.NEXT.*.intake"];
+/// Where the intake finds that API.
+pub const INTAKE_PREFIX: &str = "queue.api";
+/// What the intake stores.
+pub const INTAKE_STORES: [&str; 2] = ["intake", "dead"];
+/// How its acknowledgements begin.
+pub const INTAKE_ACKS: &str = "$JS.ACK.*.intake.>";
+
 /// The public keys of the cell's own accounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accounts {
@@ -51,6 +68,8 @@ pub struct Accounts {
     pub canonry: String,
     /// Auditors.
     pub audit: String,
+    /// Durable intents.
+    pub intake: String,
 }
 
 /// When claims say that they were issued: a server keeps the ones that were issued last.
@@ -91,7 +110,10 @@ pub fn canonry(operator: &KeyPair, accounts: &Accounts) -> Result<String, Error>
     });
     let audit = AUDIT_API
         .map(|(api, many)| service_export(&audit_name(api), &format!("$JS.API.{api}"), many));
-    let exports: Vec<Value> = services.into_iter().chain(feeds).chain(audit).collect();
+    let stores = INTAKE_STORES.map(|name| service_export(name, &format!("{name}.*.>"), false));
+    let acks = [service_export("intake-acks", INTAKE_ACKS, false)];
+    let exports: Vec<Value> =
+        services.into_iter().chain(feeds).chain(audit).chain(stores).chain(acks).collect();
     let nats = map(json!({
         "exports": exports,
         "limits": limits(CELL_CONNECTIONS, 0, IMPORTS_OR_EXPORTS, true),
@@ -160,6 +182,30 @@ pub fn audit(
             jwt::encode_for(Kind::Account, operator, &accounts.audit, "AUDIT", nats, life)
         }
     }
+}
+
+/// INTAKE: the queues of every tenant, and of the API what concerns their consumer.
+///
+/// # Errors
+/// When a key holds no seed.
+pub fn intake(operator: &KeyPair, canonry: &KeyPair, accounts: &Accounts) -> Result<String, Error> {
+    let service = |name: &str, subject: &str, local: Option<&str>| {
+        import(canonry, &accounts.intake, name, "service", subject, local)
+    };
+    let api = INTAKE_API.iter().map(|api| {
+        let (subject, local) = (format!("$JS.API.{api}"), format!("{INTAKE_PREFIX}.{api}"));
+        service(&audit_name(api), &subject, Some(&local))
+    });
+    let stores = INTAKE_STORES.iter().map(|name| service(name, &format!("{name}.*.>"), None));
+    let imports = api
+        .chain(stores)
+        .chain([service("intake-acks", INTAKE_ACKS, None)])
+        .collect::<Result<Vec<_>, _>>()?;
+    let nats = map(json!({
+        "imports": imports,
+        "limits": limits(CELL_CONNECTIONS, IMPORTS_OR_EXPORTS, 0, false),
+    }));
+    jwt::encode(Kind::Account, operator, &accounts.intake, "INTAKE", nats)
 }
 
 fn service_export(name: &str, subject: &str, many: bool) -> Value {

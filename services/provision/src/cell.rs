@@ -11,7 +11,7 @@ use nkeys::KeyPair;
 use serde_json::Value;
 
 use crate::accounts::{self, Accounts, Issued};
-use crate::bus::{Bus, create_stream};
+use crate::bus::{Bus, ask, create_stream, refused};
 use crate::error::Error;
 use crate::jwt::{self, Kind, Life};
 use crate::revocation::Revoked;
@@ -54,6 +54,7 @@ impl Cell {
             ("SYS", KeyPair::new_account()),
             ("CANONRY", KeyPair::new_account()),
             ("AUDIT", KeyPair::new_account()),
+            ("INTAKE", KeyPair::new_account()),
         ] {
             store.put_seed(name, &seed_of(&key, name)?)?;
         }
@@ -88,8 +89,12 @@ impl Cell {
     pub fn open(home: &Path) -> Result<Self, Error> {
         let store = KeyStore::open(home)?;
         let public = |name: &str| key(&store, name).map(|k| k.public_key());
-        let accounts =
-            Accounts { sys: public("SYS")?, canonry: public("CANONRY")?, audit: public("AUDIT")? };
+        let accounts = Accounts {
+            sys: public("SYS")?,
+            canonry: public("CANONRY")?,
+            audit: public("AUDIT")?,
+            intake: public("INTAKE")?,
+        };
         Ok(Self { store, accounts })
     }
 
@@ -123,6 +128,7 @@ impl Cell {
                 (known.sys.clone(), accounts::sys(&operator, known)?),
                 (known.canonry.clone(), accounts::canonry(&operator, known)?),
                 (known.audit.clone(), audit),
+                (known.intake.clone(), accounts::intake(&operator, &canonry, known)?),
             ],
             route_password: self.store.seed("route-password")?.as_str().to_owned(),
         })
@@ -158,6 +164,7 @@ impl Cell {
         let account = match user {
             CellUser::ProvisionSys => "SYS",
             CellUser::Reader => "AUDIT",
+            CellUser::Intake => "INTAKE",
             _ => "CANONRY",
         };
         let claims = user.permissions().claims(SERVICE_SUBSCRIPTIONS, MAX_PAYLOAD_BYTES);
@@ -248,7 +255,11 @@ impl Cell {
         for config in streams::tenant(tenant, replicas) {
             create_stream(canonry, &config).await?;
         }
-        Ok(())
+        // The queue has one place: it is taken before anybody else can take it, for good.
+        let subject = format!("$JS.API.CONSUMER.CREATE.INTENTS_{tenant}.intake.intake.{tenant}.>");
+        let body = streams::intake_consumer(tenant).to_string();
+        let answer = ask(canonry, &subject, body.into_bytes()).await?;
+        if answer["error"].is_null() { Ok(()) } else { Err(refused(&subject, &answer)) }
     }
 
     /// Pushes the claims of a tenant's account to every server, with every revocation that this

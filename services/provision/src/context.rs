@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use canonry_schemas::address::{Address, Tls};
 use canonry_schemas::ids::{ActorId, TenantId};
 use serde_json::{Value, json};
 
@@ -39,10 +40,19 @@ pub fn cell_user(user: &CellUser, url: &str, creds: &Path) -> String {
 }
 
 fn base(description: &str, url: &str, creds: &Path, inbox: &str) -> Value {
-    json!({
-        "description": description, "url": url, "creds": creds.to_string_lossy(),
+    let address: Address =
+        url.parse().unwrap_or_else(|_| Address { servers: url.to_owned(), ..Address::default() });
+    let mut context = json!({
+        "description": description, "url": address.servers, "creds": creds.to_string_lossy(),
         "inbox_prefix": inbox,
-    })
+    });
+    let Tls { ca, cert, key } = address.tls;
+    for (name, file) in [("ca", ca), ("cert", cert), ("key", key)] {
+        if let Some(file) = file {
+            context[name] = file.to_string_lossy().into();
+        }
+    }
+    context
 }
 
 fn pretty(context: &Value) -> String {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 const LEDGER: &str = include_str!("../../../nats-config/ledger.json");
 const AUDIT: &str = include_str!("../../../nats-config/audit.json");
 const INTENTS: &str = include_str!("../../../nats-config/intents.json");
+const INTAKE_CONSUMER: &str = include_str!("../../../nats-config/intake-consumer.json");
 const DEAD: &str = include_str!("../../../nats-config/dead.json");
 const CONTENT_KEYS: &str = include_str!("../../../nats-config/kv-content-keys.json");
 const CELL_BUCKETS: [&str; 4] = [
@@ -91,6 +92,12 @@ pub fn tenant(tenant: &TenantId, replicas: u8) -> Vec<Value> {
 #[must_use]
 pub fn ledger(tenant: &TenantId, replicas: u8) -> Value {
     fill(LEDGER, tenant.as_str(), replicas)
+}
+
+/// The request that makes the one consumer of a tenant's durable intents.
+#[must_use]
+pub fn intake_consumer(tenant: &TenantId) -> Value {
+    fill(INTAKE_CONSUMER, tenant.as_str(), 1)
 }
 
 /// A later volume, `LEDGER_<tenant>_v<n>`, whose first record gets the position `first_seq`.

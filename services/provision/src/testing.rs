@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use canonry_schemas::address::{Address, Tls};
+
 use crate::cell::Cell;
 use crate::error::Error;
 use crate::server::{Cluster, Options, Server};
@@ -22,6 +24,7 @@ pub struct TestCell {
     pub cell: Cell,
     // Before the directory, so that servers end before their files go.
     nats: Nats,
+    tls: Tls,
     dir: tempfile::TempDir,
 }
 
@@ -39,9 +42,20 @@ impl TestCell {
     /// # Errors
     /// As [`Self::start`].
     pub async fn start_with(options: Options) -> Result<Self, Error> {
+        Self::start_guarded(1, options, Tls::default()).await
+    }
+
+    /// Any number of servers with options, and what clients need to reach them.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_guarded(size: u8, options: Options, tls: Tls) -> Result<Self, Error> {
         let (dir, cell) = Self::cell()?;
-        let nats = Nats::One(cell.start_server(options).await?);
-        Ok(Self { cell, nats, dir })
+        let nats = match size {
+            1 => Nats::One(cell.start_server(options).await?),
+            _ => Nats::Many(cell.start_cluster(size, options).await?),
+        };
+        Ok(Self { cell, nats, tls, dir })
     }
 
     /// A cluster.
@@ -49,9 +63,7 @@ impl TestCell {
     /// # Errors
     /// As [`Self::start`].
     pub async fn start_cluster(size: u8) -> Result<Self, Error> {
-        let (dir, cell) = Self::cell()?;
-        let nats = Nats::Many(cell.start_cluster(size, Options::default()).await?);
-        Ok(Self { cell, nats, dir })
+        Self::start_guarded(size, Options::default(), Tls::default()).await
     }
 
     fn cell() -> Result<(tempfile::TempDir, Cell), Error> {
@@ -72,10 +84,10 @@ impl TestCell {
         self.servers().iter().map(Server::url).collect()
     }
 
-    /// The addresses of all servers in one text, as clients take them.
+    /// The addresses of all servers in one text, as clients take them, with the files of TLS.
     #[must_use]
     pub fn url(&self) -> String {
-        self.urls().join(",")
+        Address { servers: self.urls().join(","), tls: self.tls.clone() }.to_string()
     }
 
     /// How many replicas its streams can have.

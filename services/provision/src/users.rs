@@ -3,16 +3,17 @@
 //! call what destroys a stream ([`DESTROYING`]).
 //!
 //! A stream's name is one token, so a permission cannot say `LEDGER_*`. Where that matters the
-//! filter of a consumer says it: `CONSUMER.CREATE.*.*.ledger.>` opens nothing but ledgers and
-//! their mirrors, because the server refuses a filter outside a stream's subjects.
+//! filter of a consumer says it: `CONSUMER.CREATE.*.*.ledger.>` can be said of any stream, but
+//! nothing comes out of one that is no ledger or mirror. So that such a consumer takes no place
+//! either, the only stream with one place has its consumer from the founding on.
 
 use canonry_schemas::ids::{ActorId, TenantId};
 
-use crate::accounts::AUDIT_PREFIX;
+use crate::accounts::{AUDIT_PREFIX, INTAKE_ACKS, INTAKE_API, INTAKE_PREFIX, INTAKE_STORES};
 use crate::permission::Permissions;
 
 /// The parts of the API that destroy data or undo WORM. No runtime user may publish to them.
-pub const DESTROYING: [&str; 15] = [
+pub const DESTROYING: [&str; 18] = [
     "$JS.API.STREAM.CREATE.>",
     "$JS.API.STREAM.UPDATE.>",
     "$JS.API.STREAM.DELETE.>",
@@ -24,6 +25,9 @@ pub const DESTROYING: [&str; 15] = [
     "$JS.API.STREAM.LEADER.>",
     "$JS.API.CONSUMER.DELETE.>",
     "$JS.API.CONSUMER.LEADER.>",
+    "$JS.API.CONSUMER.PAUSE.>",
+    "$JS.API.CONSUMER.UNPIN.>",
+    "$JS.API.CONSUMER.RESET.>",
     "$JS.API.ACCOUNT.>",
     "$JS.API.META.>",
     "$JS.API.SERVER.>",
@@ -40,7 +44,7 @@ pub enum CellUser {
     Committer,
     /// Hears commands and intents, answers them; writes no stream.
     Responder,
-    /// Stores and takes up durable intents.
+    /// Stores and takes up durable intents. The user of INTAKE, under [`INTAKE_PREFIX`].
     Intake,
     /// Reads ledgers and buckets: projectors, the API. A user of AUDIT, under
     /// [`AUDIT_PREFIX`].
@@ -82,6 +86,7 @@ impl CellUser {
     pub const fn api_prefix(&self) -> &'static str {
         match self {
             Self::Reader => AUDIT_PREFIX,
+            Self::Intake => INTAKE_PREFIX,
             _ => "$JS.API",
         }
     }
@@ -161,16 +166,12 @@ fn responder() -> Permissions {
     }
 }
 
+/// In INTAKE, behind imports, like the reader.
 fn intake() -> Permissions {
-    let name = INTAKE_CONSUMER;
-    let mut publish = owned(&["intake.>", "dead.>", "$JS.API.INFO", "$JS.API.STREAM.INFO.*"]);
-    publish.extend([
-        format!("$JS.API.CONSUMER.CREATE.*.{name}"),
-        format!("$JS.API.CONSUMER.CREATE.*.{name}.intake.>"),
-        format!("$JS.API.CONSUMER.INFO.*.{name}"),
-        format!("$JS.API.CONSUMER.MSG.NEXT.*.{name}"),
-        format!("$JS.ACK.*.{name}.>"),
-    ]);
+    let mut publish: Vec<String> =
+        INTAKE_API.iter().map(|api| format!("{INTAKE_PREFIX}.{api}")).collect();
+    publish.extend(INTAKE_STORES.iter().map(|name| format!("{name}.*.>")));
+    publish.push(INTAKE_ACKS.to_owned());
     Permissions { publish, deny_publish: Vec::new(), subscribe: owned(&["_INBOX.intake.>"]) }
 }
 
@@ -231,6 +232,7 @@ fn provision_streams() -> Permissions {
             "$JS.API.STREAM.INFO.*",
             "$JS.API.STREAM.NAMES",
             "$JS.API.STREAM.LIST",
+            "$JS.API.CONSUMER.CREATE.*.intake.intake.>",
         ]),
         deny_publish: Vec::new(),
         subscribe: owned(&["_INBOX.provision-streams.>"]),

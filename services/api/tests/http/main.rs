@@ -3,6 +3,7 @@
 
 mod changes;
 mod document;
+mod ext;
 mod reads;
 mod support;
 mod tokens;

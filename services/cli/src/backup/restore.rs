@@ -51,7 +51,8 @@ pub struct Args {
 pub(super) async fn run(context: &Context, args: Args) -> Result<(), Why> {
     let place = Place::open(&args.from)?;
     // Absolute, because nats-server is started elsewhere.
-    let cell = Context { home: context.absolute_home(), json: context.json }.cell()?;
+    let home = context.absolute_home();
+    let cell = Context { home, ..context.clone() }.cell()?;
     // What its decider signs and opens with must be there before anything is made.
     let kek = cell.key_store().kek(&args.of.tenant);
     kek.map_err(|e| Failure::config(format!("the tenant's keys are not here: {}", chain(&e))))?;

@@ -47,7 +47,7 @@ pub async fn run_on(home: &Path, tenant: &str) -> Result<Kept, Failure> {
         .process_group(0)
         .spawn()
         .map_err(Failure::unavailable)?;
-    let context = Context { home: home.to_owned(), json: false };
+    let context = Context { home: home.to_owned(), json: false, tls: Default::default() };
     let until = Instant::now() + UP_WITHIN;
     loop {
         if let Some(running) = context.running().filter(|r| r.process == Some(child.id())) {

@@ -183,19 +183,14 @@ async fn remove(context: &Context, args: Remove) -> Result<(), Failure> {
 async fn list(context: &Context, args: List) -> Result<(), Failure> {
     let (api, pen) =
         both(context.api(args.api.url.as_deref()), context.pen(&args.who.tenant, &args.who.actor))?;
-    let mut query = Vec::new();
-    loop {
-        let page = http::get(&api, "/api/v1/members", &query, &pen).await?;
-        for member in page["items"].as_array().into_iter().flatten() {
-            if context.json {
-                output::json(member)?;
-            } else {
-                let actor = member["actor"].as_str().or_else(|| member["id"].as_str());
-                let (actor, parts) = (actor.unwrap_or("-"), &member["parts"]);
-                output::line(&format!("{actor}\t{parts}"));
-            }
+    let shown = |member: &serde_json::Value| {
+        if context.json {
+            return output::json(member);
         }
-        let Some(next) = page["next"].as_str() else { return Ok(()) };
-        query = vec![("cursor", next.to_owned())];
-    }
+        let actor = member["actor"].as_str().or_else(|| member["id"].as_str());
+        let (actor, parts) = (actor.unwrap_or("-"), &member["parts"]);
+        output::line(&format!("{actor}\t{parts}"));
+        Ok(())
+    };
+    http::every(&api, "/api/v1/members", &[], &pen, shown).await
 }

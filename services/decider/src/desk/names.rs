@@ -3,7 +3,7 @@
 use canonry_schemas::event::{Command, known};
 use canonry_schemas::ids::ActorId;
 use canonry_schemas::limits::COMMAND_BYTES;
-use canonry_schemas::{content, json, member, role, run, ticket};
+use canonry_schemas::{content, ext, json, member, role, run, ticket};
 
 use super::Asked;
 
@@ -17,7 +17,7 @@ pub(super) fn named(asked: &Asked) -> Option<(&'static str, String)> {
     if aggregate == "content" {
         let (aggregate, id) = body.get("entity")?.as_str()?.split_once('/')?;
         let aggregate =
-            ["member", "role", "ticket", "run"].into_iter().find(|a| *a == aggregate)?;
+            ["member", "role", "ticket", "run", "ext"].into_iter().find(|a| *a == aggregate)?;
         return Some((aggregate, id.to_owned()));
     }
     let id = body.get("id").or_else(|| body.get("actor"))?.as_str()?;
@@ -33,11 +33,13 @@ pub(super) fn prefix(aggregate: &str) -> &'static str {
     match aggregate {
         "role" => "rol_",
         "ticket" => "tkt_",
+        "ext" => "ext_",
         _ => "run_",
     }
 }
 
-/// The id that a command names; `None` for those that create.
+/// The id that a command names; `None` for those that create, and for what is appended: that is
+/// of another aggregate's entity, or of none.
 #[must_use]
 pub fn target(command: &Command) -> Option<String> {
     Some(match command {
@@ -76,6 +78,10 @@ pub fn target(command: &Command) -> Option<String> {
             run::Command::Complete(c) | run::Command::Fail(c) | run::Command::Cancel(c) => {
                 c.id.to_string()
             }
+        },
+        Command::Ext(c) => match c {
+            ext::Command::Register(c) => c.kind.to_string(),
+            ext::Command::Append(_) => return None,
         },
     })
 }

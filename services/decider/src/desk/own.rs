@@ -43,6 +43,7 @@ impl Desk<'_> {
             approval: None,
             role,
             ticket: None,
+            appended: Ok(()),
         };
         Ok(Ok(match command {
             Command::Member(c) => {
@@ -97,7 +98,8 @@ impl Desk<'_> {
         let member = c.entity.as_str().strip_prefix("member/").and_then(|id| id.parse().ok());
         let enrolled = member.is_some_and(|id| self.world.directory.member(&id).is_some());
         Ok(erasure::Sealed {
-            exists: enrolled || slot.state.is_some(),
+            // A custom record of its own has content and no state.
+            exists: enrolled || slot.state.is_some() || slot.content_key.is_some(),
             erased: slot.erased,
             key: slot.content_key.and_then(|key| key.to_string().parse::<ContentKeyId>().ok()),
         })

@@ -138,12 +138,34 @@ async fn every_command(spine: &Spine, aviary: &mut Aviary) {
     aviary.send(&founder, "ticket", "cancel", json!({"id": done})).await;
     aviary.send(&founder, "role", "retire", json!({"id": role})).await;
 
+    custom_records(&founder, &ticket).await;
     let ines = enrolment(spine, "ines", json!({})).await;
     aviary.send(&founder, "member", "enrol", ines).await;
     let goes = removal(spine, "ines").await;
     aviary.send(&founder, "member", "remove", goes).await;
     for connection in [founder.connection, approver.connection] {
         connection.close().await;
+    }
+}
+
+/// Content that only a registered schema marks.
+async fn custom_records(founder: &Person, ticket: &str) {
+    let note = json!({"type": "string", "x-content": true});
+    let kind = json!({"kind": "seen", "version": 1, "schema": {"type": "object",
+        "additionalProperties": false, "properties": {"note": note, "notes":
+            {"type": "array", "items": note}, "label": {"type": "string", "maxLength": 8}}}});
+    assert!(founder.send("ext", "register", kind).await.ok);
+    let data = json!({"note": BIRD, "notes": [format!("{BIRD} 1"), format!("x1:1-1:{BIRD}")]});
+    let mut body = json!({"kind": "seen", "version": 1, "data": data});
+    assert!(founder.send("ext", "append", body.clone()).await.ok);
+    body["entity"] = json!(format!("ticket/{ticket}"));
+    assert!(founder.send("ext", "append", body.clone()).await.ok);
+    for (field, value) in [("label", json!(BIRD)), (BIRD, json!(1)), ("note", json!([BIRD]))] {
+        let mut bad = body.clone();
+        bad["data"][field] = value;
+        let answer = founder.send("ext", "append", bad).await;
+        assert_eq!(answer.code.as_deref(), Some("ext-data-invalid"));
+        assert!(!serde_json::to_string(&answer).unwrap().contains(BIRD), "{answer:?}");
     }
 }
 

@@ -8,11 +8,13 @@ use canonry_decider::serve::connect_cell;
 use canonry_decider::{Config, Decider};
 use canonry_nats::{Bytes, Connect, Connection, Log, ReadError};
 use canonry_provision::CellUser;
+use canonry_provision::server::Options;
 use canonry_provision::testing::TestCell;
 use canonry_record::hash::sha256;
 use canonry_record::jws::{self, Approval, Decision, RequestToken};
 use canonry_record::seal::Signer;
 use canonry_record::{Line, Verifier, record, verify};
+use canonry_schemas::address::Tls;
 use canonry_schemas::answer::Answer;
 use canonry_schemas::ids::{ActorId, IntentId, TenantId};
 use canonry_schemas::member::Part;
@@ -47,8 +49,13 @@ impl Spine {
 
     /// On three nodes.
     pub async fn cluster() -> Self {
+        Self::guarded_cluster(Options::default(), Tls::default()).await
+    }
+
+    /// On three nodes with certificates.
+    pub async fn guarded_cluster(options: Options, tls: Tls) -> Self {
         let turn = CLUSTER.lock().await;
-        let mut spine = Self::on(TestCell::start_cluster(3).await.unwrap()).await;
+        let mut spine = Self::on(TestCell::start_guarded(3, options, tls).await.unwrap()).await;
         spine.turn = Some(turn);
         spine
     }

@@ -121,7 +121,8 @@ async fn an_intent_that_was_delivered_too_often_is_put_aside() {
     .await;
     stop.send_replace(true);
     serve.await.unwrap();
-    let mut queue = Queue::open(taker, "INTENTS_acme", &intake::settings()).await.unwrap();
+    let mut queue =
+        Queue::open(taker, "INTENTS_acme", &intake::settings(&spine.tenant)).await.unwrap();
     for delivery in 1..=10 {
         let jobs = queue.next_batch(1, Duration::from_secs(20)).await.unwrap();
         assert_eq!(jobs[0].delivered, delivery);

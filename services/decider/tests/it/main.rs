@@ -2,11 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod bad_input;
+mod certificates;
 mod content;
 mod deadline;
 mod disk;
 mod entrance;
 mod erasure;
+mod ext;
 mod faults;
 mod flood;
 mod harness;
@@ -18,6 +20,7 @@ mod proxy;
 mod race;
 mod snapshot;
 mod ticket;
+mod tls;
 mod tokens;
 mod told;
 mod world;

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use canonry_decider::hosted::{Catalogued, Hostable, Hosted, OwnFacts, Refused};
+use canonry_domain::ext::Exts;
 use canonry_domain::role::Roles;
 use canonry_domain::run::Runs;
 use canonry_domain::ticket::Tickets;
@@ -11,7 +12,7 @@ use canonry_schemas::event::{Command, Event};
 use canonry_schemas::ids::ActorId;
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
-use canonry_schemas::{member, role, run, tenant, ticket};
+use canonry_schemas::{ext, member, role, run, tenant, ticket};
 use cqrs_es::Aggregate as _;
 use cqrs_es::event_sink::EventSink;
 use futures_util::FutureExt as _;
@@ -24,7 +25,7 @@ use serde_json::json;
 
 use crate::moves::{Move, Play, moves};
 use crate::table::history;
-use crate::tenant::{Ask, Fact, Tenant, target};
+use crate::tenant::{Ask, Fact, Tenant, kind_of, target};
 
 /// Moves of one play, at most.
 const MOVES: usize = 160;
@@ -186,6 +187,7 @@ fn workable(open: &mut BTreeMap<String, bool>, id: &str, event: &role::Event) ->
 fn audit(history: &[Fact]) -> TestCaseResult {
     let (mut people, mut tickets) = (People::default(), BTreeMap::<String, Told>::new());
     let (mut roles, mut run_tickets) = (BTreeMap::new(), BTreeMap::new());
+    let mut versions = BTreeMap::new();
     for fact in history {
         let actor = &fact.at.actor;
         prop_assert!(!people.removed.contains(actor), "{actor} was removed and asked on");
@@ -221,6 +223,14 @@ fn audit(history: &[Fact]) -> TestCaseResult {
             Event::Content(_) => prop_assert!(people.is_founder(actor)),
             Event::Tenant(tenant::Event::KeysRotated(_)) => {
                 prop_assert!(people.is_founder(actor));
+            }
+            Event::Ext(ext::Event::Registered(e)) => {
+                let last = versions.insert(e.kind.clone(), e.version);
+                prop_assert!(last < Some(e.version), "a version that did not grow");
+                prop_assert!(people.is_founder(actor), "registered by {actor}");
+            }
+            Event::Ext(ext::Event::Appended(e)) => {
+                prop_assert!(versions.get(&e.kind) >= Some(&e.version), "of no version");
             }
             Event::Tenant(_) | Event::Actor(_) | Event::Refused { .. } => {}
         }
@@ -263,6 +273,9 @@ proptest! {
                     Command::Role(c) => handle::<Roles>(play.tenant.roles.get(&id), facts, c),
                     Command::Ticket(c) => handle::<Tickets>(play.tenant.tickets.get(&id), facts, c),
                     Command::Run(c) => handle::<Runs>(play.tenant.runs.get(&id), facts, c),
+                    Command::Ext(c) => {
+                        handle::<Exts>(play.tenant.kinds.get(kind_of(&c)), facts, c.clone())
+                    }
                 }
             };
             if result.is_ok() {
@@ -308,7 +321,7 @@ proptest! {
 fn the_moves_reach_everything() {
     let mut runner = TestRunner::deterministic();
     let (mut events, mut refusals) = (BTreeMap::new(), BTreeMap::new());
-    for _ in 0..120 {
+    for _ in 0..200 {
         let tree = moves(MOVES).new_tree(&mut runner).unwrap();
         play(&tree.current(), |_, answer, _| match answer {
             Ok(event) => *events.entry((event.aggregate(), event.name())).or_insert(0) += 1,
@@ -321,6 +334,7 @@ fn the_moves_reach_everything() {
         ("role", role::Event::NAMES),
         ("ticket", ticket::Event::NAMES),
         ("run", run::Event::NAMES),
+        ("ext", ext::Event::NAMES),
     ] {
         for (name, _) in names {
             let key = (aggregate, (*name).to_owned());

@@ -286,6 +286,8 @@ run.record-step         yes     yes      no       no      yes    theirs theirs n
 run.complete            yes     yes      no       no      yes    theirs theirs no      no    who
 run.fail                yes     yes      no       no      yes    theirs theirs no      no    who
 run.cancel              yes     yes      no       no      yes    theirs theirs no      no    who
+ext.register            yes     only     only     only    only   only   only   only    only  who
+ext.append              yes     yes      no       no      yes    other  other  no      no    who
 ";
 
 /// A history after which nothing but the asker's parts stands against a command.
@@ -301,6 +303,7 @@ fn ready(command: &str) -> &'static str {
         "run.record-step" | "run.complete" | "run.fail" | "run.cancel" => {
             "role.hired; ticket.opened {\"role\":\"@clerk\"}; worker: run.started of @run"
         }
+        "ext.append" => "ext.registered; role.hired; ticket.opened {\"role\":\"@clerk\"}",
         _ if command.starts_with("role.") => "role.hired",
         _ => "role.hired; ticket.opened {\"role\":\"@clerk\",\"due\":\"@noon\"}",
     }
@@ -308,7 +311,7 @@ fn ready(command: &str) -> &'static str {
 
 #[test]
 fn each_part_with_each_command() {
-    for aggregate in ["tenant", "content", "member", "role", "ticket", "run"] {
+    for aggregate in ["tenant", "content", "member", "role", "ticket", "run", "ext"] {
         names_every_verb(&[PARTS], aggregate);
     }
     for (command, expected) in cells(PARTS) {
@@ -319,6 +322,7 @@ fn each_part_with_each_command() {
             let over = match command {
                 "ticket.amend" => "{\"priority\":1}",
                 "role.amend" => "{\"tier\":\"T0\"}",
+                "ext.append" => "{\"entity\":\"ticket/@ticket\"}",
                 _ => "",
             };
             format!("{who} at @noon: {command} {over}")

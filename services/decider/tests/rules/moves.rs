@@ -38,6 +38,7 @@ const ASKERS: [&str; 18] = [
 /// Who is enrolled, removed or given keys.
 const MEMBERS: [&str; 8] =
     ["recruit-0", "recruit-1", "recruit-2", "operator", "worker", "approver", "founder", "svc_bot"];
+const KINDS: [&str; 2] = ["parcel-left", "parcel-taken"];
 const PARTS: [&str; 6] = ["founder", "operator", "approver", "auditor", "worker", "founder"];
 /// Refusals of a change of keys.
 const UNLAWFUL: [Refusal; 3] =
@@ -121,6 +122,7 @@ impl Play {
             now: self.now,
             approval: None,
             keys,
+            appended: if m.other.is_multiple_of(5) { Err(Refusal::ExtDataInvalid) } else { Ok(()) },
             command,
         };
         ask.approval = self.approval(&ask, m.other);
@@ -169,6 +171,9 @@ impl Play {
             ("run", _) => json!({"id": nth(&runs, m.which, words::RUN), "reason": m.text}),
             ("tenant", _) => json!({}),
             ("content", _) => json!({"entity": format!("ticket/{ticket}")}),
+            ("ext", "register") => json!({"kind": KINDS[m.which % 2], "version": m.other % 9 + 1}),
+            ("ext", _) => json!({"kind": KINDS[m.which % 2], "version": m.other % 9 + 1,
+                "entity": format!("ticket/{ticket}")}),
             ("member", "enrol") => {
                 let role = (m.other % 3 == 1).then_some(role);
                 let mut over = json!({"actor": MEMBERS[m.which % 8], "name": m.text,
@@ -229,6 +234,7 @@ impl Play {
         let prefix = match ask.command.name().0 {
             "role" => "rol_",
             "ticket" => "tkt_",
+            "ext" => "ext_",
             _ => "run_",
         };
         let id = target(&ask.command)

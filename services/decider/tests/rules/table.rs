@@ -10,10 +10,11 @@
 //!
 //! Besides, `given 10 x …` repeats a fact, `… of <id>` names its entity, `sign …` changes the
 //! approval that came with the command (`sign none` takes it away), `keys <code>` makes its change
-//! of keys unlawful. `then` is an event with what the command's body does not say, or a code. A
+//! of keys unlawful, `fits <code>` has what is appended not fit its schema. `then` is an event with what the command's body does not say, or a code. A
 //! line that stands eight spaces in goes on from the one before.
 
 use canonry_domain::Approval;
+use canonry_domain::ext::Exts;
 use canonry_domain::role::Roles;
 use canonry_domain::run::Runs;
 use canonry_domain::ticket::Tickets;
@@ -23,7 +24,7 @@ use canonry_schemas::time::Time;
 use canonry_schemas::{run, ticket};
 use serde_json::{Value, json};
 
-use crate::tenant::{Ask, Fact, Tenant, hash, target};
+use crate::tenant::{Ask, Fact, Tenant, hash, kind_of, target};
 use crate::told;
 use crate::words::{self, MOMENTS, TICKET};
 
@@ -127,6 +128,7 @@ pub fn asked(history: &[Fact], line: &str) -> (Ask, Value) {
         now,
         approval: None,
         keys: Ok(()),
+        appended: Ok(()),
         command: words::command(name.trim(), body.clone()),
     };
     ask.approval = fitting(history, &ask);
@@ -152,6 +154,7 @@ fn row(block: &str) -> Row {
             ("when", None) => when = Some(asked(&given, rest)),
             ("sign", Some((ask, _))) => sign(&mut ask.approval, rest),
             ("keys", Some((ask, _))) => ask.keys = Err(refusal(rest.trim()).unwrap()),
+            ("fits", Some((ask, _))) => ask.appended = Err(refusal(rest.trim()).unwrap()),
             ("then", Some((ask, body))) => {
                 let (what, Value::Object(over)) = split(rest) else { panic!("{name}") };
                 then = Some(match refusal(what) {
@@ -217,6 +220,15 @@ pub fn check(row: &Row) {
         Command::Role(c) => told!(Roles, c, Event::Role),
         Command::Ticket(c) => told!(Tickets, c, Event::Ticket),
         Command::Run(c) => told!(Runs, c, Event::Run),
+        Command::Ext(c) => {
+            let kind = kind_of(&c).to_owned();
+            let own = of_entity(&row.given, aggregate, &kind);
+            let then = row.then.clone().map(|event| match event {
+                Event::Ext(own) => own,
+                other => panic!("{} is of another aggregate", other.name()),
+            });
+            told::expect::<Exts>(&own, &kind, facts, c, then);
+        }
         Command::Member(_) | Command::Tenant(_) | Command::Content(_) => {
             assert_eq!(tenant.decide_own(&row.ask), row.then);
         }

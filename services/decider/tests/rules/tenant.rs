@@ -7,6 +7,7 @@ use std::sync::Arc;
 pub use canonry_decider::desk::target;
 use canonry_decider::hosted::{self, OwnFacts};
 use canonry_domain::directory::Directory;
+use canonry_domain::ext::{Exts, Kind};
 use canonry_domain::role::{Role, Roles};
 use canonry_domain::run::{Run, Runs};
 use canonry_domain::ticket::{Ticket, Tickets};
@@ -15,7 +16,7 @@ use canonry_schemas::event::{Command, Event};
 use canonry_schemas::ids::{ActorId, RoleId};
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::time::Time;
-use canonry_schemas::{content, member, run, tenant, ticket};
+use canonry_schemas::{content, ext, member, run, tenant, ticket};
 use serde::{Deserialize, Serialize};
 
 /// Where, when and whose: what the chain knows of a fact beside what happened.
@@ -54,6 +55,14 @@ pub fn hash(position: u64) -> String {
     format!("{position:064x}")
 }
 
+/// The kind that a command registers or appends to.
+pub fn kind_of(command: &ext::Command) -> &str {
+    match command {
+        ext::Command::Register(c) => c.kind.as_str(),
+        ext::Command::Append(c) => c.kind.as_str(),
+    }
+}
+
 /// One record's worth.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fact {
@@ -78,6 +87,8 @@ pub struct Ask {
     pub approval: Option<Approval>,
     /// Whether its change of keys is lawful.
     pub keys: Result<(), Refusal>,
+    /// Whether what is appended fits, and is about something that exists.
+    pub appended: Result<(), Refusal>,
     /// What.
     pub command: Command,
 }
@@ -95,6 +106,8 @@ pub struct Tenant {
     pub runs: BTreeMap<String, Run>,
     /// Entities whose content was erased.
     pub erased: BTreeSet<String>,
+    /// Custom record types by name.
+    pub kinds: BTreeMap<String, Kind>,
 }
 
 fn step<D: Decider>(states: &mut BTreeMap<String, D::State>, fact: &Fact, event: &D::Event) {
@@ -121,6 +134,11 @@ impl Tenant {
             }
             Event::Role(e) => step::<Roles>(&mut self.roles, fact, e),
             Event::Ticket(e) => step::<Tickets>(&mut self.tickets, fact, e),
+            Event::Ext(ext::Event::Appended(_)) => {}
+            Event::Ext(e @ ext::Event::Registered(c)) => {
+                let fact = Fact { id: c.kind.to_string(), ..fact.clone() };
+                step::<Exts>(&mut self.kinds, &fact, e);
+            }
             Event::Run(e) => {
                 step::<Runs>(&mut self.runs, fact, e);
                 let ticket = self.runs.get(&fact.id).map(|run| run.ticket.to_string());
@@ -165,6 +183,7 @@ impl Tenant {
             approval: ask.approval.clone(),
             role,
             ticket: ticket.cloned(),
+            appended: ask.appended,
         })
     }
 
@@ -182,11 +201,16 @@ impl Tenant {
                 let run = target(command).and_then(|id| self.runs.get(&id));
                 (None, run.and_then(|run| self.tickets.get(run.ticket.as_str())))
             }
+            Command::Ext(ext::Command::Append(c)) => {
+                let about = c.entity.as_ref().map(|e| e.as_str().split_once('/').unwrap());
+                (None, about.filter(|(a, _)| *a == "ticket").and_then(|(_, t)| self.tickets.get(t)))
+            }
             Command::Member(_)
             | Command::Tenant(_)
             | Command::Content(_)
             | Command::Role(_)
-            | Command::Ticket(_) => (None, None),
+            | Command::Ticket(_)
+            | Command::Ext(_) => (None, None),
         }
     }
 
@@ -208,6 +232,7 @@ impl Tenant {
             approval: None,
             role: own.role.as_ref().map(|(id, role)| (id, role)),
             ticket: None,
+            appended: Ok(()),
         };
         Ok(match ask.command.clone() {
             Command::Member(c) => Event::Member(self.directory.decide(&facts, c)?),
@@ -248,6 +273,10 @@ impl Tenant {
                 Event::Ticket(hosted::decide::<Tickets>(self.tickets.get(&id), facts, c)?)
             }
             Command::Run(c) => Event::Run(hosted::decide::<Runs>(self.runs.get(&id), facts, c)?),
+            Command::Ext(c) => {
+                let kind = self.kinds.get(kind_of(&c));
+                Event::Ext(hosted::decide::<Exts>(kind, facts, c)?)
+            }
         })
     }
 }

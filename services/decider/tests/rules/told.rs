@@ -3,6 +3,7 @@
 //! history that has them. It decides through [`Hosted`] all the same.
 
 use canonry_decider::hosted::{self, Carried, Catalogued, Hostable, Hosted, OwnFacts, Refused};
+use canonry_domain::ext::Exts;
 use canonry_domain::role::Roles;
 use canonry_domain::run::Runs;
 use canonry_domain::ticket::Tickets;
@@ -95,6 +96,12 @@ impl Tellable for Runs {
     }
     fn placed(event: &Self::Event) -> bool {
         matches!(event, run::Event::Started(_))
+    }
+}
+
+impl Tellable for Exts {
+    fn own(event: &Event) -> Option<Self::Event> {
+        if let Event::Ext(e) = event { Some(e.clone()) } else { None }
     }
 }
 

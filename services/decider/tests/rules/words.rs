@@ -55,7 +55,9 @@ fn at(position: u64, who: &str) -> At {
 pub fn fact(position: u64, who: &str, name: &str, id: Option<&str>, over: Value) -> Fact {
     let body = body(name, over, position);
     let own = body.get("actor").or_else(|| body.get("id")).and_then(Value::as_str);
+    let kind = body.get("kind").and_then(Value::as_str);
     let usual = match name.split_once('.').unwrap().0 {
+        "ext" => kind.unwrap(),
         "ticket" => TICKET,
         "run" => RUN,
         _ => CLERK,
@@ -84,7 +86,7 @@ pub fn prologue() -> Vec<Fact> {
 /// A JSON object of the tables, with names for ids and moments.
 pub fn object(text: &str) -> Value {
     let names = [("@ticket", TICKET), ("@run", RUN), ("@clerk", CLERK), ("@porter", PORTER)];
-    let mut text = text.to_owned();
+    let mut text = text.replace("ticket/@ticket", &format!("ticket/{TICKET}"));
     for (name, id) in names {
         text = text.replace(&format!("\"{name}\""), &format!("\"{id}\""));
     }
@@ -140,6 +142,9 @@ pub fn body(name: &str, over: Value, n: u64) -> Value {
             "revoked": ["0000000000000001"], "authorization": key_change}),
         "content.erase" => json!({"entity": format!("ticket/{TICKET}")}),
         "content.erased" => json!({"entity": format!("ticket/{TICKET}"), "key": "1-0"}),
+        "ext.register" | "ext.registered" => json!({"kind": "parcel-left", "version": 1, "schema":
+            {"type": "object", "additionalProperties": false, "properties": {}}}),
+        "ext.append" | "ext.appended" => json!({"kind": "parcel-left", "version": 1, "data": {}}),
         _ if name.starts_with("ticket.") => json!({"id": TICKET}),
         _ if name.starts_with("role.") => json!({"id": CLERK}),
         _ => json!({"id": RUN}),

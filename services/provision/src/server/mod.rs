@@ -20,7 +20,7 @@ use crate::error::Error;
 
 pub use binary::{MIN_VERSION, PINNED, find};
 pub use cluster::Cluster;
-pub use config::{Ports, Trust};
+pub use config::{Ports, Tls, Trust};
 pub use monitor::{check_sync_always, get as monitor};
 
 /// How long a server may take to be ready; a large store is read at start.
@@ -39,6 +39,8 @@ pub struct Options {
     pub keep: bool,
     /// Largest file that it may write, in bytes: how tests make a full disk.
     pub file_size_limit: Option<u64>,
+    /// Certificates; without them clients connect in clear.
+    pub tls: Option<Tls>,
 }
 
 /// A nats-server that runs, or did until it was killed.
@@ -86,7 +88,8 @@ impl Server {
     }
 
     fn configure(&self, trust: &Trust, routes: &[u16]) -> Result<(), Error> {
-        let text = config::text(&self.name, &self.dir, self.ports, trust, routes);
+        let tls = self.options.tls.as_ref();
+        let text = config::text(&self.name, &self.dir, self.ports, trust, routes, tls);
         files::write_private(&self.config_path(), &text)?;
         files::remember_ports(&self.dir, self.ports)
     }
@@ -226,10 +229,11 @@ impl Server {
         self.options.file_size_limit = limit;
     }
 
-    /// `nats://127.0.0.1:<port>`.
+    /// `nats://127.0.0.1:<port>`, `tls://…` where it has certificates.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.ports.client)
+        let scheme = if self.options.tls.is_some() { "tls" } else { "nats" };
+        format!("{scheme}://127.0.0.1:{}", self.ports.client)
     }
 
     /// Host and port of the monitoring port.

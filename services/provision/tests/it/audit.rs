@@ -90,3 +90,95 @@ async fn a_push_consumer_of_an_auditor_delivers_nowhere() {
     let first = timeout(PATIENCE, heard.next()).await.unwrap().unwrap();
     assert_eq!(first.subject.as_str(), "command.acme.founder.last", "nothing came before it");
 }
+
+/// The whole JetStream API, with the auditor's own mirror in it: four calls are answered, under
+/// their prefix alone, and the server refuses the rest.
+#[tokio::test]
+async fn an_auditor_has_four_calls_and_no_more() {
+    const MAY: [&str; 4] = [
+        "STREAM.INFO.AUDIT_acme",
+        "STREAM.MSG.GET.AUDIT_acme",
+        "CONSUMER.CREATE.AUDIT_acme.a1",
+        "CONSUMER.MSG.NEXT.AUDIT_acme.a1",
+    ];
+    const MAY_NOT: [&str; 27] = [
+        "INFO",
+        "STREAM.NAMES",
+        "STREAM.LIST",
+        "STREAM.CREATE.AUDIT_acme",
+        "STREAM.UPDATE.AUDIT_acme",
+        "STREAM.DELETE.AUDIT_acme",
+        "STREAM.PURGE.AUDIT_acme",
+        "STREAM.MSG.DELETE.AUDIT_acme",
+        "STREAM.SNAPSHOT.AUDIT_acme",
+        "STREAM.RESTORE.AUDIT_acme",
+        "STREAM.PEER.REMOVE.AUDIT_acme",
+        "STREAM.LEADER.STEPDOWN.AUDIT_acme",
+        "CONSUMER.DURABLE.CREATE.AUDIT_acme.a1",
+        "CONSUMER.INFO.AUDIT_acme.a1",
+        "CONSUMER.NAMES.AUDIT_acme",
+        "CONSUMER.LIST.AUDIT_acme",
+        "CONSUMER.DELETE.AUDIT_acme.a1",
+        "CONSUMER.PAUSE.AUDIT_acme.a1",
+        "CONSUMER.UNPIN.AUDIT_acme.a1",
+        "CONSUMER.LEADER.STEPDOWN.AUDIT_acme.a1",
+        "DIRECT.GET.AUDIT_acme",
+        "DIRECT.GET.AUDIT_acme.ledger.acme.ticket.opened",
+        "ACCOUNT.PURGE.AUDIT",
+        "META.LEADER.STEPDOWN",
+        "SERVER.REMOVE",
+        "CONSUMER.MSG.NEXT.LEDGER_acme.a1",
+        "CONSUMER.CREATE.LEDGER_acme.a1.ledger.acme.>",
+    ];
+    let (test, acme, _) = start().await;
+    let committer = cell_user(&test, CellUser::Committer).await;
+    committer.request("ledger.acme.ticket.opened", "one").await;
+    let mut auditor = auditor(&test, &acme, "auditor").await;
+    let before = mirrored(&auditor, 1).await;
+    let own = MAY_NOT.map(|call| format!("audit.api.{call}"));
+    let direct = MAY.iter().chain(&MAY_NOT).map(|call| format!("$JS.API.{call}"));
+    for subject in own.into_iter().chain(direct) {
+        auditor.client.publish(subject.clone(), "{}".into()).await.unwrap();
+        assert!(auditor.violation().await.contains(&subject), "{subject}");
+    }
+    let config = r#"{"stream_name":"AUDIT_acme","config":{"name":"a1","ack_policy":"none",
+        "deliver_policy":"all"}}"#;
+    for (call, body) in MAY.into_iter().zip(["", r#"{"seq":1}"#, config]) {
+        let answer = auditor.json(&format!("audit.api.{call}"), body).await;
+        assert!(answer.get("error").is_none(), "{call}: {answer}");
+    }
+    let next = format!("audit.api.{}", MAY[3]);
+    assert_eq!(auditor.pull(&next, "_INBOX.acme.auditor.p", 1).await[0].payload, "one");
+    let after = mirrored(&auditor, 1).await;
+    assert_eq!((&before["config"], &before["created"]), (&after["config"], &after["created"]));
+}
+
+/// As `nats stream view` pages: a consumer that vanishes, from a position on, filtered, read twice.
+#[tokio::test]
+async fn an_auditor_pages_through_the_mirror_again_and_again() {
+    let (test, acme, _) = start().await;
+    let committer = cell_user(&test, CellUser::Committer).await;
+    for (kind, payload) in [("opened", "one"), ("opened", "two"), ("closed", "three")] {
+        committer.request(&format!("ledger.acme.ticket.{kind}"), payload).await;
+    }
+    let auditor = auditor(&test, &acme, "auditor").await;
+    mirrored(&auditor, 3).await;
+    for (name, filter, start, wanted) in [
+        ("v1", "ledger.acme.>", 1, vec!["one", "two", "three"]),
+        ("v2", "ledger.acme.>", 2, vec!["two", "three"]),
+        ("v3", "ledger.acme.ticket.closed", 1, vec!["three"]),
+    ] {
+        let body = serde_json::json!({"stream_name": "AUDIT_acme", "config": {
+            "name": name, "ack_policy": "none", "deliver_policy": "by_start_sequence",
+            "opt_start_seq": start, "filter_subject": filter, "inactive_threshold": 60_000_000_000_u64,
+        }});
+        let api = format!("audit.api.CONSUMER.CREATE.AUDIT_acme.{name}.{filter}");
+        let made = auditor.json(&api, &body.to_string()).await;
+        assert_eq!(made["num_pending"], wanted.len(), "{made}");
+        let next = format!("audit.api.CONSUMER.MSG.NEXT.AUDIT_acme.{name}");
+        let inbox = format!("_INBOX.acme.auditor.{name}");
+        let pulled = auditor.pull(&next, &inbox, wanted.len()).await;
+        let payloads: Vec<_> = pulled.iter().map(|m| m.payload.as_ref()).collect();
+        assert_eq!(payloads, wanted.iter().map(|w| w.as_bytes()).collect::<Vec<_>>());
+    }
+}

@@ -60,6 +60,11 @@ fn contexts_are_what_the_nats_cli_reads() {
         read(cell.write_context(&acme, &actor("auditor"), TenantUser::Auditor, url).unwrap());
     assert_eq!(auditor["jetstream_api_prefix"], "audit.api");
     assert_eq!(auditor["inbox_prefix"], "_INBOX.acme.auditor");
+    let guarded = "tls://n1:4222?ca=/etc/ca.pem&cert=/etc/me.pem&key=/etc/me.key";
+    let path = cell.write_context(&acme, &actor("founder"), TenantUser::Member, guarded);
+    let founder = read(path.unwrap());
+    assert_eq!((&founder["url"], &founder["ca"]), (&"tls://n1:4222".into(), &"/etc/ca.pem".into()));
+    assert_eq!((&founder["cert"], &founder["key"]), (&"/etc/me.pem".into(), &"/etc/me.key".into()));
     let operator = read(cell.write_cell_context(&CellUser::CellOperator, url).unwrap());
     assert_eq!(operator["inbox_prefix"], "_INBOX.cell-operator");
 }

@@ -10,3 +10,4 @@ mod permissions;
 mod revoked;
 mod streams;
 mod support;
+mod worm;

@@ -1,7 +1,7 @@
 //! Who may not do what: as a table over the allow-lists, and tried on a live server.
 
 use canonry_provision::users::DESTROYING;
-use canonry_provision::{CellUser, Permissions, TenantUser};
+use canonry_provision::{CellUser, Permissions, TenantUser, streams};
 
 use crate::support::{User, actor, auditor, cell_user, member, start, tenant};
 
@@ -60,13 +60,13 @@ fn only_the_committer_may_write_ledgers_and_buckets() {
         for subject in ["intake.acme.founder", "dead.acme.1"] {
             assert_eq!(permissions.may_publish(subject), name == "intake", "{name} {subject}");
         }
-        let next = "$JS.API.CONSUMER.MSG.NEXT.INTENTS_acme.intake";
+        let next = "queue.api.CONSUMER.MSG.NEXT.INTENTS_acme.intake";
         assert_eq!(permissions.may_publish(next), name == "intake", "{name}");
         assert!(!permissions.may_publish("audit.api.CONSUMER.MSG.NEXT.INTENTS_acme.intake"));
         // Who has the API inside CANONRY chooses where an answer goes: into a ledger, say.
         for api in ["INFO", "STREAM.INFO.x", "STREAM.MSG.GET.x", "CONSUMER.MSG.NEXT.x.intake"] {
             let asks = permissions.may_publish(&format!("$JS.API.{api}"));
-            assert!(!asks || ["committer", "intake"].contains(&name.as_str()), "{name} {api}");
+            assert!(!asks || name == "committer", "{name} {api}");
         }
     }
 }
@@ -149,27 +149,62 @@ async fn readers_open_consumers_on_ledgers_and_not_on_intents() {
 
 #[tokio::test]
 async fn the_intake_stores_pulls_and_acknowledges() {
-    let (test, ..) = start().await;
+    let (test, acme, _) = start().await;
     let intake = cell_user(&test, CellUser::Intake).await;
     let stored = intake.json("intake.acme.founder", "sealed").await;
     assert_eq!(stored["stream"], "INTENTS_acme", "{stored}");
-    let made = intake
-        .json(
-            "$JS.API.CONSUMER.CREATE.INTENTS_acme.intake",
-            r#"{"stream_name":"INTENTS_acme","config":{"durable_name":"intake","name":"intake",
-               "ack_policy":"explicit","max_deliver":10}}"#,
-        )
-        .await;
+    let create = "queue.api.CONSUMER.CREATE.INTENTS_acme.intake.intake.acme.>";
+    let made = intake.json(create, &streams::intake_consumer(&acme).to_string()).await;
     assert_eq!(made["name"], "intake", "{made}");
-    let next = "$JS.API.CONSUMER.MSG.NEXT.INTENTS_acme.intake";
+    let next = "queue.api.CONSUMER.MSG.NEXT.INTENTS_acme.intake";
     let message = intake.pull(next, "_INBOX.intake.pull", 1).await.remove(0);
     assert_eq!(message.payload, "sealed");
     let acknowledged = message.reply.unwrap();
     intake.request(acknowledged.as_str(), "+ACK").await;
-    let info = intake.json("$JS.API.STREAM.INFO.INTENTS_acme", "").await;
+    let committer = cell_user(&test, CellUser::Committer).await;
+    let info = committer.json("$JS.API.STREAM.INFO.INTENTS_acme", "").await;
     assert_eq!(info["state"]["messages"], 0, "{info}");
     let dead = intake.json("dead.acme.founder", "sealed").await;
     assert_eq!(dead["stream"], "DEAD_acme", "{dead}");
+}
+
+#[tokio::test]
+async fn the_intake_opens_no_consumer_on_a_ledger() {
+    let (test, ..) = start().await;
+    let mut intake = cell_user(&test, CellUser::Intake).await;
+    let config = r#"{"stream_name":"LEDGER_acme","config":{"durable_name":"intake","name":"intake",
+        "ack_policy":"explicit","filter_subject":"FILTER"}}"#;
+    let create = "queue.api.CONSUMER.CREATE.LEDGER_acme.intake";
+    for (subject, filter) in
+        [(create.to_owned(), "ledger.acme.>"), (format!("{create}.ledger.acme.>"), "ledger.acme.>")]
+    {
+        let body = config.replace("FILTER", filter);
+        intake.client.publish(subject.clone(), body.into()).await.unwrap();
+        assert!(intake.violation().await.contains(&subject));
+    }
+    let subject = format!("{create}.intake.acme.>");
+    let refused = intake.json(&subject, &config.replace("FILTER", "ledger.acme.>")).await;
+    assert!(refused.get("error").is_some(), "{refused}");
+    // The server takes a filter that fits nothing in the stream; nothing comes of it either.
+    let committer = cell_user(&test, CellUser::Committer).await;
+    committer.request("ledger.acme.ticket.opened", "{}").await;
+    let made = intake.json(&subject, &config.replace("FILTER", "intake.acme.>")).await;
+    assert_eq!((&made["num_pending"], &made["name"]), (&0.into(), &"intake".into()), "{made}");
+    let next = "queue.api.CONSUMER.MSG.NEXT.LEDGER_acme.intake";
+    let answer = intake.pull(next, "_INBOX.intake.pull", 1).await.remove(0);
+    assert_eq!(answer.status, Some(async_nats::StatusCode::NOT_FOUND));
+}
+
+/// The one place in a work queue is the intake's from the founding on.
+#[tokio::test]
+async fn nobody_takes_the_intakes_place() {
+    let (test, ..) = start().await;
+    let reader = cell_user(&test, CellUser::Reader).await;
+    let config = r#"{"stream_name":"INTENTS_acme","config":{"durable_name":"r1","name":"r1",
+        "ack_policy":"explicit","filter_subject":"ledger.acme.>"}}"#;
+    let create = "audit.api.CONSUMER.CREATE.INTENTS_acme.r1.ledger.acme.>";
+    let made = reader.json(create, config).await;
+    assert!(made.get("error").is_some(), "{made}");
 }
 
 #[tokio::test]

@@ -123,6 +123,7 @@ pub async fn cell_user(test: &TestCell, user: CellUser) -> User {
         CellUser::Responder => "_INBOX.probe".to_owned(),
         CellUser::CellOperator => "$SRV.PROBE".to_owned(),
         CellUser::ProvisionSys => "$SYS.REQ.CLAIMS.LIST".to_owned(),
+        CellUser::Intake => "queue.api.CONSUMER.MSG.NEXT.INTENTS_none.intake".to_owned(),
         CellUser::Reader => "audit.api.STREAM.INFO.KV_assign".to_owned(),
         CellUser::Service(actor) => format!("command.acme.{actor}.probe"),
         _ => "$JS.API.INFO".to_owned(),
@@ -132,7 +133,11 @@ pub async fn cell_user(test: &TestCell, user: CellUser) -> User {
 }
 
 pub async fn member(test: &TestCell, of: &TenantId, name: &str) -> User {
-    let login = test.cell.tenant_user(of, &actor(name), TenantUser::Member).unwrap();
+    person(test, of, name, TenantUser::Member).await
+}
+
+pub async fn person(test: &TestCell, of: &TenantId, name: &str, kind: TenantUser) -> User {
+    let login = test.cell.tenant_user(of, &actor(name), kind).unwrap();
     let (inbox, probe) = (format!("_INBOX.{name}"), format!("command.{of}.{name}.probe"));
     User::connect(&test.server().url(), &login.creds, &inbox, &probe).await
 }
