@@ -1,6 +1,7 @@
 //! `canonry backup …`: makes, lists, verifies and restores backups. What they are is in
 //! `canonry-backup`; here is only how they are asked for and told.
 
+mod erased;
 mod restore;
 pub(crate) mod serve;
 

@@ -1,7 +1,6 @@
 //! `canonry backup restore`: into the cell of this home, with the provisioning users and the
 //! committer's creds, on a server of its own or a running one.
 
-use canonry_backup::restore::NoErasures;
 use canonry_backup::{Place, Target, restore};
 use canonry_decider::OverNats;
 use canonry_decider::serve::connect_cell;
@@ -10,6 +9,7 @@ use canonry_provision::{Cell, CellUser};
 use canonry_record::Hash;
 use serde_json::json;
 
+use super::erased::Erased;
 use super::{Why, progress};
 use crate::args::{Nats, Of};
 use crate::context::Context;
@@ -87,7 +87,8 @@ async fn into(
     let target = Target { cell, sys: &sys, streams: &streams, committer, replicas };
     let bar = context.bars().count("restoring", 0);
     let (tenant, mut progress) = (&args.of.tenant, progress(&bar));
-    let erasures = &mut NoErasures;
+    let kek = cell.key_store().kek(tenant).map_err(|e| Failure::config(chain(&e)))?;
+    let erasures = &mut Erased::new(tenant.clone(), kek);
     let done = restore(&target, place, tenant, args.pin, args.head, erasures, &mut progress).await;
     bar.finish_and_clear();
     let done = done?;
