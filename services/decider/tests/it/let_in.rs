@@ -124,14 +124,14 @@ async fn a_signed_head_never_falls() {
     let keys = spine.test.cell.key_store();
     let kek = keys.kek(&spine.tenant).unwrap();
     let checkpoint = keys.signing_key(&spine.tenant, KeyUse::Checkpoint).unwrap();
-    let keeper =
-        Keeper::open(&committer, &spine.tenant, kek.as_bytes(), Signer::new(checkpoint)).await;
+    let signer = Signer::new(checkpoint);
+    let keeper = Keeper::open(&committer, &spine.tenant, kek.as_bytes()).await;
     let keeper = keeper.unwrap_or_else(|over| panic!("{over:?}"));
     let stands = head(&spine.log().await).await;
     let at = |position| Head { position, hash: Hash([7; 32]), ..stands };
-    assert!(keeper.write_head(&spine.tenant, &at(900)).await);
+    assert!(keeper.write_head(&spine.tenant, &at(900), &signer).await);
     // A deposed holder that wakes up.
-    assert!(keeper.write_head(&spine.tenant, &at(899)).await);
+    assert!(keeper.write_head(&spine.tenant, &at(899), &signer).await);
     let heads = Kv::open(committer, BUCKET_HEADS).unwrap();
     let entry = heads.get(spine.tenant.as_str()).await.unwrap().unwrap();
     let kept = parse_head(std::str::from_utf8(&entry.value).unwrap()).unwrap();
