@@ -133,6 +133,10 @@ pub const CONTENT_KEY_GROUP: usize = 256;
 
 /// How often a checkpoint is signed while a ledger grows.
 pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+/// How long a checkpointer that went silent keeps others from signing for its tenants.
+pub const CHECKPOINTER_TTL: Duration = Duration::from_secs(5);
+/// Tenants whose ledgers one checkpointer reads at once.
+pub const CHECKPOINTED_AT_ONCE: usize = 4;
 /// Bytes of a signed note.
 pub const NOTE_BYTES: usize = 64 * 1024;
 /// Signatures under one note.

@@ -39,6 +39,8 @@ pub const AUDIT_API: [(&str, bool); 4] = [
     ("CONSUMER.CREATE.>", false),
     ("CONSUMER.MSG.NEXT.*.*", true),
 ];
+/// What the checkpointer writes: tiles and checkpoints, and the flag that freezes a tenant.
+pub const CHECKPOINTER: [(&str, &str); 2] = [("tlog", "tlog.*.>"), ("frozen", "$KV.frozen.*")];
 /// Where an auditor finds that API.
 pub const AUDIT_PREFIX: &str = "audit.api";
 
@@ -91,7 +93,9 @@ pub fn canonry(operator: &KeyPair, accounts: &Accounts) -> Result<String, Error>
     });
     let audit = AUDIT_API
         .map(|(api, many)| service_export(&audit_name(api), &format!("$JS.API.{api}"), many));
-    let exports: Vec<Value> = services.into_iter().chain(feeds).chain(audit).collect();
+    let writes = CHECKPOINTER.map(|(name, subject)| service_export(name, subject, false));
+    let exports: Vec<Value> =
+        services.into_iter().chain(feeds).chain(audit).chain(writes).collect();
     let nats = map(json!({
         "exports": exports,
         "limits": limits(CELL_CONNECTIONS, 0, IMPORTS_OR_EXPORTS, true),
@@ -127,8 +131,8 @@ pub fn tenant(
     jwt::encode(Kind::Account, operator, account, tenant.as_str(), nats)
 }
 
-/// AUDIT: the reading half of the JetStream API under [`AUDIT_PREFIX`], and the news of all tenants
-/// for the cell's own reader. A stream's name is one token, so `AUDIT_*` cannot be said here: each
+/// AUDIT: the reading half of the JetStream API under [`AUDIT_PREFIX`], the news of all tenants for
+/// the cell's own reader, and what the checkpointer writes. A stream's name is one token, so `AUDIT_*` cannot be said here: each
 /// auditor is held to its tenant's mirror. Nobody here chooses where an answer goes: an import maps
 /// the reply (ADR 7).
 ///
@@ -147,6 +151,9 @@ pub fn audit(
             let (subject, local) = (format!("$JS.API.{api}"), format!("{AUDIT_PREFIX}.{api}"));
             import(canonry, &accounts.audit, &audit_name(api), "service", &subject, Some(&local))
         })
+        .chain(CHECKPOINTER.iter().map(|(name, subject)| {
+            import(canonry, &accounts.audit, name, "service", subject, None)
+        }))
         .chain([import(canonry, &accounts.audit, "live", "stream", "live.*.>", None)])
         .collect::<Result<Vec<_>, _>>()?;
     let nats = revoked.written(map(json!({
