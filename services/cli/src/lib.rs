@@ -25,6 +25,7 @@ mod submit;
 mod tenant;
 pub mod up;
 mod upkeep;
+mod witness;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -105,6 +106,9 @@ enum Command {
     Diff(diff::Args),
     /// Read and check ledgers
     Ledger(ledger::Args),
+    /// Cosign checkpoints of logs as a witness
+    #[command(subcommand)]
+    Witness(witness::Command),
     /// Measure the whole path against the limits of server and machine
     Bench(bench::Args),
     /// Keep a second copy of a ledger outside NATS
@@ -196,6 +200,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Runs(args) => read::run(context, Kind::Runs, args).await,
         Command::Diff(args) => diff::run(context, args).await,
         Command::Ledger(args) => Box::pin(ledger::run(context, args)).await,
+        Command::Witness(command) => Box::pin(witness::run(context, command)).await,
         Command::Bench(args) => Box::pin(bench::run(context, args)).await,
         Command::Copy(args) => Box::pin(copy::run(context, args)).await,
         Command::Backup(command) => Box::pin(backup::run(context, command)).await,

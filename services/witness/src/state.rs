@@ -86,14 +86,23 @@ impl Home {
     /// # Errors
     /// It is open to others, damaged, or the disk refuses.
     pub fn key(&self) -> Result<Signer, Error> {
-        let path = self.dir.join("witness.key");
+        Self::read_key(&self.dir)
+    }
+
+    /// The key in a folder that may be in use.
+    ///
+    /// # Errors
+    /// As [`Self::key`].
+    pub fn read_key(dir: &Path) -> Result<Signer, Error> {
+        let path = dir.join("witness.key");
         match fs::metadata(&path) {
             Ok(meta) if meta.permissions().mode() & 0o077 != 0 => return Err(Error::Exposed(path)),
             Ok(_) => {}
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 let mut seed = [0; 32];
                 getrandom::fill(&mut seed).map_err(|_| Error::Random)?;
-                self.write("witness.key", format!("{}\n", hex(&seed)).as_bytes())?;
+                fs::create_dir_all(dir).map_err(Error::io(dir))?;
+                write(&path, format!("{}\n", hex(&seed)).as_bytes())?;
             }
             Err(e) => return Err(Error::io(&path)(e)),
         }
@@ -131,24 +140,23 @@ impl Home {
         let kept = Kept { origin: origin.to_owned(), size: seen.size, root: seen.root };
         let name = Self::name(origin);
         let bytes = serde_json::to_vec(&kept).map_err(|_| Error::Damaged(self.dir.join(&name)))?;
-        self.write(&name, &bytes)
+        write(&self.dir.join(name), &bytes)
     }
+}
 
-    /// Whole or not at all: beside it, synced, renamed, and the folder synced.
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        let path = self.dir.join(name);
-        let beside = path.with_extension("new");
-        let written = || {
-            let mut options = File::options();
-            options.write(true).create(true).truncate(true).mode(0o600);
-            let mut file = options.open(&beside)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&beside, &path)?;
-            path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
-        };
-        written().map_err(Error::io(&path))
-    }
+/// Whole or not at all: beside it, synced, renamed, and the folder synced.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let beside = path.with_extension("new");
+    let written = || {
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+    };
+    written().map_err(Error::io(path))
 }
 
 #[cfg(test)]
