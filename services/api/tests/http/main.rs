@@ -5,5 +5,6 @@ mod changes;
 mod document;
 mod reads;
 mod support;
+mod tlog;
 mod tokens;
 mod writes;
