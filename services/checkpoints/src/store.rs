@@ -4,6 +4,7 @@
 //! a proof is checked against a signed root by whoever gets it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use canonry_nats::{Bytes, Cas, Connection, Kv};
 use canonry_record::Hash;
@@ -150,10 +151,11 @@ impl Store {
         let mut tiles = BTreeMap::new();
         for node in parts.iter().flatten() {
             let (tile, first, count) = node.place();
-            if !tiles.contains_key(&tile) {
-                tiles.insert(tile, self.hashes_of(tile).await?);
-            }
-            if tiles[&tile].len() < first + count {
+            let hashes = match tiles.entry(tile) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(due) => due.insert(self.hashes_of(tile).await?),
+            };
+            if hashes.len() < first + count {
                 return Err(StoreError::Missing(tile));
             }
         }

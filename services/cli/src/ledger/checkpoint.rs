@@ -224,18 +224,23 @@ pub(super) async fn prove(context: &Context, args: Prove) -> Result<(), Failure>
     Ok(())
 }
 
+/// The name of a witness, and when it cosigned, seconds since 1970.
+pub(super) type Cosigner = (String, Option<u64>);
+/// A stable code, and the same in words.
+pub(super) type Because = (&'static str, String);
+
 /// A proof that was checked.
 struct Proved {
     at: Checkpoint,
     index: u64,
     hash: Hash,
     record: Option<OwnedLine>,
-    witnesses: Vec<(String, Option<u64>)>,
+    witnesses: Vec<Cosigner>,
     key: String,
     pinned: bool,
 }
 
-fn checked(text: &str, args: &Check) -> Result<Proved, (&'static str, String)> {
+fn checked(text: &str, args: &Check) -> Result<Proved, Because> {
     let note = |e: NoteError| (e.code(), e.to_string());
     let malformed = |why: &str| ("proof-malformed", why.to_owned());
     let proof: Proof = text.parse().map_err(|_| malformed("this is no proof of a log"))?;
@@ -274,7 +279,7 @@ fn checked(text: &str, args: &Check) -> Result<Proved, (&'static str, String)> {
 pub(super) fn cosigned_by(
     note: &Note,
     witnesses: &[VerifierKey],
-) -> Result<Vec<(String, Option<u64>)>, (&'static str, String)> {
+) -> Result<Vec<Cosigner>, Because> {
     let one = |key: &VerifierKey| {
         let signed = note.verify(std::slice::from_ref(key));
         let time = |signed: Vec<Signed<'_>>| (key.name().to_owned(), signed[0].time);
@@ -309,8 +314,8 @@ fn report(context: &Context, proved: &Proved) -> Result<(), Failure> {
     let line = proved.record.as_ref();
     let parsed = line.and_then(|line| record::parse(&line.body).ok());
     let position = line.map(|line| line.seq);
-    let (kind, entity) =
-        (parsed.as_ref().map(|r| r.kind()), parsed.as_ref().map(|r| r.entity.to_string()));
+    let kind = parsed.as_ref().map(|r| format!("canonry.{}.v{}", r.kind(), r.version));
+    let entity = parsed.as_ref().map(|r| r.entity.to_string());
     let (index, size) = (proved.index, proved.at.size);
     if context.json {
         let witnesses: Vec<Value> = proved

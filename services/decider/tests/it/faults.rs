@@ -154,7 +154,7 @@ async fn a_changed_stream_is_refused() {
     load(&spine, 20).await;
     spine.stop().await;
     let keys = spine.test.cell.key_store();
-    let user = canonry_provision::CellUser::ProvisionStreams;
+    let user = CellUser::ProvisionStreams;
     let admin = canonry_decider::serve::connect_cell(&spine.test.url(), keys, &user).await.unwrap();
     let info = admin.js_request("STREAM.INFO.LEDGER_acme", &serde_json::Value::Null).await.unwrap();
     let mut config = info["config"].clone();
