@@ -2,9 +2,11 @@
 
 use canonry_checkpoints::StoreError;
 use canonry_checkpoints::store::{CHECKPOINT, COSIGNED};
+use canonry_checkpoints::witnesses::client;
 use canonry_nats::Kv;
 use canonry_provision::CellUser;
 use canonry_tlog::tree::{check_consistency, check_inclusion};
+use canonry_tlog::witness::Request;
 use canonry_tlog::{Growing, TilePath, leaf_hash};
 
 use crate::bed::{Bed, Watcher, reached, until};
@@ -97,6 +99,15 @@ async fn a_witness_cosigns_growth_and_remembers_after_a_crash() {
     watcher.kill().await;
     let watcher = Watcher::start(dir.path(), bed.key()).await;
     assert_eq!(watcher.witness.key, key, "the key is kept");
+    // Who claims that nothing was cosigned yet is told what was.
+    let body = Request { old: 0, proof: Vec::new(), note }.to_string();
+    let url = format!("{}/add-checkpoint", watcher.witness.url);
+    let answer = client().unwrap().post(&url).body(body).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 409);
+    assert_eq!(answer.headers()["content-type"], "text/x.tlog.size");
+    assert_eq!(answer.text().await.unwrap(), "51\n");
+    let strange = client().unwrap().post(&url).body("old 1\n").send().await.unwrap();
+    assert_eq!(strange.status().as_u16(), 400);
     let checkpointer = bed.checkpointer("b", vec![watcher.witness.clone()]).await;
     bed.append(300, "y").await;
     let (note, _) = reached(&bed, COSIGNED, 351).await;
