@@ -12,7 +12,7 @@ use canonry_schemas::subject::{BUCKET_FROZEN, ledger_stream};
 use canonry_tlog::{Checkpoint, Growing, Kind, Note, Piece, Positions, VerifierKey, origin};
 use futures_util::StreamExt as _;
 
-use crate::store::{ALARM, Alarm, BUNDLE, CHECKPOINT, POSITIONS, Store, StoreError};
+use crate::store::{ALARM, Alarm, CHECKPOINT, POSITIONS, Store, StoreError};
 
 /// Records that are verified together.
 const CHUNK: usize = 1_024;
@@ -267,7 +267,7 @@ impl Follower {
         let Cas::Won(revision) = won else {
             return Err(again("another checkpointer signed meanwhile"));
         };
-        tracing::debug!(tenant = %self.tenant, size, bundles = size / BUNDLE, "checkpoint signed");
+        tracing::debug!(tenant = %self.tenant, size, "checkpoint signed");
         self.known = Some(Known { note: note.clone(), at: at.clone(), revision });
         Ok(Some((note, at)))
     }

@@ -1,5 +1,5 @@
 //! The checkpointer: follows each ledger through verified reads, grows the Merkle tree over its
-//! record hashes, stores tiles, and signs a checkpoint at most once a second while it grows.
+//! record hashes, stores tiles, and signs a checkpoint every half second while it grows.
 //!
 //! It writes no ledger. It never signs two roots for one size, nor a smaller tree: what was signed
 //! before is read first, and a ledger that does not pass through it is told and frozen. [`store`]

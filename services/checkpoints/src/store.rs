@@ -10,7 +10,7 @@ use canonry_nats::{Bytes, Cas, Connection, Kv};
 use canonry_record::Hash;
 use canonry_schemas::ids::TenantId;
 use canonry_schemas::subject::{tlog_prefix, tlog_stream};
-use canonry_tlog::tile::{WIDTH, entries_bytes, hashes_bytes, join, read_entries, read_hashes};
+use canonry_tlog::tile::{entries_bytes, hashes_bytes, join, read_entries, read_hashes};
 use canonry_tlog::tree::{Part, ProofError, consistency, inclusion};
 use canonry_tlog::{Checkpoint, Note, Piece, Positions, Tile, TilePath, leaf_hash};
 use serde::{Deserialize, Serialize};
@@ -243,6 +243,3 @@ impl Store {
         Ok(())
     }
 }
-
-/// Entries of a full bundle, in leaves.
-pub(crate) const BUNDLE: u64 = WIDTH as u64;
