@@ -62,8 +62,8 @@ pub fn status(code: &str) -> Option<u16> {
         | "self-approval"
         | "approval-invalid" => 403,
         "unknown-command" | "role-unknown" | "ticket-unknown" | "run-unknown"
-        | "member-unknown" | "entity-unknown" | CHECKPOINT_MISSING | TILE_UNKNOWN | POSITION_UNKNOWN
-        | ROUTE_UNKNOWN => 404,
+        | "member-unknown" | "entity-unknown" | CHECKPOINT_MISSING | TILE_UNKNOWN
+        | POSITION_UNKNOWN | ROUTE_UNKNOWN => 404,
         METHOD_UNKNOWN => 405,
         "intent-reused"
         | "intent-expired"

@@ -10,9 +10,7 @@ use canonry_projections::{page::Page, rows};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::problem::{METHOD_UNKNOWN, Problem, ROUTE_UNKNOWN};
-use crate::{
-    Api, changes, diff, health, openapi, query, read, tlog, traced, write,
-};
+use crate::{Api, changes, diff, health, openapi, query, read, tlog, traced, write};
 
 /// A route that changes something: one command.
 #[derive(Debug)]

@@ -3,11 +3,10 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
 
-use canonry_nats::Log;
 use canonry_record::verify::{Break, Pins, Summary, Why};
 use canonry_record::whole::Whole;
 use canonry_record::{Hash, Verifier};
-use canonry_schemas::ids::{ActorId, TenantId};
+use canonry_schemas::ids::ActorId;
 use canonry_schemas::limits::EXPORT_LINE_BYTES;
 use canonry_tlog::VerifierKey;
 use serde_json::{Value, json};
