@@ -142,3 +142,25 @@ pub const SHRED_AT_ONCE: usize = 64;
 pub const GROUP_TRIES: usize = 8;
 /// Content keys in one stored group.
 pub const CONTENT_KEY_GROUP: usize = 256;
+
+/// How often a checkpoint is signed while a ledger grows; the work itself comes on top, so that one
+/// is signed every second under load.
+pub const CHECKPOINT_EVERY: Duration = Duration::from_millis(500);
+/// How long a checkpointer that went silent keeps others from signing for its tenants.
+pub const CHECKPOINTER_TTL: Duration = Duration::from_secs(5);
+/// Tenants whose ledgers one checkpointer reads at once.
+pub const CHECKPOINTED_AT_ONCE: usize = 4;
+/// Bytes of a signed note.
+pub const NOTE_BYTES: usize = 64 * 1024;
+/// Signatures under one note.
+pub const NOTE_SIGNATURES: usize = 64;
+/// Hashes in one proof of inclusion or consistency: the height of a tree of 2^63 leaves.
+pub const PROOF_HASHES: usize = 63;
+/// Bytes of an offline proof: a record in base64 twice over, and a note.
+pub const PROOF_BYTES: usize = 1024 * 1024;
+/// How long one request to a witness may take.
+pub const WITNESS_WAIT: Duration = Duration::from_secs(5);
+/// Bytes of a request to a witness.
+pub const WITNESS_REQUEST_BYTES: usize = NOTE_BYTES + 8 * 1024;
+/// Witnesses that one checkpointer asks.
+pub const WITNESSES: usize = 16;

@@ -116,6 +116,18 @@ pub fn content_bucket(tenant: &TenantId) -> String {
     format!("content-keys-{tenant}")
 }
 
+/// The stream of a tenant's tiles and its newest checkpoint.
+#[must_use]
+pub fn tlog_stream(tenant: &TenantId) -> String {
+    format!("TLOG_{tenant}")
+}
+
+/// `tlog.<tenant>`: what stands before a key in that stream.
+#[must_use]
+pub fn tlog_prefix(tenant: &TenantId) -> String {
+    format!("tlog.{tenant}")
+}
+
 /// KV bucket of assignments, one key a tenant.
 pub const BUCKET_ASSIGN: &str = "assign";
 /// KV bucket of signed heads, one key a tenant.

@@ -4,6 +4,7 @@
 
 mod backup;
 mod bench;
+mod checkpoints;
 mod collector;
 mod data;
 mod dataset;

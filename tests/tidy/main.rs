@@ -54,9 +54,10 @@ fn crates() -> Crates {
 }
 
 /// The crates below `services/`, the crates of this project they may name, and what is forbidden.
-const LAYERS: [(&str, &[&str], &[&str]); 4] = [
+const LAYERS: [(&str, &[&str], &[&str]); 5] = [
     ("canonry-schemas", &[], &["tokio", "async-nats", "axum"]),
     ("canonry-record", &["canonry-schemas"], &["tokio", "async-nats", "axum"]),
+    ("canonry-tlog", &["canonry-schemas", "canonry-record"], &["tokio", "async-nats", "axum"]),
     ("canonry-domain", &["canonry-schemas", "canonry-record"], &["tokio", "async-nats", "axum"]),
     (
         "canonry-projections",

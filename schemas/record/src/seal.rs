@@ -37,10 +37,16 @@ impl Signer {
         self.key.verifying_key().to_bytes()
     }
 
+    /// Signs a message as it is.
+    #[must_use]
+    pub fn sign_raw(&self, message: &[u8]) -> [u8; 64] {
+        self.key.sign(message).to_bytes()
+    }
+
     /// Signs a message as it is and writes the signature as text.
     #[must_use]
     pub fn sign_text(&self, message: &[u8]) -> String {
-        signature_text(&self.id, &self.key.sign(message).to_bytes())
+        signature_text(&self.id, &self.sign_raw(message))
     }
 }
 

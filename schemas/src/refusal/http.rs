@@ -17,6 +17,12 @@ pub const METHOD_UNKNOWN: &str = "method-unknown";
 pub const QUERY_INVALID: &str = "query-invalid";
 /// The cursor is not one of this list.
 pub const CURSOR_INVALID: &str = "cursor-invalid";
+/// No checkpoint covers what was asked for.
+pub const CHECKPOINT_MISSING: &str = "checkpoint-missing";
+/// There is no such tile.
+pub const TILE_UNKNOWN: &str = "tile-unknown";
+/// There is no record at this position.
+pub const POSITION_UNKNOWN: &str = "position-unknown";
 /// No token.
 pub const TOKEN_MISSING: &str = "token-missing";
 /// A fault of ours.
@@ -31,6 +37,9 @@ pub const ALL: &[&str] = &[
     METHOD_UNKNOWN,
     QUERY_INVALID,
     CURSOR_INVALID,
+    CHECKPOINT_MISSING,
+    TILE_UNKNOWN,
+    POSITION_UNKNOWN,
     TOKEN_MISSING,
     INTERNAL,
 ];
@@ -53,7 +62,8 @@ pub fn status(code: &str) -> Option<u16> {
         | "self-approval"
         | "approval-invalid" => 403,
         "unknown-command" | "role-unknown" | "ticket-unknown" | "run-unknown"
-        | "member-unknown" | "kind-unknown" | "entity-unknown" | ROUTE_UNKNOWN => 404,
+        | "member-unknown" | "kind-unknown" | "entity-unknown" | CHECKPOINT_MISSING
+        | TILE_UNKNOWN | POSITION_UNKNOWN | ROUTE_UNKNOWN => 404,
         METHOD_UNKNOWN => 405,
         "intent-reused"
         | "intent-expired"

@@ -1,5 +1,5 @@
 //! The API on NATS: the projector that feeds its read models ([`projector`]), the way to the
-//! decider ([`submit`]), the way to content keys ([`content`]), and the process that joins them
+//! decider ([`submit`]), the way to content keys ([`content`]) and to transparency logs ([`tlog`]), and the process that joins them
 //! ([`serve`]). Routes and queries are in `canonry-api`; nothing here writes a ledger.
 
 pub mod content;
@@ -7,6 +7,7 @@ mod lag;
 pub mod projector;
 pub mod serve;
 pub mod submit;
+pub mod tlog;
 mod traced;
 
 pub use serve::{ApiServer, Config};

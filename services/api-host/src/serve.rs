@@ -79,6 +79,7 @@ impl ApiServer {
             .map_err(|e| format!("cannot listen on {}: {e}", config.listen))?;
         let address = listener.local_addr().map_err(|e| e.to_string())?;
         let counts = config.metrics;
+        let looked = reader.clone();
         let health = Health {
             ready: readiness(
                 [reader, sender.clone()],
@@ -98,6 +99,7 @@ impl ApiServer {
         };
         let api = Api {
             submit: Arc::new(OverNats(sender)),
+            tlog: Arc::new(crate::tlog::OverNats(looked)),
             content: Arc::clone(&keys) as Arc<dyn canonry_api::ports::Content>,
             projections,
             now: Arc::new(canonry_decider::holder::now),

@@ -17,6 +17,7 @@ mod projections;
 mod query;
 mod read;
 pub mod routes;
+mod tlog;
 mod traced;
 mod write;
 
@@ -28,7 +29,7 @@ use tokio::sync::Semaphore;
 
 pub use health::Health;
 pub use openapi::document;
-pub use ports::{Content, Submission, Submit, SubmitError};
+pub use ports::{Content, Submission, Submit, SubmitError, Tlog, TlogError};
 pub use problem::Problem;
 pub use projections::{Broken, Feed, Projections, ReadError};
 pub use routes::router;
@@ -40,6 +41,8 @@ pub struct Api {
     pub submit: Arc<dyn Submit>,
     /// The way to content keys.
     pub content: Arc<dyn Content>,
+    /// The way to the transparency logs.
+    pub tlog: Arc<dyn Tlog>,
     /// The read models.
     pub projections: Arc<Projections>,
     /// The clock.

@@ -87,13 +87,15 @@ fn generate() -> Value {
 }
 
 fn place(paths: &mut Map<String, Value>, path: &str, method: &str, operation: Value) {
+    let path = path.replace("{*id}", "{id}");
     paths.entry(path).or_insert_with(|| json!({}))[method] = operation;
 }
 
 fn path_parameters(path: &str) -> Vec<Value> {
     let id =
         json!({ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } });
-    if path.contains("{id}") { vec![id] } else { Vec::new() }
+    // A path of its own, slashes included: OpenAPI knows no such parameter by name.
+    if path.contains("{id}") || path.contains("{*id}") { vec![id] } else { Vec::new() }
 }
 
 fn problem() -> Value {

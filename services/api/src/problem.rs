@@ -6,8 +6,9 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use canonry_schemas::answer::Answer;
 pub use canonry_schemas::refusal::http::{
-    ALL as HTTP_CODES, CATCHING_UP, CURSOR_INVALID, INTERNAL, METHOD_UNKNOWN, NOT_YET,
-    QUERY_INVALID, ROUTE_UNKNOWN, STREAMS_FULL, TOKEN_MISSING,
+    ALL as HTTP_CODES, CATCHING_UP, CHECKPOINT_MISSING, CURSOR_INVALID, INTERNAL, METHOD_UNKNOWN,
+    NOT_YET, POSITION_UNKNOWN, QUERY_INVALID, ROUTE_UNKNOWN, STREAMS_FULL, TILE_UNKNOWN,
+    TOKEN_MISSING,
 };
 use canonry_schemas::refusal::{Refusal, http};
 use serde_json::{Value, json};

@@ -130,6 +130,16 @@ query!(Events paged {
     /// Whether content is opened; else it is given as it stands in the ledger.
     content: bool,
 });
+query!(Inclusion {
+    /// The position of the record.
+    position: u64,
+});
+query!(Consistency {
+    /// Leaves of the old tree, at least 1.
+    from: u64,
+    /// Leaves of the new tree, at most those of the newest checkpoint.
+    to: u64,
+});
 query!(Changes {
     /// A whole type, or its beginning.
     r#type: String,

@@ -10,7 +10,7 @@ use canonry_projections::{page::Page, rows};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::problem::{METHOD_UNKNOWN, Problem, ROUTE_UNKNOWN};
-use crate::{Api, changes, diff, health, openapi, query, read, traced, write};
+use crate::{Api, changes, diff, health, openapi, query, read, tlog, traced, write};
 
 /// A route that changes something: one command.
 #[derive(Debug)]
@@ -107,6 +107,7 @@ fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 }
 
 const JSON: &str = "application/json";
+const BYTES: &str = "application/octet-stream";
 const TEXT: &str = "text/plain";
 const OPEN_METRICS: &str = "application/openmetrics-text";
 
@@ -183,6 +184,38 @@ pub const READS: &[Read] = &[
         query: Some(of::<query::Plain>),
         answer: (JSON, of::<read::Verification>),
         handler: || get(read::chain_verify),
+    },
+    Read {
+        path: "/api/v1/tlog/checkpoint",
+        summary: "The newest signed checkpoint of the ledger's Merkle tree, a C2SP note",
+        bearer: true,
+        query: Some(of::<query::Plain>),
+        answer: (TEXT, of::<String>),
+        handler: || get(tlog::checkpoint),
+    },
+    Read {
+        path: "/api/v1/tlog/tile/{*id}",
+        summary: "A tile of the tree or a bundle of entries, as C2SP tlog-tiles names them",
+        bearer: true,
+        query: Some(of::<query::Plain>),
+        answer: (BYTES, of::<String>),
+        handler: || get(tlog::tile),
+    },
+    Read {
+        path: "/api/v1/tlog/inclusion",
+        summary: "A C2SP tlog-proof that the record at a position is in the log",
+        bearer: true,
+        query: Some(of::<query::Inclusion>),
+        answer: (TEXT, of::<String>),
+        handler: || get(tlog::inclusion),
+    },
+    Read {
+        path: "/api/v1/tlog/consistency",
+        summary: "A proof that the tree of one size begins the tree of another",
+        bearer: true,
+        query: Some(of::<query::Consistency>),
+        answer: (JSON, of::<tlog::ConsistencyProof>),
+        handler: || get(tlog::consistency),
     },
     Read {
         path: "/api/v1/members",

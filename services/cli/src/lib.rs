@@ -26,6 +26,7 @@ mod submit;
 mod tenant;
 pub mod up;
 mod upkeep;
+mod witness;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -111,6 +112,9 @@ enum Command {
     Events(events::Command),
     /// Read and check ledgers
     Ledger(ledger::Args),
+    /// Cosign checkpoints of logs as a witness
+    #[command(subcommand)]
+    Witness(witness::Command),
     /// Measure the whole path against the limits of server and machine
     Bench(bench::Args),
     /// Keep a second copy of a ledger outside NATS
@@ -203,6 +207,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Diff(args) => diff::run(context, args).await,
         Command::Events(command) => Box::pin(events::run(context, command)).await,
         Command::Ledger(args) => Box::pin(ledger::run(context, args)).await,
+        Command::Witness(command) => Box::pin(witness::run(context, command)).await,
         Command::Bench(args) => Box::pin(bench::run(context, args)).await,
         Command::Copy(args) => Box::pin(copy::run(context, args)).await,
         Command::Backup(command) => Box::pin(backup::run(context, command)).await,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use canonry_api::health::Health;
 use canonry_api_host::ApiServer;
+use canonry_checkpoints::{Checkpointer, Witness};
 use canonry_decider::{Config, Decider};
 use canonry_keystore::KeyStore;
 use canonry_schemas::ids::ActorId;
@@ -38,6 +39,53 @@ pub enum Command {
     Api(ApiArgs),
     /// Copy every tenant continuously, and back each up daily
     Backup(crate::backup::serve::Args),
+    /// Sign checkpoints of every ledger while it grows, and have witnesses cosign them
+    Checkpoints(CheckpointsArgs),
+}
+
+/// Sign checkpoints.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Several may run: one signs for each tenant, and another goes on when it ends. It writes no ledger.
+
+EXAMPLES:
+    canonry serve checkpoints --name checkpoints-a
+    canonry serve checkpoints --witness \"http://w:8082,$(cat w.key)\"")]
+pub struct CheckpointsArgs {
+    /// The name of this process, different for each that runs at the same time
+    #[arg(long, default_value = "checkpoints-1", value_name = "NAME")]
+    name: ActorId,
+    #[command(flatten)]
+    witnesses: Witnesses,
+    #[command(flatten)]
+    nats: Nats,
+}
+
+/// Who cosigns.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Witnesses {
+    /// A witness that is asked to cosign: its address, a comma, its key; may be repeated
+    #[arg(long, value_name = "URL,KEY")]
+    witness: Vec<Witness>,
+}
+
+/// Starts a checkpointer in this process.
+///
+/// # Errors
+/// Creds are missing, or the server does not answer.
+pub async fn checkpointer(
+    url: &str,
+    keys: KeyStore,
+    name: &str,
+    witnesses: Witnesses,
+) -> Result<Checkpointer, Failure> {
+    let config = canonry_checkpoints::Config {
+        url: url.to_owned(),
+        name: name.to_owned(),
+        keys,
+        witnesses: witnesses.witness,
+    };
+    Checkpointer::start(config).await.map_err(Failure::unavailable)
 }
 
 /// Serve the HTTP API.
@@ -233,6 +281,16 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
             output::say(format!("http://{} serves {url}; ctrl-c stops it", api.address()));
             stop.wait().await;
             api.stop().await;
+            Ok(())
+        }
+        Command::Checkpoints(args) => {
+            let (url, keys) = both(context.nats(args.nats.named()), context.keys())?;
+            let name = args.name.as_str();
+            let checkpointer = checkpointer(&url, keys, name, args.witnesses).await?;
+            let stop = StopSignals::hear()?;
+            output::say(format!("{name} signs checkpoints at {url}; ctrl-c stops it"));
+            stop.wait().await;
+            checkpointer.stop().await;
             Ok(())
         }
     }

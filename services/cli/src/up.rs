@@ -20,7 +20,7 @@ use crate::failure::{Failure, chain};
 use crate::lock::Lock;
 use crate::output;
 use crate::progress::Bars;
-use crate::serve::{Api, StopSignals, can_listen, decider, mount_api};
+use crate::serve::{Api, StopSignals, Witnesses, can_listen, checkpointer, decider, mount_api};
 use crate::tenant::{Person, first_people, found_tenant, identity, write_contexts};
 
 /// How long the decider may take to hold the tenant.
@@ -55,6 +55,8 @@ pub struct Args {
     /// Copy every tenant to this place continuously and back each up daily
     #[arg(long, env = "CANONRY_BACKUP", value_name = "URL")]
     backup: Option<String>,
+    #[command(flatten)]
+    witnesses: Witnesses,
     #[command(flatten)]
     nats: Nats,
     /// Certificate of the server that is started here, a PEM file; clients then need TLS
@@ -227,6 +229,14 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         }
         None => None,
     };
+    let keys = up.cell.key_store().clone();
+    let checkpoints = match checkpointer(&up.url, keys, "checkpoints-up", args.witnesses).await {
+        Ok(checkpoints) => checkpoints,
+        Err(failure) => {
+            stop(api, backup, up).await;
+            return Err(failure);
+        }
+    };
     let address = format!("http://{}", api.address());
     let process = Some(std::process::id());
     let running = Running { nats: up.url.clone(), api: Some(address), process };
@@ -236,6 +246,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     signals.wait().await;
     output::say("stopping");
     context.clear_running();
+    checkpoints.stop().await;
     stop(api, backup, up).await;
     Ok(())
 }

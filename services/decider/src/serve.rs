@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use canonry_keystore::{Environment, KEYS_VARIABLE, KeySource, KeyStore, Sources};
 use canonry_nats::log::Skew;
-use canonry_nats::{Bytes, Connect, Connection, Log, Micro, ServeOptions};
+use canonry_nats::{Bytes, Connect, Connection, Kv, Log, Micro, ServeOptions};
 use canonry_provision::{BoxError, Bus, CellUser, check_streams};
 use canonry_record::Hash;
 use canonry_schemas::answer::Answer;
 use canonry_schemas::ids::{ActorId, TenantId};
 use canonry_schemas::limits::{FOLLOWED_AT_ONCE, HOLDER_CLOCK, LIVENESS_EVERY, LOOK_EVERY};
 use canonry_schemas::refusal::unrecorded;
-use canonry_schemas::subject::ledger_stream;
+use canonry_schemas::subject::{BUCKET_FROZEN, ledger_stream};
 use canonry_schemas::tenant::Reason;
 use canonry_schemas::validate::Commands;
 use canonry_telemetry::Metrics;
@@ -496,6 +496,12 @@ async fn attend(
     broken.unwrap_or(over)
 }
 
+/// Whether somebody else, such as the checkpointer, found the ledger wrong.
+async fn frozen_meanwhile(shop: &Shop, tenant: &TenantId) -> bool {
+    let Ok(bucket) = Kv::open(shop.committer.clone(), BUCKET_FROZEN) else { return false };
+    matches!(bucket.get(tenant.as_str()).await, Ok(Some(entry)) if !entry.deleted)
+}
+
 fn is_skewed(skew: &Skew) -> bool {
     skew.nanos.abs() - skew.uncertainty > HOLDER_CLOCK.as_nanos() as i128
 }
@@ -528,6 +534,10 @@ async fn guard(
                 check_streams(&bus, &tenant, shop.config.replicas).await
             {
                 tracing::error!(%tenant, %error, "a stream was changed: this decider stops serving");
+                break;
+            }
+            if frozen_meanwhile(&shop, &tenant).await {
+                tracing::error!(%tenant, "the tenant was frozen: this decider stops serving");
                 break;
             }
             // A clock that jumped would stand in every later record.

@@ -54,7 +54,9 @@ pub enum Cas {
 #[derive(Debug, Clone)]
 pub struct Kv {
     conn: Connection,
-    bucket: String,
+    stream: String,
+    /// What stands before a key in its subject, the dot included.
+    prefix: String,
     reader_name: String,
 }
 
@@ -64,11 +66,23 @@ impl Kv {
     /// # Errors
     /// [`ErrorKind::Invalid`] when the name is not of letters, digits, `-` and `_`.
     pub fn open(conn: Connection, bucket: &str) -> Result<Self, Error> {
-        let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if bucket.is_empty() || !bucket.bytes().all(fits) {
-            return Err(Error::new(ErrorKind::Invalid, format!("bucket {bucket:?}")));
+        Self::over(conn, &format!("KV_{bucket}"), &format!("$KV.{bucket}"))
+    }
+
+    /// Names a stream whose subjects `<prefix>.<key>` keep one message each and that is no bucket
+    /// by its name, because users may be allowed whole tokens of a subject only.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when the name or a token of the prefix is not of letters, digits,
+    /// `-`, `_` (and `$`).
+    pub fn over(conn: Connection, stream: &str, prefix: &str) -> Result<Self, Error> {
+        let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_$".contains(&b);
+        let token = |t: &str| !t.is_empty() && t.bytes().all(fits);
+        if !token(stream) || stream == "KV_" || !prefix.split('.').all(token) {
+            return Err(Error::new(ErrorKind::Invalid, format!("bucket {stream:?}")));
         }
-        Ok(Self { conn, bucket: bucket.to_owned(), reader_name: "reader".to_owned() })
+        let (stream, prefix) = (stream.to_owned(), format!("{prefix}."));
+        Ok(Self { conn, stream, prefix, reader_name: "reader".to_owned() })
     }
 
     /// Sets the prefix of the names of consumers that [`Kv::keys`] and [`Kv::watch`] make.
@@ -85,7 +99,7 @@ impl Kv {
     /// As [`Connection::js_request`].
     pub async fn get(&self, key: &str) -> Result<Option<Entry>, Error> {
         let query = json!({ "last_by_subj": self.subject(key)? });
-        let stored = log::fetch(&self.conn, &self.stream(), &query).await?;
+        let stored = log::fetch(&self.conn, &self.stream, &query).await?;
         Ok(stored.map(|s| self.entry(s)))
     }
 
@@ -211,22 +225,17 @@ impl Kv {
         }
     }
 
-    fn stream(&self) -> String {
-        format!("KV_{}", self.bucket)
-    }
-
     fn subject(&self, key: &str) -> Result<String, Error> {
         let fits = |b: u8| b.is_ascii_alphanumeric() || b"-/_=.".contains(&b);
         let dots = key.starts_with('.') || key.ends_with('.') || key.contains("..");
         if key.is_empty() || dots || !key.bytes().all(fits) {
             return Err(Error::new(ErrorKind::Invalid, format!("key {key:?}")));
         }
-        Ok(format!("$KV.{}.{key}", self.bucket))
+        Ok(format!("{}{key}", self.prefix))
     }
 
     fn entry(&self, stored: Stored) -> Entry {
-        let prefix = format!("$KV.{}.", self.bucket);
-        let key = stored.subject.strip_prefix(&prefix).unwrap_or(&stored.subject).to_owned();
+        let key = stored.subject.strip_prefix(&self.prefix).unwrap_or(&stored.subject).to_owned();
         // The server leaves a marker of its own when a value expires.
         let deleted = stored.header("Nats-Marker-Reason").is_some()
             || stored.header("KV-Operation").is_some_and(|op| op == "DEL" || op == "PURGE");

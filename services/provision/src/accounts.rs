@@ -45,6 +45,8 @@ pub const AUDIT_API: [(&str, bool); 4] = [
     ("CONSUMER.CREATE.>", false),
     ("CONSUMER.MSG.NEXT.*.*", true),
 ];
+/// What the checkpointer writes: tiles and checkpoints, and the flag that freezes a tenant.
+pub const CHECKPOINTER: [(&str, &str); 2] = [("tlog", "tlog.*.>"), ("frozen", "$KV.frozen.*")];
 /// Where an auditor finds that API.
 pub const AUDIT_PREFIX: &str = "audit.api";
 
@@ -112,8 +114,9 @@ pub fn canonry(operator: &KeyPair, accounts: &Accounts) -> Result<String, Error>
         .map(|(api, many)| service_export(&audit_name(api), &format!("$JS.API.{api}"), many));
     let stores = INTAKE_STORES.map(|name| service_export(name, &format!("{name}.*.>"), false));
     let acks = [service_export("intake-acks", INTAKE_ACKS, false)];
-    let exports: Vec<Value> =
-        services.into_iter().chain(feeds).chain(audit).chain(stores).chain(acks).collect();
+    let writes = CHECKPOINTER.map(|(name, subject)| service_export(name, subject, false));
+    let own = stores.into_iter().chain(acks).chain(writes);
+    let exports: Vec<Value> = services.into_iter().chain(feeds).chain(audit).chain(own).collect();
     let nats = map(json!({
         "exports": exports,
         "limits": limits(CELL_CONNECTIONS, 0, IMPORTS_OR_EXPORTS, true),
@@ -149,8 +152,8 @@ pub fn tenant(
     jwt::encode(Kind::Account, operator, account, tenant.as_str(), nats)
 }
 
-/// AUDIT: the reading half of the JetStream API under [`AUDIT_PREFIX`], and the news of all tenants
-/// for the cell's own reader. A stream's name is one token, so `AUDIT_*` cannot be said here: each
+/// AUDIT: the reading half of the JetStream API under [`AUDIT_PREFIX`], the news of all tenants for
+/// the cell's own reader, and what the checkpointer writes. A stream's name is one token, so `AUDIT_*` cannot be said here: each
 /// auditor is held to its tenant's mirror. Nobody here chooses where an answer goes: an import maps
 /// the reply (ADR 7).
 ///
@@ -169,6 +172,9 @@ pub fn audit(
             let (subject, local) = (format!("$JS.API.{api}"), format!("{AUDIT_PREFIX}.{api}"));
             import(canonry, &accounts.audit, &audit_name(api), "service", &subject, Some(&local))
         })
+        .chain(CHECKPOINTER.iter().map(|(name, subject)| {
+            import(canonry, &accounts.audit, name, "service", subject, None)
+        }))
         .chain([import(canonry, &accounts.audit, "live", "stream", "live.*.>", None)])
         .collect::<Result<Vec<_>, _>>()?;
     let nats = revoked.written(map(json!({

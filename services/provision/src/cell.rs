@@ -68,6 +68,7 @@ impl Cell {
             CellUser::Responder,
             CellUser::Intake,
             CellUser::Reader,
+            CellUser::Checkpointer,
             CellUser::CellOperator,
             CellUser::ProvisionSys,
             CellUser::ProvisionStreams,
@@ -163,7 +164,7 @@ impl Cell {
     pub fn cell_user(&self, user: &CellUser) -> Result<PathBuf, Error> {
         let account = match user {
             CellUser::ProvisionSys => "SYS",
-            CellUser::Reader => "AUDIT",
+            CellUser::Reader | CellUser::Checkpointer => "AUDIT",
             CellUser::Intake => "INTAKE",
             _ => "CANONRY",
         };

@@ -49,6 +49,9 @@ pub enum CellUser {
     /// Reads ledgers and buckets: projectors, the API. A user of AUDIT, under
     /// [`AUDIT_PREFIX`].
     Reader,
+    /// Reads ledgers as the reader does, writes tiles and checkpoints, and may set the flag that
+    /// freezes a tenant; a user of AUDIT as well. It writes no ledger.
+    Checkpointer,
     /// A service that sends commands under its own `svc_` token.
     Service(ActorId),
     /// `nats micro` for whoever runs the cell.
@@ -68,6 +71,7 @@ impl CellUser {
             Self::Responder => "responder",
             Self::Intake => "intake",
             Self::Reader => "reader",
+            Self::Checkpointer => "checkpointer",
             Self::Service(actor) => actor.as_str(),
             Self::CellOperator => "cell-operator",
             Self::ProvisionSys => "provision-sys",
@@ -85,7 +89,7 @@ impl CellUser {
     #[must_use]
     pub const fn api_prefix(&self) -> &'static str {
         match self {
-            Self::Reader => AUDIT_PREFIX,
+            Self::Reader | Self::Checkpointer => AUDIT_PREFIX,
             Self::Intake => INTAKE_PREFIX,
             _ => "$JS.API",
         }
@@ -98,7 +102,8 @@ impl CellUser {
             Self::Committer => committer(),
             Self::Responder => responder(),
             Self::Intake => intake(),
-            Self::Reader => reader(),
+            Self::Reader => reader(self.name()),
+            Self::Checkpointer => checkpointer(self.name()),
             Self::Service(actor) => service(actor),
             Self::CellOperator => cell_operator(),
             Self::ProvisionSys => provision_sys(),
@@ -176,7 +181,7 @@ fn intake() -> Permissions {
 }
 
 /// In AUDIT, behind imports: what it asks for can be answered to itself alone.
-fn reader() -> Permissions {
+fn reader(name: &str) -> Permissions {
     let api = |tail: &str| format!("{AUDIT_PREFIX}.{tail}");
     Permissions {
         publish: vec![
@@ -187,8 +192,15 @@ fn reader() -> Permissions {
             api("CONSUMER.MSG.NEXT.*.*"),
         ],
         deny_publish: vec![api(&format!("CONSUMER.MSG.NEXT.*.{INTAKE_CONSUMER}"))],
-        subscribe: owned(&["_INBOX.reader.>", "live.>"]),
+        subscribe: vec![format!("_INBOX.{name}.>"), "live.>".to_owned()],
     }
+}
+
+/// In AUDIT too, so that it cannot direct the answer to a write into a ledger either.
+fn checkpointer(name: &str) -> Permissions {
+    let mut permissions = reader(name);
+    permissions.publish.extend(owned(&["tlog.>", "$KV.frozen.*"]));
+    permissions
 }
 
 fn service(actor: &ActorId) -> Permissions {

@@ -6,5 +6,6 @@ mod document;
 mod ext;
 mod reads;
 mod support;
+mod tlog;
 mod tokens;
 mod writes;

@@ -6,18 +6,21 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
-use canonry_api::{Api, Content, Health, Projections, Submission, Submit, SubmitError, router};
+use canonry_api::{
+    Api, Content, Health, Projections, Submission, Submit, SubmitError, Tlog, TlogError, router,
+};
 use canonry_projections::Recorded;
-use canonry_record::SigningKey;
 use canonry_record::encoding::base64url;
 use canonry_record::jws::{self, Bearer, RequestToken};
 use canonry_record::seal::Signer;
+use canonry_record::{Hash, SigningKey};
 use canonry_schemas::answer::Answer;
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::{TenantId, generated};
 use canonry_schemas::limits::CHANGES_STREAMS;
 use canonry_schemas::time::Time;
 use canonry_telemetry::Metrics;
+use canonry_tlog::TilePath;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
@@ -53,6 +56,39 @@ impl Content for Keys {
     }
 }
 
+/// A log of three records, with a gap at position 2.
+struct Log;
+
+pub const NOTE: &str = "canonry/acme\n3\nAAAA\n\n\u{2014} canonry/acme AAAAAAAA\n";
+
+#[async_trait::async_trait]
+impl Tlog for Log {
+    async fn checkpoint(&self, tenant: &TenantId) -> Result<String, TlogError> {
+        assert_eq!(tenant.as_str(), "acme");
+        Ok(NOTE.to_owned())
+    }
+
+    async fn tile(&self, _: &TenantId, path: TilePath) -> Result<Vec<u8>, TlogError> {
+        if path.width == 3 { Ok(path.to_string().into_bytes()) } else { Err(TlogError::NoTile) }
+    }
+
+    async fn inclusion(&self, _: &TenantId, position: u64) -> Result<String, TlogError> {
+        match position {
+            1 | 3 | 4 => Ok(format!("proof of {position}\n")),
+            2 => Err(TlogError::NoRecord(2)),
+            _ => Err(TlogError::NotCovered),
+        }
+    }
+
+    async fn consistency(&self, _: &TenantId, from: u64, to: u64) -> Result<Vec<Hash>, TlogError> {
+        match (from, to) {
+            (0, _) => Err(TlogError::Sizes),
+            (_, 4..) => Err(TlogError::Failed("the disk at 10.0.0.1".into())),
+            _ => Ok(vec![Hash([1; 32])]),
+        }
+    }
+}
+
 pub struct World {
     pub router: Router,
     pub projections: Arc<Projections>,
@@ -83,6 +119,7 @@ impl World {
         let api = Api {
             submit: decider.clone(),
             content: Arc::new(Keys),
+            tlog: Arc::new(Log),
             projections: projections.clone(),
             now: Arc::new(|| Time(NOW * 1_000_000)),
             health: Health {

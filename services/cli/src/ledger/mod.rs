@@ -1,6 +1,8 @@
 //! `canonry ledger …`: reads a ledger and checks it. Nothing here writes one; a replay into another
 //! stream refuses every stream of a cell.
 
+mod checkpoint;
+mod compare;
 mod export;
 mod replay;
 pub(crate) mod scan;
@@ -8,6 +10,7 @@ mod show;
 mod target;
 pub(crate) mod verify;
 
+pub(crate) use checkpoint::log_key;
 pub(crate) use scan::{asked, current, standing};
 pub(crate) use verify::{head, identity};
 
@@ -32,6 +35,12 @@ enum Command {
     Verify(verify::Args),
     /// Write a ledger as JSON Lines that ends at its signed head
     Export(export::Args),
+    /// Print the newest signed checkpoint
+    Checkpoint(checkpoint::Show),
+    /// Prove that a record is in the log
+    Prove(checkpoint::Prove),
+    /// Check a proof offline
+    VerifyProof(checkpoint::Check),
     /// Print verified records in order, or write them to a file or another stream
     Replay(replay::Args),
     /// Print the last records, then new ones as they are stored
@@ -48,6 +57,9 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Verify(args) => verify::run(context, args).await,
         Command::Export(args) => export::run(context, args).await,
+        Command::Checkpoint(args) => checkpoint::show(context, args).await,
+        Command::Prove(args) => checkpoint::prove(context, args).await,
+        Command::VerifyProof(args) => checkpoint::check(context, &args),
         Command::Replay(args) => replay::run(context, args).await,
         Command::Tail(args) => show::tail(context, args).await,
         Command::Show(args) => show::show(context, args).await,

@@ -3,14 +3,16 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
 
-use canonry_nats::Log;
 use canonry_record::verify::{Break, Pins, Summary, Why};
 use canonry_record::whole::Whole;
 use canonry_record::{Hash, Verifier};
-use canonry_schemas::ids::{ActorId, TenantId};
+use canonry_schemas::ids::ActorId;
 use canonry_schemas::limits::EXPORT_LINE_BYTES;
-use serde_json::json;
+use canonry_tlog::VerifierKey;
+use serde_json::{Value, json};
 
+use super::checkpoint::witness_key;
+use super::compare::{Against, Differs};
 use super::scan::{Stop, last, threads, verified};
 use crate::args::{Nats, Of};
 use crate::context::Context;
@@ -22,12 +24,14 @@ use crate::progress::Bars;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit codes: 0 whole and the founder is the pinned one; 1 broken, the position is told; 3 whole, but \
-no founder was pinned; 69 the ledger cannot be read.
+no founder was pinned; 69 the ledger cannot be read. A live ledger must also pass through the newest \
+checkpoint that was signed, or the one of --checkpoint.
 
 EXAMPLES:
     canonry ledger verify --of acme
     canonry ledger verify --of acme --tenant sha256:9f2c… --head 1024:77ab…
     canonry ledger verify --of acme --as auditor --creds auditor.creds --nats nats://h:4222
+    canonry ledger verify --of acme --checkpoint acme.checkpoint --witness witness.example/w1+ab12…+BK…
     canonry ledger verify --file acme.jsonl --json")]
 pub struct Args {
     /// Verify this export instead of a live ledger
@@ -47,6 +51,14 @@ pub struct Args {
     /// A head known from elsewhere that the ledger must pass through
     #[arg(long, value_name = "POSITION:HASH", value_parser = head)]
     head: Option<(u64, Hash)>,
+    /// A checkpoint known from elsewhere that a live ledger must pass through
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
+    checkpoint: Option<PathBuf>,
+    /// The key of a witness that must have cosigned the checkpoint; may be repeated
+    #[arg(
+        long, value_name = "KEY", conflicts_with = "file", value_parser = witness_key
+    )]
+    witness: Vec<VerifierKey>,
     #[command(flatten)]
     nats: Nats,
 }
@@ -65,36 +77,41 @@ pub(crate) fn head(text: &str) -> Result<(u64, Hash), String> {
 pub(super) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let pins = Pins { tenant_hash: args.pin, head: args.head };
     let pinned = args.pin.is_some();
-    let (records, answer) = match args.file {
-        Some(file) => verify_file(&file, pins, context.bars())?,
-        None => {
-            let (nats, tenant) = (args.nats.named(), &args.of.tenant);
-            let log = match &args.auditor {
-                Some(auditor) => {
-                    context.mirror(nats, tenant, auditor, args.creds.as_deref()).await?
-                }
-                None => context.ledger(nats, tenant).await?,
-            };
-            live(context, &log, tenant, pins).await?
-        }
-    };
-    report(context, records, pinned, &answer)
+    let Some(file) = &args.file else { return live(context, args, pins).await };
+    let (records, answer) = verify_file(file, pins, context.bars())?;
+    report(context, records, pinned, &answer, None)
 }
 
-async fn live(
-    context: &Context,
-    log: &Log,
-    tenant: &TenantId,
-    pins: Pins,
-) -> Result<(u64, Result<Summary, Break>), Failure> {
-    let upto = last(log).await?;
+async fn live(context: &Context, args: Args, pins: Pins) -> Result<(), Failure> {
+    let pinned = pins.tenant_hash.is_some();
+    let (nats, tenant) = (args.nats.named(), &args.of.tenant);
+    let log = match &args.auditor {
+        Some(auditor) => context.mirror(nats, tenant, auditor, args.creds.as_deref()).await?,
+        None => context.ledger(nats, tenant).await?,
+    };
+    // Before the end of the ledger is asked for: what was signed by now must be in it. A mirror may
+    // lag behind, and an auditor reads nothing else.
+    let file = args.checkpoint.as_deref();
+    let mut against = match (file, &args.auditor) {
+        (None, Some(_)) => None,
+        _ => Against::find(file, args.witness, &log, tenant).await?,
+    };
+    let upto = last(&log).await?;
     let mut verifier = Verifier::new(tenant.clone(), pins);
-    let answer = match verified(log, &mut verifier, upto, context.bars(), |_| Ok(())).await {
+    let read = verified(&log, &mut verifier, upto, context.bars(), |stored| {
+        against.iter_mut().for_each(|against| against.take(stored));
+        Ok(())
+    });
+    let answer = match read.await {
         Ok(()) => verifier.finish_live(),
         Err(Stop::Broken(broken)) => Err(broken),
         Err(Stop::Failed(failure)) => return Err(failure),
     };
-    Ok((verifier.position(), answer))
+    let compared = match (&against, verifier.state()) {
+        (Some(against), Some(state)) if answer.is_ok() => Some(against.finish(state)),
+        _ => None,
+    };
+    report(context, verifier.position(), pinned, &answer, compared.as_ref())
 }
 
 pub(crate) fn verify_file(
@@ -146,7 +163,21 @@ fn report(
     records: u64,
     pinned: bool,
     answer: &Result<Summary, Break>,
+    compared: Option<&Result<Value, Differs>>,
 ) -> Result<(), Failure> {
+    if let Some(Err(differs)) = compared {
+        let Differs { code, why } = differs;
+        if context.json {
+            output::json(&json!({
+                "records": records, "ok": false, "pinned": pinned, "position": records,
+                "why": code, "message": why,
+            }))?;
+        } else {
+            output::line(&format!("broken against its checkpoint: {why} ({code})"));
+        }
+        return Err(Failure::silent(exit::REFUSED));
+    }
+    let checkpoint = compared.and_then(|compared| compared.as_ref().ok());
     match answer {
         Ok(summary) => {
             let (position, hash) = (summary.position, summary.hash);
@@ -156,12 +187,19 @@ fn report(
                     "position": position, "why": null,
                     "head": format!("{position}:{hash}"),
                     "tenant": format!("sha256:{}", summary.founder),
+                    "checkpoint": checkpoint,
                 }))?;
             } else {
                 output::line(&format!(
                     "whole: {} records, head {position}:{hash}, tenant sha256:{}",
                     summary.records, summary.founder
                 ));
+                if let Some(checkpoint) = checkpoint {
+                    output::line(&format!(
+                        "the checkpoint of {} records stands",
+                        checkpoint["size"]
+                    ));
+                }
             }
             if pinned {
                 return Ok(());

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use canonry_nats::Kv;
+use canonry_provision::CellUser;
 use serde_json::json;
 
 use crate::harness::{Spine, intent};
@@ -152,7 +154,7 @@ async fn a_changed_stream_is_refused() {
     load(&spine, 20).await;
     spine.stop().await;
     let keys = spine.test.cell.key_store();
-    let user = canonry_provision::CellUser::ProvisionStreams;
+    let user = CellUser::ProvisionStreams;
     let admin = canonry_decider::serve::connect_cell(&spine.test.url(), keys, &user).await.unwrap();
     let info = admin.js_request("STREAM.INFO.LEDGER_acme", &serde_json::Value::Null).await.unwrap();
     let mut config = info["config"].clone();
@@ -202,5 +204,18 @@ async fn a_store_truncated_under_a_holder_freezes_the_tenant() {
     let log = spine.log().await;
     let left = log.info().await.unwrap().last_seq;
     assert!(left < known, "nothing is written into the gap: {left} of {known}");
+    spine.stop().await;
+}
+
+/// The checkpointer found the ledger wrong while it is being served.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_that_somebody_froze_is_not_served_on() {
+    let mut spine = Spine::start().await;
+    spine.served().await;
+    let bucket = Kv::open(spine.cell_user(&CellUser::Checkpointer).await, "frozen").unwrap();
+    let flag = json!({"position": 1, "why": "ledger-forked: said by a test"}).to_string();
+    bucket.create("acme", flag).await.unwrap();
+    let answer = answered_with(&spine, "tenant-frozen").await;
+    assert!(answer.receipt.is_none(), "{answer:?}");
     spine.stop().await;
 }

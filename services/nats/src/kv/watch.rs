@@ -71,8 +71,8 @@ impl Kv {
         if pattern.is_empty() || pattern.contains(char::is_whitespace) {
             return Err(Error::new(ErrorKind::Invalid, format!("pattern {pattern:?}")));
         }
-        let stream = self.stream();
-        let filter = format!("$KV.{}.{pattern}", self.bucket);
+        let stream = self.stream.clone();
+        let filter = format!("{}{pattern}", self.prefix);
         let deliver: Value =
             json!({ "deliver_policy": "last_per_subject", "headers_only": headers_only });
         let wanted =

@@ -21,6 +21,7 @@ fn cell_users() -> Vec<CellUser> {
         CellUser::Responder,
         CellUser::Intake,
         CellUser::Reader,
+        CellUser::Checkpointer,
         CellUser::Service(actor("svc_api")),
         CellUser::CellOperator,
     ]
@@ -57,6 +58,11 @@ fn only_the_committer_may_write_ledgers_and_buckets() {
         for subject in ["ledger.acme.ticket.opened", "$KV.assign.acme", "$KV.content-keys-acme.k"] {
             assert_eq!(permissions.may_publish(subject), name == "committer", "{name} {subject}");
         }
+        for subject in ["tlog.acme.checkpoint", "tlog.acme.tile/0/000"] {
+            assert_eq!(permissions.may_publish(subject), name == "checkpointer", "{name}");
+        }
+        let freezes = ["committer", "checkpointer"].contains(&name.as_str());
+        assert_eq!(permissions.may_publish("$KV.frozen.acme"), freezes, "{name}");
         for subject in ["intake.acme.founder", "dead.acme.1"] {
             assert_eq!(permissions.may_publish(subject), name == "intake", "{name} {subject}");
         }
@@ -82,6 +88,7 @@ fn nobody_hears_what_is_not_theirs() {
         assert_eq!(permissions.may_subscribe("command.acme.>"), name == "responder", "{name}");
         let own = |inbox: &str| permissions.may_subscribe(inbox);
         assert_eq!(own("_INBOX.committer.x"), name == "committer", "{name}");
+        assert_eq!(own("_INBOX.checkpointer.x"), name == "checkpointer", "{name}");
     }
 }
 
@@ -227,4 +234,28 @@ async fn a_reader_cannot_direct_an_answer_into_a_ledger() {
     reader.settle().await;
     let info = committer.json("$JS.API.STREAM.INFO.LEDGER_acme", "").await;
     assert_eq!(info["state"]["last_seq"], 1, "{info}");
+}
+
+#[tokio::test]
+async fn the_checkpointer_writes_its_stream_and_cannot_direct_the_answer_into_a_ledger() {
+    let (test, ..) = start().await;
+    let committer = cell_user(&test, CellUser::Committer).await;
+    assert_eq!(committer.json("ledger.acme.ticket.opened", "{}").await["seq"], 1);
+    let mut checkpointer = cell_user(&test, CellUser::Checkpointer).await;
+    let stored = checkpointer.json("tlog.acme.checkpoint", "note").await;
+    assert_eq!((&stored["stream"], &stored["seq"]), (&"TLOG_acme".into(), &1.into()), "{stored}");
+    let frozen = checkpointer.json("$KV.frozen.acme", "{}").await;
+    assert_eq!(frozen["stream"], "KV_frozen", "{frozen}");
+    for subject in ["tlog.acme.checkpoint", "$KV.frozen.acme"] {
+        let target = "ledger.acme.ticket.opened";
+        checkpointer.client.publish_with_reply(subject, target, "x".into()).await.unwrap();
+    }
+    checkpointer.settle().await;
+    let info = committer.json("$JS.API.STREAM.INFO.LEDGER_acme", "").await;
+    assert_eq!(info["state"]["last_seq"], 1, "{info}");
+    let mut refused = cell_user(&test, CellUser::Committer).await;
+    refused.client.publish("tlog.acme.checkpoint", "forged".into()).await.unwrap();
+    assert!(refused.violation().await.contains("tlog.acme.checkpoint"));
+    checkpointer.client.publish("ledger.acme.x.y", "{}".into()).await.unwrap();
+    assert!(checkpointer.violation().await.contains("ledger.acme.x.y"));
 }
