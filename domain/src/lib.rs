@@ -4,6 +4,7 @@
 
 pub mod directory;
 pub mod erasure;
+pub mod evidence;
 pub mod facts;
 pub mod role;
 pub mod run;

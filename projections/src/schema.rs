@@ -1,7 +1,7 @@
 //! The tables, and the views under the names that Canonry's sources use.
 
 /// Grows with every change of the tables or of the fold; a file of another version is rebuilt.
-pub const VERSION: i32 = 3;
+pub const VERSION: i32 = 4;
 
 /// What is laid out in a new file. Positions serve as row ids wherever a row begins with a
 /// record, so that the order of the ledger costs no index of its own.
@@ -18,6 +18,7 @@ CREATE TABLE events (
   actor TEXT NOT NULL, via TEXT, intentid TEXT, entity TEXT NOT NULL, touches TEXT,
   refusal INTEGER NOT NULL, code TEXT, tier TEXT, data TEXT NOT NULL
 ) STRICT;
+CREATE INDEX events_evidence ON events(id) WHERE kind = 'canonry.evidence.attached.v1';
 CREATE TABLE folded (
   entity TEXT NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (entity, position)
 ) STRICT, WITHOUT ROWID;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::text::Content;
-use crate::{actor, content, member, role, run, tenant, ticket};
+use crate::{actor, content, evidence, member, role, run, tenant, ticket};
 
 /// A command of any aggregate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub enum Command {
     Ticket(ticket::Command),
     /// Of a run.
     Run(run::Command),
+    /// Of evidence.
+    Evidence(evidence::Command),
 }
 
 /// Why no command came of a subject and a body.
@@ -44,6 +46,7 @@ impl Command {
             "role" => role::Command::parse(verb, body).map(|r| r.map(Self::Role)),
             "ticket" => ticket::Command::parse(verb, body).map(|r| r.map(Self::Ticket)),
             "run" => run::Command::parse(verb, body).map(|r| r.map(Self::Run)),
+            "evidence" => evidence::Command::parse(verb, body).map(|r| r.map(Self::Evidence)),
             _ => None,
         };
         parsed.ok_or(NotACommand::Unknown)?.map_err(NotACommand::Body)
@@ -59,6 +62,7 @@ impl Command {
             Self::Role(c) => ("role", c.verb()),
             Self::Ticket(c) => ("ticket", c.verb()),
             Self::Run(c) => ("run", c.verb()),
+            Self::Evidence(c) => ("evidence", c.verb()),
         }
     }
 
@@ -72,6 +76,7 @@ impl Command {
             ("role", role::Command::schemas()),
             ("ticket", ticket::Command::schemas()),
             ("run", run::Command::schemas()),
+            ("evidence", evidence::Command::schemas()),
         ];
         all.into_iter()
             .flat_map(|(a, v)| v.into_iter().map(move |(verb, s)| (a, verb, s)))
@@ -89,7 +94,7 @@ impl Command {
             Self::Member(c) => matches!(c, M::Enrol(_) | M::Remove(_)),
             // To lift the need for an approval opens the gate; to demand one does not.
             Self::Ticket(ticket::Command::Amend(c)) => matches!(c.approval_required, Some(false)),
-            Self::Ticket(_) | Self::Run(_) => false,
+            Self::Ticket(_) | Self::Run(_) | Self::Evidence(_) => false,
         }
     }
 
@@ -141,6 +146,9 @@ impl Command {
                     content([("/reason", c.reason.as_mut())])
                 }
             },
+            Self::Evidence(evidence::Command::Attach(c)) => {
+                content([("/secret", Some(&mut c.secret)), ("/name", c.name.as_mut())])
+            }
         }
     }
 }
@@ -177,6 +185,7 @@ impl Event {
                     [e.reason.as_ref(), None]
                 }
             },
+            Self::Evidence(evidence::Event::Attached(e)) => [Some(&e.secret), e.name.as_ref()],
             Self::Member(member::Event::KeysRotated(_))
             | Self::Role(role::Event::Hired(_) | role::Event::Amended(_))
             | Self::Tenant(_)
@@ -209,6 +218,8 @@ pub enum Event {
     Ticket(ticket::Event),
     /// Of a run.
     Run(run::Event),
+    /// Of evidence.
+    Evidence(evidence::Event),
     /// Of an actor.
     Actor(actor::Event),
     /// `<verb>-refused` of a known aggregate and verb.
@@ -233,6 +244,7 @@ impl Event {
             Self::Role(_) => "role",
             Self::Ticket(_) => "ticket",
             Self::Run(_) => "run",
+            Self::Evidence(_) => "evidence",
             Self::Actor(_) => "actor",
             Self::Refused { aggregate, .. } => aggregate,
         }
@@ -248,6 +260,7 @@ impl Event {
             Self::Role(e) => e.name().to_owned(),
             Self::Ticket(e) => e.name().to_owned(),
             Self::Run(e) => e.name().to_owned(),
+            Self::Evidence(e) => e.name().to_owned(),
             Self::Actor(e) => e.name().to_owned(),
             Self::Refused { verb, .. } => format!("{verb}-refused"),
         }
@@ -263,6 +276,7 @@ impl Event {
             Self::Role(e) => e.version(),
             Self::Ticket(e) => e.version(),
             Self::Run(e) => e.version(),
+            Self::Evidence(e) => e.version(),
             Self::Actor(e) => e.version(),
             Self::Refused { .. } => 1,
         }
@@ -280,6 +294,7 @@ impl Event {
             Self::Role(e) => e.data(),
             Self::Ticket(e) => e.data(),
             Self::Run(e) => e.data(),
+            Self::Evidence(e) => e.data(),
             Self::Actor(e) => e.data(),
             Self::Refused { data, .. } => serde_json::to_string(data),
         }
@@ -315,6 +330,9 @@ impl Event {
             "role" => role::Event::parse(name, version, data).map(|r| r.map(Self::Role)),
             "ticket" => ticket::Event::parse(name, version, data).map(|r| r.map(Self::Ticket)),
             "run" => run::Event::parse(name, version, data).map(|r| r.map(Self::Run)),
+            "evidence" => {
+                evidence::Event::parse(name, version, data).map(|r| r.map(Self::Evidence))
+            }
             "actor" => actor::Event::parse(name, version, data).map(|r| r.map(Self::Actor)),
             _ => None,
         }
@@ -330,6 +348,7 @@ impl Event {
             ("role", role::Event::schemas()),
             ("ticket", ticket::Event::schemas()),
             ("run", run::Event::schemas()),
+            ("evidence", evidence::Event::schemas()),
             ("actor", actor::Event::schemas()),
         ];
         let mut all: Vec<_> = named
@@ -357,6 +376,7 @@ pub fn verbs() -> impl Iterator<Item = (&'static str, &'static str)> {
         ("role", role::Command::VERBS),
         ("ticket", ticket::Command::VERBS),
         ("run", run::Command::VERBS),
+        ("evidence", evidence::Command::VERBS),
     ]
     .into_iter()
     .flat_map(|(a, verbs)| verbs.iter().map(move |v| (a, *v)))

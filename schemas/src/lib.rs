@@ -7,6 +7,7 @@ pub mod answer;
 mod catalogue;
 pub mod content;
 pub mod event;
+pub mod evidence;
 pub mod header;
 pub mod ids;
 pub mod json;

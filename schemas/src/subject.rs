@@ -116,6 +116,12 @@ pub fn content_bucket(tenant: &TenantId) -> String {
     format!("content-keys-{tenant}")
 }
 
+/// The object bucket of a tenant's evidence.
+#[must_use]
+pub fn evidence_bucket(tenant: &TenantId) -> String {
+    format!("evidence-{tenant}")
+}
+
 /// KV bucket of assignments, one key a tenant.
 pub const BUCKET_ASSIGN: &str = "assign";
 /// KV bucket of signed heads, one key a tenant.

@@ -19,6 +19,20 @@ pub const QUERY_INVALID: &str = "query-invalid";
 pub const CURSOR_INVALID: &str = "cursor-invalid";
 /// No token.
 pub const TOKEN_MISSING: &str = "token-missing";
+/// The evidence's key was shredded.
+pub const EVIDENCE_ERASED: &str = "evidence-erased";
+/// The evidence's object is not in the bucket, or not whole.
+pub const EVIDENCE_MISSING: &str = "evidence-missing";
+/// The upload has no bytes, or too many, or ended early, or its media type or name is malformed.
+pub const EVIDENCE_INVALID: &str = "evidence-invalid";
+/// As many uploads and downloads of evidence go on as may.
+pub const EVIDENCE_BUSY: &str = "evidence-busy";
+/// There is no such record, or it attached nothing.
+pub const EVIDENCE_UNKNOWN: &str = "evidence-unknown";
+/// The signed address has expired.
+pub const URL_EXPIRED: &str = "url-expired";
+/// The signed address was not made here, or was changed.
+pub const URL_INVALID: &str = "url-invalid";
 /// A fault of ours.
 pub const INTERNAL: &str = "internal";
 
@@ -32,6 +46,13 @@ pub const ALL: &[&str] = &[
     QUERY_INVALID,
     CURSOR_INVALID,
     TOKEN_MISSING,
+    EVIDENCE_ERASED,
+    EVIDENCE_MISSING,
+    EVIDENCE_INVALID,
+    EVIDENCE_BUSY,
+    EVIDENCE_UNKNOWN,
+    URL_EXPIRED,
+    URL_INVALID,
     INTERNAL,
 ];
 
@@ -51,9 +72,12 @@ pub fn status(code: &str) -> Option<u16> {
         | "run-of-another"
         | "other-role"
         | "self-approval"
-        | "approval-invalid" => 403,
+        | "approval-invalid"
+        | URL_EXPIRED
+        | URL_INVALID => 403,
         "unknown-command" | "role-unknown" | "ticket-unknown" | "run-unknown"
-        | "member-unknown" | "entity-unknown" | ROUTE_UNKNOWN => 404,
+        | "member-unknown" | "entity-unknown" | EVIDENCE_MISSING | EVIDENCE_UNKNOWN
+        | ROUTE_UNKNOWN => 404,
         METHOD_UNKNOWN => 405,
         "intent-reused"
         | "intent-expired"
@@ -81,10 +105,12 @@ pub fn status(code: &str) -> Option<u16> {
         | "approval-not-pending"
         | "approval-missing"
         | "run-ended"
-        | "runs-full" => 409,
+        | "runs-full"
+        | "evidence-full" => 409,
+        EVIDENCE_ERASED => 410,
         "body-too-large" => 413,
         "schema-violation" | "content-too-long" | "keys-invalid" | "service-token"
-        | "escalation-unknown" | "nothing-changed" | "deadline-passed" => 422,
+        | "escalation-unknown" | EVIDENCE_INVALID | "nothing-changed" | "deadline-passed" => 422,
         unrecorded::THROTTLED => 429,
         INTERNAL | unrecorded::UNRECORDABLE => 500,
         unrecorded::RETRY
@@ -92,7 +118,8 @@ pub fn status(code: &str) -> Option<u16> {
         | unrecorded::FROZEN
         | NOT_YET
         | CATCHING_UP
-        | STREAMS_FULL => 503,
+        | STREAMS_FULL
+        | EVIDENCE_BUSY => 503,
         unrecorded::QUOTA => 507,
         _ => return None,
     })

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::sample;
 
 /// The verb that each fact comes of. Founding, hand-overs, sums and refusals come of none.
-const VERBS: [(&str, &str, &str); 26] = [
+const VERBS: [(&str, &str, &str); 27] = [
     ("tenant", "rotate-keys", "keys-rotated"),
     ("content", "erase", "erased"),
     ("member", "enrol", "enrolled"),
@@ -37,6 +37,7 @@ const VERBS: [(&str, &str, &str); 26] = [
     ("run", "complete", "completed"),
     ("run", "fail", "failed"),
     ("run", "cancel", "cancelled"),
+    ("evidence", "attach", "attached"),
 ];
 
 /// A command with every field filled.

@@ -6,8 +6,9 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use canonry_schemas::answer::Answer;
 pub use canonry_schemas::refusal::http::{
-    ALL as HTTP_CODES, CATCHING_UP, CURSOR_INVALID, INTERNAL, METHOD_UNKNOWN, NOT_YET,
-    QUERY_INVALID, ROUTE_UNKNOWN, STREAMS_FULL, TOKEN_MISSING,
+    ALL as HTTP_CODES, CATCHING_UP, CURSOR_INVALID, EVIDENCE_BUSY, EVIDENCE_ERASED,
+    EVIDENCE_INVALID, EVIDENCE_MISSING, EVIDENCE_UNKNOWN, INTERNAL, METHOD_UNKNOWN, NOT_YET,
+    QUERY_INVALID, ROUTE_UNKNOWN, STREAMS_FULL, TOKEN_MISSING, URL_EXPIRED, URL_INVALID,
 };
 use canonry_schemas::refusal::{Refusal, http};
 use serde_json::{Value, json};

@@ -124,6 +124,23 @@ query!(Events paged {
     /// Whether content is opened; else it is given as it stands in the ledger.
     content: bool,
 });
+query!(EvidenceUrl {
+    /// How many seconds the address shall hold, 1 to 900.
+    seconds: u32,
+});
+
+/// What a signed address holds.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Signed {
+    /// Whose evidence.
+    pub tenant: String,
+    /// Until when, seconds since 1970.
+    pub expires: u64,
+    /// By this API's own key.
+    pub signature: String,
+}
+
 query!(Changes {
     /// A whole type, or its beginning.
     r#type: String,

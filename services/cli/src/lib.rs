@@ -12,6 +12,7 @@ pub mod context;
 mod copy;
 mod demo;
 mod diff;
+mod evidence;
 mod failure;
 pub mod http;
 mod ledger;
@@ -103,6 +104,9 @@ enum Command {
     Runs(read::Args),
     /// Show what changed between two positions
     Diff(diff::Args),
+    /// Attach files to tickets and runs, list them, get them back
+    #[command(subcommand)]
+    Evidence(evidence::Command),
     /// Read and check ledgers
     Ledger(ledger::Args),
     /// Measure the whole path against the limits of server and machine
@@ -195,6 +199,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Roles(args) => read::run(context, Kind::Roles, args).await,
         Command::Runs(args) => read::run(context, Kind::Runs, args).await,
         Command::Diff(args) => diff::run(context, args).await,
+        Command::Evidence(command) => Box::pin(evidence::run(context, command)).await,
         Command::Ledger(args) => Box::pin(ledger::run(context, args)).await,
         Command::Bench(args) => Box::pin(bench::run(context, args)).await,
         Command::Copy(args) => Box::pin(copy::run(context, args)).await,

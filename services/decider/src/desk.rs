@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use canonry_domain::Approval;
+use canonry_domain::evidence::Evidences;
 use canonry_domain::role::Roles;
 use canonry_domain::run::Runs;
 use canonry_domain::ticket::Tickets;
@@ -34,7 +35,7 @@ mod names;
 mod own;
 
 pub use names::target;
-use names::{is_token, named, prefix};
+use names::{home, is_token, named, prefix};
 
 /// A message as it came in.
 #[derive(Debug, Clone)]
@@ -364,7 +365,7 @@ impl Desk<'_> {
         let named = target(&command);
         let used = match &named {
             Some(id) if !matches!(command, Command::Content(_)) => {
-                let slot = self.world.slot(&format!("{aggregate}/{id}"))?;
+                let slot = self.world.slot(&format!("{}/{id}", home(aggregate, id)))?;
                 if slot.erased && !command.content().is_empty() {
                     return Err(Refusal::ContentErased.into());
                 }
@@ -376,7 +377,7 @@ impl Desk<'_> {
         let entity = match &command {
             Command::Tenant(_) => format!("tenant/{}", self.tenant),
             Command::Content(erasure::Command::Erase(c)) => c.entity.to_string(),
-            _ => format!("{aggregate}/{id}"),
+            _ => format!("{}/{id}", home(aggregate, &id)),
         };
         let content_key = self.encrypt(&entity, used, &mut command, random)?;
         let (event, touches) = self.apply_rules(who, intent, command, &entity)?;
@@ -483,6 +484,10 @@ impl Desk<'_> {
                     (_, Some(ticket)) => vec![format!("ticket/{ticket}")],
                 };
                 (Event::Run(event), touches)
+            }
+            Command::Evidence(c) => {
+                let work = self.world.slot(entity)?.state.as_ref();
+                (Event::Evidence(hosted::decide::<Evidences>(work, facts, c)?), Vec::new())
             }
         })
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use canonry_domain::directory::Directory;
+use canonry_domain::evidence::Evidences;
 use canonry_domain::role::{Role, Roles};
 use canonry_domain::run::Runs;
 use canonry_domain::ticket::{Ticket, Tickets};
@@ -19,7 +20,7 @@ use canonry_schemas::ids::{ActorId, RoleId};
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::time::Time;
-use canonry_schemas::{role, run, ticket};
+use canonry_schemas::{evidence, role, run, ticket};
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
 use serde::de::{DeserializeOwned, Error as _};
@@ -100,7 +101,7 @@ macro_rules! catalogued {
         }
     )*};
 }
-catalogued!(role, ticket, run);
+catalogued!(role, ticket, run, evidence);
 
 /// An event as cqrs-es carries it.
 #[derive(Debug, Clone, PartialEq)]
@@ -154,6 +155,9 @@ impl Hostable for Tickets {
 }
 impl Hostable for Runs {
     const NAME: &'static str = "run";
+}
+impl Hostable for Evidences {
+    const NAME: &'static str = "evidence";
 }
 
 /// A decider's state, hosted.

@@ -313,6 +313,7 @@ pub fn fold_keys(ring: &mut KeyRing, event: &Event, hash: Hash, position: u64) {
         | Event::Role(_)
         | Event::Ticket(_)
         | Event::Run(_)
+        | Event::Evidence(_)
         | Event::Actor(_)
         | Event::Refused { .. } => return,
     };

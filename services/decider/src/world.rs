@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use canonry_domain::directory::Directory;
+use canonry_domain::evidence::Evidences;
 use canonry_domain::role::{Role, Roles};
 use canonry_domain::run::{Run, Runs};
 use canonry_domain::ticket::{Ticket, Tickets};
@@ -368,6 +369,10 @@ impl World {
                 self.change_ticket(r.entity, |ticket| Tickets::evolve(ticket, &applied, e))?;
             }
             Event::Run(e) => self.fold_run(r, &applied, e)?,
+            // No deadline moves by it.
+            Event::Evidence(e) => self.change(r.entity, |slot| {
+                slot.state = Evidences::evolve(slot.state.take(), &applied, e);
+            })?,
         }
         Ok(())
     }

@@ -39,6 +39,10 @@ pub const AUDIT_API: [(&str, bool); 4] = [
     ("CONSUMER.CREATE.>", false),
     ("CONSUMER.MSG.NEXT.*.*", true),
 ];
+/// Where evidence objects are written: chunks, and notes of whole objects. Exported to AUDIT, so
+/// that who writes them cannot direct the server's reply anywhere (ADR 12).
+pub const OBJECTS: [(&str, &str); 2] =
+    [("evidence-chunks", "$O.*.C.*"), ("evidence-notes", "$O.*.M.*")];
 /// Where an auditor finds that API.
 pub const AUDIT_PREFIX: &str = "audit.api";
 
@@ -91,7 +95,9 @@ pub fn canonry(operator: &KeyPair, accounts: &Accounts) -> Result<String, Error>
     });
     let audit = AUDIT_API
         .map(|(api, many)| service_export(&audit_name(api), &format!("$JS.API.{api}"), many));
-    let exports: Vec<Value> = services.into_iter().chain(feeds).chain(audit).collect();
+    let objects = OBJECTS.map(|(name, subject)| service_export(name, subject, false));
+    let exports: Vec<Value> =
+        services.into_iter().chain(feeds).chain(audit).chain(objects).collect();
     let nats = map(json!({
         "exports": exports,
         "limits": limits(CELL_CONNECTIONS, 0, IMPORTS_OR_EXPORTS, true),
@@ -148,6 +154,9 @@ pub fn audit(
             import(canonry, &accounts.audit, &audit_name(api), "service", &subject, Some(&local))
         })
         .chain([import(canonry, &accounts.audit, "live", "stream", "live.*.>", None)])
+        .chain(OBJECTS.iter().map(|(name, subject)| {
+            import(canonry, &accounts.audit, name, "service", subject, None)
+        }))
         .collect::<Result<Vec<_>, _>>()?;
     let nats = revoked.written(map(json!({
         "imports": imports,

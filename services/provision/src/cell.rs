@@ -67,6 +67,7 @@ impl Cell {
             CellUser::Responder,
             CellUser::Intake,
             CellUser::Reader,
+            CellUser::Evidence,
             CellUser::CellOperator,
             CellUser::ProvisionSys,
             CellUser::ProvisionStreams,
@@ -157,7 +158,7 @@ impl Cell {
     pub fn cell_user(&self, user: &CellUser) -> Result<PathBuf, Error> {
         let account = match user {
             CellUser::ProvisionSys => "SYS",
-            CellUser::Reader => "AUDIT",
+            CellUser::Reader | CellUser::Evidence => "AUDIT",
             _ => "CANONRY",
         };
         let claims = user.permissions().claims(SERVICE_SUBSCRIPTIONS, MAX_PAYLOAD_BYTES);

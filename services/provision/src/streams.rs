@@ -10,6 +10,7 @@ const AUDIT: &str = include_str!("../../../nats-config/audit.json");
 const INTENTS: &str = include_str!("../../../nats-config/intents.json");
 const DEAD: &str = include_str!("../../../nats-config/dead.json");
 const CONTENT_KEYS: &str = include_str!("../../../nats-config/kv-content-keys.json");
+const EVIDENCE: &str = include_str!("../../../nats-config/obj-evidence.json");
 const CELL_BUCKETS: [&str; 4] = [
     include_str!("../../../nats-config/kv-assign.json"),
     include_str!("../../../nats-config/kv-heads.json"),
@@ -81,7 +82,7 @@ pub fn cell(replicas: u8) -> Vec<Value> {
 /// Everything of one tenant, in the order in which it is made: the ledger before its mirror.
 #[must_use]
 pub fn tenant(tenant: &TenantId, replicas: u8) -> Vec<Value> {
-    [LEDGER, AUDIT, INTENTS, DEAD, CONTENT_KEYS]
+    [LEDGER, AUDIT, INTENTS, DEAD, CONTENT_KEYS, EVIDENCE]
         .iter()
         .map(|text| fill(text, tenant.as_str(), replicas))
         .collect()
@@ -183,7 +184,8 @@ mod tests {
                 "AUDIT_acme",
                 "INTENTS_acme",
                 "DEAD_acme",
-                "KV_content-keys-acme"
+                "KV_content-keys-acme",
+                "OBJ_evidence-acme"
             ]
         );
         for config in &all {

@@ -4,11 +4,11 @@
 //!
 //! A stream's name is one token, so a permission cannot say `LEDGER_*`. Where that matters the
 //! filter of a consumer says it: `CONSUMER.CREATE.*.*.ledger.>` opens nothing but ledgers and
-//! their mirrors, because the server refuses a filter outside a stream's subjects.
+//! their mirrors: on another stream the server refuses it or finds nothing to deliver.
 
 use canonry_schemas::ids::{ActorId, TenantId};
 
-use crate::accounts::AUDIT_PREFIX;
+use crate::accounts::{AUDIT_PREFIX, OBJECTS};
 use crate::permission::Permissions;
 
 /// The parts of the API that destroy data or undo WORM. No runtime user may publish to them.
@@ -45,6 +45,9 @@ pub enum CellUser {
     /// Reads ledgers and buckets: projectors, the API. A user of AUDIT, under
     /// [`AUDIT_PREFIX`].
     Reader,
+    /// Stores, reads and removes evidence objects, which it sees sealed. A user of AUDIT, under
+    /// [`AUDIT_PREFIX`].
+    Evidence,
     /// A service that sends commands under its own `svc_` token.
     Service(ActorId),
     /// `nats micro` for whoever runs the cell.
@@ -64,6 +67,7 @@ impl CellUser {
             Self::Responder => "responder",
             Self::Intake => "intake",
             Self::Reader => "reader",
+            Self::Evidence => "evidence",
             Self::Service(actor) => actor.as_str(),
             Self::CellOperator => "cell-operator",
             Self::ProvisionSys => "provision-sys",
@@ -81,7 +85,7 @@ impl CellUser {
     #[must_use]
     pub const fn api_prefix(&self) -> &'static str {
         match self {
-            Self::Reader => AUDIT_PREFIX,
+            Self::Reader | Self::Evidence => AUDIT_PREFIX,
             _ => "$JS.API",
         }
     }
@@ -94,6 +98,7 @@ impl CellUser {
             Self::Responder => responder(),
             Self::Intake => intake(),
             Self::Reader => reader(),
+            Self::Evidence => evidence(),
             Self::Service(actor) => service(actor),
             Self::CellOperator => cell_operator(),
             Self::ProvisionSys => provision_sys(),
@@ -187,6 +192,18 @@ fn reader() -> Permissions {
         ],
         deny_publish: vec![api(&format!("CONSUMER.MSG.NEXT.*.{INTAKE_CONSUMER}"))],
         subscribe: owned(&["_INBOX.reader.>", "live.>"]),
+    }
+}
+
+/// In AUDIT, behind imports, as the reader.
+fn evidence() -> Permissions {
+    let api = |tail: &str| format!("{AUDIT_PREFIX}.{tail}");
+    let mut publish = OBJECTS.map(|(_, subject)| subject.to_owned()).to_vec();
+    publish.extend([api("CONSUMER.CREATE.*.*.$O.>"), api("CONSUMER.MSG.NEXT.*.*")]);
+    Permissions {
+        publish,
+        deny_publish: vec![api(&format!("CONSUMER.MSG.NEXT.*.{INTAKE_CONSUMER}"))],
+        subscribe: owned(&["_INBOX.evidence.>"]),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use canonry_decider::hosted::{Catalogued, Hostable, Hosted, OwnFacts, Refused};
+use canonry_domain::evidence::Evidences;
 use canonry_domain::role::Roles;
 use canonry_domain::run::Runs;
 use canonry_domain::ticket::Tickets;
@@ -11,7 +12,7 @@ use canonry_schemas::event::{Command, Event};
 use canonry_schemas::ids::ActorId;
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
-use canonry_schemas::{member, role, run, tenant, ticket};
+use canonry_schemas::{evidence, member, role, run, tenant, ticket};
 use cqrs_es::Aggregate as _;
 use cqrs_es::event_sink::EventSink;
 use futures_util::FutureExt as _;
@@ -222,6 +223,10 @@ fn audit(history: &[Fact]) -> TestCaseResult {
             Event::Tenant(tenant::Event::KeysRotated(_)) => {
                 prop_assert!(people.is_founder(actor));
             }
+            Event::Evidence(_) => {
+                let known = tickets.contains_key(&fact.id) || run_tickets.contains_key(&fact.id);
+                prop_assert!(known, "evidence of nothing");
+            }
             Event::Tenant(_) | Event::Actor(_) | Event::Refused { .. } => {}
         }
         people.hear(&fact.event);
@@ -263,6 +268,9 @@ proptest! {
                     Command::Role(c) => handle::<Roles>(play.tenant.roles.get(&id), facts, c),
                     Command::Ticket(c) => handle::<Tickets>(play.tenant.tickets.get(&id), facts, c),
                     Command::Run(c) => handle::<Runs>(play.tenant.runs.get(&id), facts, c),
+                    Command::Evidence(c) => {
+                        handle::<Evidences>(play.tenant.work(&id).as_ref(), facts, c)
+                    }
                 }
             };
             if result.is_ok() {
@@ -321,6 +329,7 @@ fn the_moves_reach_everything() {
         ("role", role::Event::NAMES),
         ("ticket", ticket::Event::NAMES),
         ("run", run::Event::NAMES),
+        ("evidence", evidence::Event::NAMES),
     ] {
         for (name, _) in names {
             let key = (aggregate, (*name).to_owned());

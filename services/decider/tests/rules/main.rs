@@ -18,7 +18,7 @@ use std::path::Path;
 
 use canonry_schemas::event::{Event, verbs};
 use canonry_schemas::refusal::Refusal;
-use canonry_schemas::{content, member, role, run, ticket};
+use canonry_schemas::{content, evidence, member, role, run, ticket};
 
 use crate::table::{Row, check, rows};
 
@@ -28,6 +28,7 @@ const ROLE: &str = include_str!("role.txt");
 const RUN: &str = include_str!("run.txt");
 const MEMBER: &str = include_str!("member.txt");
 const TENANT: &str = include_str!("tenant.txt");
+const EVIDENCE: &str = include_str!("evidence.txt");
 
 fn hold(table: &str) {
     let rows = rows(table);
@@ -65,8 +66,14 @@ fn members() {
     hold(MEMBER);
 }
 
+#[test]
+fn evidence_of_tickets_and_runs() {
+    hold(EVIDENCE);
+}
+
 fn all() -> Vec<Row> {
-    [TICKET, APPROVAL, ROLE, RUN, MEMBER, TENANT].iter().flat_map(|table| rows(table)).collect()
+    let tables = [TICKET, APPROVAL, ROLE, RUN, MEMBER, TENANT, EVIDENCE];
+    tables.iter().flat_map(|table| rows(table)).collect()
 }
 
 /// The refusals that a source text names.
@@ -84,7 +91,7 @@ fn expected(rows: &[Row], aggregates: &[&str]) -> BTreeSet<String> {
 /// A new refusal in `domain` fails here until a row of its aggregate shows it.
 #[test]
 fn every_refusal_of_the_domain_has_a_row() {
-    const ALL: &[&str] = &["tenant", "content", "member", "role", "ticket", "run"];
+    const ALL: &[&str] = &["tenant", "content", "member", "role", "ticket", "run", "evidence"];
     let rows = all();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../domain/src");
     let mut seen = 0;
@@ -98,6 +105,7 @@ fn every_refusal_of_the_domain_has_a_row() {
             "erasure" => &["content"],
             "ticket" => &["ticket"],
             "run" => &["run"],
+            "evidence" => &["evidence"],
             _ => ALL,
         };
         let expected = expected(&rows, aggregates);
@@ -125,6 +133,7 @@ fn every_command_has_its_good_way() {
         ("role", role::Event::NAMES),
         ("ticket", ticket::Event::NAMES),
         ("run", run::Event::NAMES),
+        ("evidence", evidence::Event::NAMES),
     ] {
         for (name, _) in names {
             assert!(events.contains(&(aggregate, (*name).to_owned())), "{aggregate}.{name}");

@@ -169,6 +169,8 @@ impl Play {
             ("run", _) => json!({"id": nth(&runs, m.which, words::RUN), "reason": m.text}),
             ("tenant", _) => json!({}),
             ("content", _) => json!({"entity": format!("ticket/{ticket}")}),
+            ("evidence", _) if m.other.is_multiple_of(2) => json!({"id": ticket}),
+            ("evidence", _) => json!({"id": nth(&runs, m.which, words::RUN)}),
             ("member", "enrol") => {
                 let role = (m.other % 3 == 1).then_some(role);
                 let mut over = json!({"actor": MEMBERS[m.which % 8], "name": m.text,
