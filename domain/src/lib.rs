@@ -4,6 +4,7 @@
 
 pub mod directory;
 pub mod erasure;
+pub mod evidence;
 pub mod ext;
 pub mod facts;
 pub mod role;

@@ -19,6 +19,8 @@ pub struct Run {
     pub worker: ActorId,
     /// How many steps it recorded.
     pub steps: u32,
+    /// How many evidence objects belong to it.
+    pub evidence: u32,
     /// Whether it has ended.
     pub ended: bool,
 }
@@ -90,6 +92,7 @@ impl Decider for Runs {
                 ticket: e.ticket.clone(),
                 worker: applied.actor.clone(),
                 steps: 0,
+                evidence: 0,
                 ended: false,
             }),
             Event::StepRecorded(_) => {

@@ -63,6 +63,8 @@ pub struct Ticket {
     pub run: Option<RunId>,
     /// How many runs it had.
     pub runs: u32,
+    /// How many evidence objects belong to it.
+    pub evidence: u32,
 }
 
 impl Ticket {
@@ -115,7 +117,7 @@ fn future(facts: &Facts<'_>, due: Option<Time>) -> Result<(), Refusal> {
 }
 
 /// A worker touches only tickets of its own role: without a role, none.
-fn own_work(facts: &Facts<'_>, ticket: &Ticket) -> Result<(), Refusal> {
+pub(crate) fn own_work(facts: &Facts<'_>, ticket: &Ticket) -> Result<(), Refusal> {
     let own = facts.works_for.is_some() && facts.works_for == ticket.role.as_ref();
     if own || facts.may(&[Part::Operator]) { Ok(()) } else { Err(Refusal::OtherRole) }
 }
@@ -274,6 +276,7 @@ impl Decider for Tickets {
                 breached: false,
                 run: None,
                 runs: 0,
+                evidence: 0,
             });
         }
         let mut ticket = state?;

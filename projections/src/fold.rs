@@ -31,7 +31,8 @@ pub fn fold(tx: &Transaction<'_>, record: &Recorded) -> Result<(), Error> {
         Event::Ticket(e) => fold.ticket(e),
         Event::Run(e) => fold.run(e),
         Event::Ext(e) => fold.ext(e),
-        Event::Actor(_) | Event::Refused { .. } => Ok(()),
+        // The row among the events is all: lists of evidence are lists of events.
+        Event::Evidence(_) | Event::Actor(_) | Event::Refused { .. } => Ok(()),
     }
 }
 

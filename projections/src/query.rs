@@ -354,6 +354,19 @@ impl Snapshot<'_> {
         Ok(keys.collect::<Result<_, _>>()?)
     }
 
+    /// The record that attached evidence, by its id or its position.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn evidence(&self, id: &str) -> Result<Option<Event>, Error> {
+        let kind = "kind = 'canonry.evidence.attached.v1'";
+        let by_id = format!("SELECT * FROM events WHERE id = ? AND {kind}");
+        let by_position =
+            format!("SELECT * FROM events WHERE position = CAST(? AS INTEGER) AND {kind}");
+        let number = id.len() < 20 && id.bytes().all(|c| c.is_ascii_digit());
+        self.one(if number { &by_position } else { &by_id }, id, Event::read)
+    }
+
     /// Whether a member is enrolled and was not removed.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ CREATE TABLE events (
   actor TEXT NOT NULL, via TEXT, intentid TEXT, entity TEXT NOT NULL, touches TEXT,
   refusal INTEGER NOT NULL, code TEXT, tier TEXT, data TEXT NOT NULL
 ) STRICT;
+CREATE INDEX events_evidence ON events(id) WHERE kind = 'canonry.evidence.attached.v1';
 CREATE TABLE folded (
   entity TEXT NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (entity, position)
 ) STRICT, WITHOUT ROWID;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::text::Content;
-use crate::{actor, content, ext, member, role, run, tenant, ticket};
+use crate::{actor, content, evidence, ext, member, role, run, tenant, ticket};
 
 /// A command of any aggregate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Command {
     Run(run::Command),
     /// Of a custom record type.
     Ext(ext::Command),
+    /// Of evidence.
+    Evidence(evidence::Command),
 }
 
 /// Why no command came of a subject and a body.
@@ -47,6 +49,7 @@ impl Command {
             "ticket" => ticket::Command::parse(verb, body).map(|r| r.map(Self::Ticket)),
             "run" => run::Command::parse(verb, body).map(|r| r.map(Self::Run)),
             "ext" => ext::Command::parse(verb, body).map(|r| r.map(Self::Ext)),
+            "evidence" => evidence::Command::parse(verb, body).map(|r| r.map(Self::Evidence)),
             _ => None,
         };
         parsed.ok_or(NotACommand::Unknown)?.map_err(NotACommand::Body)
@@ -63,6 +66,7 @@ impl Command {
             Self::Ticket(c) => ("ticket", c.verb()),
             Self::Run(c) => ("run", c.verb()),
             Self::Ext(c) => ("ext", c.verb()),
+            Self::Evidence(c) => ("evidence", c.verb()),
         }
     }
 
@@ -77,6 +81,7 @@ impl Command {
             ("ticket", ticket::Command::schemas()),
             ("run", run::Command::schemas()),
             ("ext", ext::Command::schemas()),
+            ("evidence", evidence::Command::schemas()),
         ];
         all.into_iter()
             .flat_map(|(a, v)| v.into_iter().map(move |(verb, s)| (a, verb, s)))
@@ -95,7 +100,7 @@ impl Command {
             // To lift the need for an approval opens the gate; to demand one does not.
             Self::Ticket(ticket::Command::Amend(c)) => matches!(c.approval_required, Some(false)),
             Self::Ext(c) => matches!(c, ext::Command::Register(_)),
-            Self::Ticket(_) | Self::Run(_) => false,
+            Self::Ticket(_) | Self::Run(_) | Self::Evidence(_) => false,
         }
     }
 
@@ -149,6 +154,9 @@ impl Command {
                 }
             },
             Self::Ext(_) => Vec::new(),
+            Self::Evidence(evidence::Command::Attach(c)) => {
+                content([("/secret", Some(&mut c.secret)), ("/name", c.name.as_mut())])
+            }
         }
     }
 }
@@ -186,6 +194,7 @@ impl Event {
                 }
             },
             Self::Ext(ext::Event::Appended(e)) => return e.data.sealed(),
+            Self::Evidence(evidence::Event::Attached(e)) => [Some(&e.secret), e.name.as_ref()],
             Self::Ext(ext::Event::Registered(_))
             | Self::Member(member::Event::KeysRotated(_))
             | Self::Role(role::Event::Hired(_) | role::Event::Amended(_))
@@ -221,6 +230,8 @@ pub enum Event {
     Run(run::Event),
     /// Of a custom record type.
     Ext(ext::Event),
+    /// Of evidence.
+    Evidence(evidence::Event),
     /// Of an actor.
     Actor(actor::Event),
     /// `<verb>-refused` of a known aggregate and verb.
@@ -246,6 +257,7 @@ impl Event {
             Self::Ticket(_) => "ticket",
             Self::Run(_) => "run",
             Self::Ext(_) => "ext",
+            Self::Evidence(_) => "evidence",
             Self::Actor(_) => "actor",
             Self::Refused { aggregate, .. } => aggregate,
         }
@@ -262,6 +274,7 @@ impl Event {
             Self::Ticket(e) => e.name().to_owned(),
             Self::Run(e) => e.name().to_owned(),
             Self::Ext(e) => e.name().to_owned(),
+            Self::Evidence(e) => e.name().to_owned(),
             Self::Actor(e) => e.name().to_owned(),
             Self::Refused { verb, .. } => format!("{verb}-refused"),
         }
@@ -278,6 +291,7 @@ impl Event {
             Self::Ticket(e) => e.version(),
             Self::Run(e) => e.version(),
             Self::Ext(e) => e.version(),
+            Self::Evidence(e) => e.version(),
             Self::Actor(e) => e.version(),
             Self::Refused { .. } => 1,
         }
@@ -296,6 +310,7 @@ impl Event {
             Self::Ticket(e) => e.data(),
             Self::Run(e) => e.data(),
             Self::Ext(e) => e.data(),
+            Self::Evidence(e) => e.data(),
             Self::Actor(e) => e.data(),
             Self::Refused { data, .. } => serde_json::to_string(data),
         }
@@ -332,6 +347,9 @@ impl Event {
             "ticket" => ticket::Event::parse(name, version, data).map(|r| r.map(Self::Ticket)),
             "run" => run::Event::parse(name, version, data).map(|r| r.map(Self::Run)),
             "ext" => ext::Event::parse(name, version, data).map(|r| r.map(Self::Ext)),
+            "evidence" => {
+                evidence::Event::parse(name, version, data).map(|r| r.map(Self::Evidence))
+            }
             "actor" => actor::Event::parse(name, version, data).map(|r| r.map(Self::Actor)),
             _ => None,
         }
@@ -348,6 +366,7 @@ impl Event {
             ("ticket", ticket::Event::schemas()),
             ("run", run::Event::schemas()),
             ("ext", ext::Event::schemas()),
+            ("evidence", evidence::Event::schemas()),
             ("actor", actor::Event::schemas()),
         ];
         let mut all: Vec<_> = named
@@ -376,6 +395,7 @@ pub fn verbs() -> impl Iterator<Item = (&'static str, &'static str)> {
         ("ticket", ticket::Command::VERBS),
         ("run", run::Command::VERBS),
         ("ext", ext::Command::VERBS),
+        ("evidence", evidence::Command::VERBS),
     ]
     .into_iter()
     .flat_map(|(a, verbs)| verbs.iter().map(move |v| (a, *v)))

@@ -122,6 +122,23 @@ id_type!(
     })
 );
 id_type!(
+    /// The id of a ticket or run: what evidence belongs to.
+    WorkId, "ticket or run id", "tkt_ or run_ and 26 characters of a lower-case ULID",
+    "^(tkt|run)_[0-7][0-9a-hjkmnp-tv-z]{25}$",
+    |s| has_ulid(s, "tkt_") || has_ulid(s, "run_")
+);
+id_type!(
+    /// The id of a stored evidence object, `evd_` and a lower-case ULID.
+    ObjectId, "evidence object id", "evd_<26 characters of a lower-case ULID>",
+    "^evd_[0-7][0-9a-hjkmnp-tv-z]{25}$",
+    |s| has_ulid(s, "evd_")
+);
+id_type!(
+    /// A keyed digest: HMAC-SHA-256, 64 lower-case hex digits.
+    KeyedDigest, "keyed digest", "64 lower-case hex digits", "^[0-9a-f]{64}$",
+    |s| s.len() == 64 && s.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c))
+);
+id_type!(
     /// A command's idempotency id: a ULID in upper case (Crockford base 32).
     IntentId, "intent id", "a ULID, 26 characters of Crockford base 32", "^[0-7][0-9A-HJKMNP-TV-Z]{25}$",
     |s| is_ulid(s, false)
@@ -164,6 +181,20 @@ impl ActorId {
     #[must_use]
     pub fn is_service(&self) -> bool {
         self.0.starts_with("svc_")
+    }
+}
+
+impl WorkId {
+    /// The aggregate that the id is one of.
+    #[must_use]
+    pub fn aggregate(&self) -> &'static str {
+        if self.0.starts_with("tkt_") { "ticket" } else { "run" }
+    }
+
+    /// `ticket/<id>` or `run/<id>`.
+    #[must_use]
+    pub fn entity(&self) -> String {
+        format!("{}/{self}", self.aggregate())
     }
 }
 

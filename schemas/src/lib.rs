@@ -8,6 +8,7 @@ pub mod answer;
 mod catalogue;
 pub mod content;
 pub mod event;
+pub mod evidence;
 pub mod ext;
 pub mod header;
 pub mod ids;

@@ -140,6 +140,23 @@ pub const CHANGES_STREAMS: usize = 1_024;
 pub const SHRED_AT_ONCE: usize = 64;
 /// How often a group of content keys that somebody else changed meanwhile is read again.
 pub const GROUP_TRIES: usize = 8;
+/// Bytes of one evidence object in clear.
+pub const EVIDENCE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+/// Clear bytes in one sealed chunk of an evidence object; part of the format, never to change.
+pub const EVIDENCE_CHUNK: usize = 512 * 1024;
+/// Evidence objects of one ticket or run.
+pub const EVIDENCE_PER_WORK: u32 = 1_000;
+/// Bytes of a media type.
+pub const MEDIA_TYPE_BYTES: usize = 100;
+/// Uploads and downloads of evidence that one API process serves at once; more are refused
+/// `evidence-busy`. Each holds a few chunks, a download up to 16 MiB that the server sent ahead.
+pub const EVIDENCE_AT_ONCE: usize = 16;
+/// Life of a signed address of an evidence object, when none is asked for and at the most.
+pub const EVIDENCE_URL_LIFE: (u32, u32) = (300, 900);
+/// After which an object that no record names is removed: nobody may still be about to name it.
+pub const EVIDENCE_ORPHAN_AGE: Duration = Duration::from_secs(48 * 60 * 60);
+/// How often such objects are looked for.
+pub const EVIDENCE_SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Content keys in one stored group.
 pub const CONTENT_KEY_GROUP: usize = 256;
 

@@ -88,6 +88,7 @@ refusals! {
     RunEnded = "run-ended", "the run has ended";
     RunOfAnother = "run-of-another", "the run belongs to another worker";
     RunsFull = "runs-full", "the ticket or run has as many runs or steps as it may have";
+    EvidenceFull = "evidence-full", "the ticket or run has as much evidence as it may have";
     OtherRole = "other-role", "the worker works for another role";
     // Custom record types.
     KindUnknown = "kind-unknown", "no such kind, or no such version of it, is registered";

@@ -128,6 +128,12 @@ pub fn tlog_prefix(tenant: &TenantId) -> String {
     format!("tlog.{tenant}")
 }
 
+/// The object bucket of a tenant's evidence.
+#[must_use]
+pub fn evidence_bucket(tenant: &TenantId) -> String {
+    format!("evidence-{tenant}")
+}
+
 /// KV bucket of assignments, one key a tenant.
 pub const BUCKET_ASSIGN: &str = "assign";
 /// KV bucket of signed heads, one key a tenant.

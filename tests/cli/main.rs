@@ -10,6 +10,7 @@ mod data;
 mod dataset;
 mod demo;
 mod erase;
+mod evidence;
 mod http;
 mod keys;
 mod logins;

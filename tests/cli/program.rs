@@ -181,6 +181,11 @@ impl Up {
         (self.child, self.lines) = begin(self.folder.path(), words, environment);
     }
 
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.child.0.id()
+    }
+
     /// Its home.
     pub fn home(&self) -> PathBuf {
         self.folder.path().join(".canonry")

@@ -11,6 +11,7 @@ mod crew;
 mod debt;
 pub mod encoding;
 pub mod envelope;
+pub mod evidence;
 pub mod export;
 mod grammar;
 pub mod hash;

@@ -25,6 +25,20 @@ pub const TILE_UNKNOWN: &str = "tile-unknown";
 pub const POSITION_UNKNOWN: &str = "position-unknown";
 /// No token.
 pub const TOKEN_MISSING: &str = "token-missing";
+/// The evidence's key was shredded.
+pub const EVIDENCE_ERASED: &str = "evidence-erased";
+/// The evidence's object is not in the bucket, or not whole.
+pub const EVIDENCE_MISSING: &str = "evidence-missing";
+/// The upload has no bytes, or too many, or ended early, or its media type or name is malformed.
+pub const EVIDENCE_INVALID: &str = "evidence-invalid";
+/// As many uploads and downloads of evidence go on as may.
+pub const EVIDENCE_BUSY: &str = "evidence-busy";
+/// There is no such record, or it attached nothing.
+pub const EVIDENCE_UNKNOWN: &str = "evidence-unknown";
+/// The signed address has expired.
+pub const URL_EXPIRED: &str = "url-expired";
+/// The signed address was not made here, or was changed.
+pub const URL_INVALID: &str = "url-invalid";
 /// A fault of ours.
 pub const INTERNAL: &str = "internal";
 
@@ -41,6 +55,13 @@ pub const ALL: &[&str] = &[
     TILE_UNKNOWN,
     POSITION_UNKNOWN,
     TOKEN_MISSING,
+    EVIDENCE_ERASED,
+    EVIDENCE_MISSING,
+    EVIDENCE_INVALID,
+    EVIDENCE_BUSY,
+    EVIDENCE_UNKNOWN,
+    URL_EXPIRED,
+    URL_INVALID,
     INTERNAL,
 ];
 
@@ -60,10 +81,14 @@ pub fn status(code: &str) -> Option<u16> {
         | "run-of-another"
         | "other-role"
         | "self-approval"
-        | "approval-invalid" => 403,
+        | "approval-invalid"
+        | URL_EXPIRED
+        | URL_INVALID => 403,
         "unknown-command" | "role-unknown" | "ticket-unknown" | "run-unknown"
         | "member-unknown" | "kind-unknown" | "entity-unknown" | CHECKPOINT_MISSING
-        | TILE_UNKNOWN | POSITION_UNKNOWN | ROUTE_UNKNOWN => 404,
+        | TILE_UNKNOWN | POSITION_UNKNOWN | EVIDENCE_MISSING | EVIDENCE_UNKNOWN | ROUTE_UNKNOWN => {
+            404
+        }
         METHOD_UNKNOWN => 405,
         "intent-reused"
         | "intent-expired"
@@ -93,11 +118,13 @@ pub fn status(code: &str) -> Option<u16> {
         | "run-ended"
         | "runs-full"
         | "kind-version-taken"
-        | "kind-versions-full" => 409,
+        | "kind-versions-full"
+        | "evidence-full" => 409,
+        EVIDENCE_ERASED => 410,
         "body-too-large" => 413,
         "schema-violation" | "content-too-long" | "keys-invalid" | "service-token"
-        | "escalation-unknown" | "nothing-changed" | "deadline-passed" | "ext-schema-invalid"
-        | "ext-data-invalid" => 422,
+        | "escalation-unknown" | EVIDENCE_INVALID | "nothing-changed" | "deadline-passed"
+        | "ext-schema-invalid" | "ext-data-invalid" => 422,
         unrecorded::THROTTLED => 429,
         INTERNAL | unrecorded::UNRECORDABLE => 500,
         unrecorded::RETRY
@@ -105,7 +132,8 @@ pub fn status(code: &str) -> Option<u16> {
         | unrecorded::FROZEN
         | NOT_YET
         | CATCHING_UP
-        | STREAMS_FULL => 503,
+        | STREAMS_FULL
+        | EVIDENCE_BUSY => 503,
         unrecorded::QUOTA => 507,
         _ => return None,
     })

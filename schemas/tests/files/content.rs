@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::sample;
 
 /// The verb that each fact comes of. Founding, hand-overs, sums and refusals come of none.
-const VERBS: [(&str, &str, &str); 28] = [
+const VERBS: [(&str, &str, &str); 29] = [
     ("tenant", "rotate-keys", "keys-rotated"),
     ("content", "erase", "erased"),
     ("member", "enrol", "enrolled"),
@@ -39,6 +39,7 @@ const VERBS: [(&str, &str, &str); 28] = [
     ("run", "cancel", "cancelled"),
     ("ext", "register", "registered"),
     ("ext", "append", "appended"),
+    ("evidence", "attach", "attached"),
 ];
 
 /// A command with every field filled.

@@ -39,7 +39,7 @@ pub struct Shared {
 }
 
 /// Why a projector goes no further.
-enum Stop {
+pub(crate) enum Stop {
     /// The ledger does not hold, or says something unknown.
     Broken(Broken),
     /// Try again.
@@ -84,7 +84,7 @@ async fn hear(connection: Connection, tenant: TenantId, news: Arc<Notify>) {
     }
 }
 
-async fn catch_up(shared: &Shared, tenant: &TenantId) -> Result<(), Stop> {
+pub(crate) async fn catch_up(shared: &Shared, tenant: &TenantId) -> Result<(), Stop> {
     let again = |e: &dyn std::fmt::Display| Stop::Again(e.to_string());
     let _place = shared.reading.acquire().await.map_err(|e| again(&e))?;
     let feed = shared.projections.open(tenant).await.map_err(|e| again(&e))?;
@@ -198,7 +198,7 @@ pub fn read(stored: &Stored) -> Result<Recorded, &'static str> {
         intentid: r.intentid.as_ref().map(ToString::to_string),
         entity: r.entity.to_string(),
         touches: r.touched().map(ToOwned::to_owned).collect(),
-        kind: r.kind(),
+        kind: format!("canonry.{}.v{}", r.kind(), r.version),
         data,
         event,
     })

@@ -14,7 +14,7 @@ use canonry_keystore::KeyStore;
 use canonry_nats::Connection;
 use canonry_provision::CellUser;
 use canonry_schemas::ids::TenantId;
-use canonry_schemas::limits::{CHANGES_STREAMS, PROJECTOR_CONSUMERS};
+use canonry_schemas::limits::{CHANGES_STREAMS, EVIDENCE_AT_ONCE, PROJECTOR_CONSUMERS};
 use canonry_schemas::refusal::http::CATCHING_UP;
 use canonry_schemas::refusal::unrecorded;
 use canonry_telemetry::Metrics;
@@ -23,6 +23,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::content::Keys;
+use crate::evidence::{InBucket, sweep_always};
 use crate::lag::Lag;
 use crate::projector::{Shared, follow};
 use crate::submit::{OverNats, SERVICE};
@@ -63,6 +64,7 @@ impl ApiServer {
             .map_err(|e| format!("{}: {e}", config.projections.display()))?;
         let reader = connect_cell(&config.url, &config.keys, &CellUser::Reader).await?;
         let service = SERVICE.parse().map_err(|e| format!("{e}"))?;
+        let objects = connect_cell(&config.url, &config.keys, &CellUser::Evidence).await?;
         let sender = connect_cell(&config.url, &config.keys, &CellUser::Service(service)).await?;
         let projections = Arc::new(Projections::new(&config.projections));
         let keys = Arc::new(Keys::new(reader.clone(), config.keys.clone()));
@@ -101,12 +103,20 @@ impl ApiServer {
             submit: Arc::new(OverNats(sender)),
             tlog: Arc::new(crate::tlog::OverNats(looked)),
             content: Arc::clone(&keys) as Arc<dyn canonry_api::ports::Content>,
+            evidence: Arc::new(InBucket::new(objects.clone(), config.keys.clone())),
+            transfers: Arc::new(Semaphore::new(EVIDENCE_AT_ONCE)),
             projections,
             now: Arc::new(canonry_decider::holder::now),
             health,
             counts,
             streams: Arc::new(Semaphore::new(CHANGES_STREAMS)),
         };
+        let sweeping = tokio::spawn(sweep_always(
+            Arc::clone(&shared),
+            InBucket::new(objects, config.keys.clone()),
+            config.keys.clone(),
+            stopped.clone(),
+        ));
         let projecting = tokio::spawn(project(shared, keys, config.keys.clone(), stopped.clone()));
         let mut ended = stopped;
         let serving = tokio::spawn(async move {
@@ -117,7 +127,7 @@ impl ApiServer {
                 tracing::error!(%error, "the API's listener ended");
             }
         });
-        Ok(Self { address, stop, tasks: vec![projecting, serving] })
+        Ok(Self { address, stop, tasks: vec![projecting, sweeping, serving] })
     }
 
     /// Where it listens.

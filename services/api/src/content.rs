@@ -29,6 +29,8 @@ pub const EVENT: &[Field] = &[
     ("/data/reason", "/reason"),
     ("/data/summary", "/summary"),
 ];
+/// Never `/data/secret`: who may read gets the file, not what opens it.
+pub const EVIDENCE_EVENT: &[Field] = &[("/data/name", "/name")];
 pub const MEMBER_EVENT: &[Field] = &[("/data/name", "/name"), ("/data/reason", "/reason")];
 
 /// Opens everything sealed in the data of a custom record: nothing else in it looks so.

@@ -9,6 +9,7 @@ mod auth;
 mod changes;
 mod content;
 mod diff;
+mod evidence;
 pub mod health;
 mod openapi;
 pub mod ports;
@@ -29,7 +30,10 @@ use tokio::sync::Semaphore;
 
 pub use health::Health;
 pub use openapi::document;
-pub use ports::{Content, Submission, Submit, SubmitError, Tlog, TlogError};
+pub use ports::{
+    Clear, Content, Evidence, EvidenceError, StoredEvidence, Submission, Submit, SubmitError, Tlog,
+    TlogError,
+};
 pub use problem::Problem;
 pub use projections::{Broken, Feed, Projections, ReadError};
 pub use routes::router;
@@ -43,6 +47,10 @@ pub struct Api {
     pub content: Arc<dyn Content>,
     /// The way to the transparency logs.
     pub tlog: Arc<dyn Tlog>,
+    /// The way to evidence objects.
+    pub evidence: Arc<dyn Evidence>,
+    /// A place for each upload and download that may go on.
+    pub transfers: Arc<Semaphore>,
     /// The read models.
     pub projections: Arc<Projections>,
     /// The clock.

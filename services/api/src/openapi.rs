@@ -9,7 +9,8 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::routes::{Method, READS, Read, WRITES, Write};
+use crate::evidence::NAME;
+use crate::routes::{Method, READS, Read, UPLOADS, Upload, WRITES, Write};
 
 const PREFIX: &str = "#/components/schemas/";
 static DOCUMENT: LazyLock<Value> = LazyLock::new(generate);
@@ -65,6 +66,9 @@ fn generate() -> Value {
             Method::Patch => "patch",
         };
         place(&mut paths, route.path, method, write(route, &schemas));
+    }
+    for route in UPLOADS {
+        place(&mut paths, route.path, "post", upload(route));
     }
     json!({
         "openapi": "3.1.0",
@@ -153,19 +157,12 @@ fn write(route: &Write, schemas: &Map<String, Value>) -> Value {
             required.retain(|r| r != field);
         }
     }
-    let text = json!({ "type": "string" });
     let mut parameters = path_parameters(route.path);
-    parameters.push(json!({ "name": header::INTENT_ID, "in": "header", "schema": text,
-        "description": "A ULID; the same id gives the same answer for 24 hours" }));
     parameters
-        .push(json!({ "name": "min_position", "in": "query", "schema": { "type": "integer" },
-        "description": "Where the signing key was enrolled, if only now" }));
+        .push(header(header::INTENT_ID, "A ULID; the same id gives the same answer for 24 hours"));
+    parameters.push(min_position());
     let status = if route.creates { "201" } else { "200" };
-    let ok = json!({
-        "description": "Committed",
-        "headers": position(),
-        "content": { "application/json": { "schema": { "$ref": format!("{PREFIX}Answer") } } },
-    });
+    let ok = committed();
     let method = if route.method == Method::Post { "post" } else { "patch" };
     json!({
         "operationId": operation_id(method, route.path),
@@ -173,6 +170,39 @@ fn write(route: &Write, schemas: &Map<String, Value>) -> Value {
         "parameters": parameters,
         "requestBody": { "content": { "application/json": { "schema": body } } },
         "responses": { status: ok, "default": problem() },
+    })
+}
+
+fn header(name: &str, description: &str) -> Value {
+    json!({ "name": name, "in": "header", "schema": { "type": "string" },
+        "description": description })
+}
+
+fn min_position() -> Value {
+    json!({ "name": "min_position", "in": "query", "schema": { "type": "integer" },
+        "description": "Where the signing key was enrolled, if only now" })
+}
+
+fn committed() -> Value {
+    json!({
+        "description": "Committed",
+        "headers": position(),
+        "content": { "application/json": { "schema": { "$ref": format!("{PREFIX}Answer") } } },
+    })
+}
+
+fn upload(route: &Upload) -> Value {
+    let mut parameters = path_parameters(route.path);
+    parameters.push(header(header::INTENT_ID, "A ULID of this upload alone"));
+    parameters.push(header(NAME, "The file's name, base64url of UTF-8; kept sealed"));
+    parameters.push(min_position());
+    let bytes = json!({ "schema": { "type": "string", "format": "binary" } });
+    json!({
+        "operationId": operation_id("post", route.path),
+        "summary": format!("Attaches the body to a {}; its media type is kept", route.aggregate),
+        "parameters": parameters,
+        "requestBody": { "required": true, "content": { "*/*": bytes } },
+        "responses": { "201": committed(), "default": problem() },
     })
 }
 

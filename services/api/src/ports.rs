@@ -1,12 +1,16 @@
 //! What the API needs of the world, as traits: the lead-in to NATS and to the key store is given
 //! by whoever mounts it.
 
+use std::pin::Pin;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use canonry_record::Hash;
 use canonry_schemas::answer::Answer;
-use canonry_schemas::ids::{ActorId, TenantId};
+use canonry_schemas::evidence::Attach;
+use canonry_schemas::ids::{ActorId, KeyedDigest, ObjectId, TenantId};
 use canonry_tlog::TilePath;
+use futures_util::Stream;
 
 /// A command of a person, ready to be sent to the decider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,4 +113,85 @@ pub trait Tlog: Send + Sync {
         from: u64,
         to: u64,
     ) -> Result<Vec<Hash>, TlogError>;
+}
+
+/// Why evidence was not stored or not read.
+#[derive(Debug, thiserror::Error)]
+pub enum EvidenceError {
+    /// What was sent cannot be evidence.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// The object is not there, or not whole, or does not open.
+    #[error("the object is not in the bucket, or not whole")]
+    Missing,
+    /// The way to the bucket is broken.
+    #[error("the evidence bucket does not answer")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Bytes in clear, as they come.
+pub type Clear = Pin<Box<dyn Stream<Item = Result<Bytes, EvidenceError>> + Send>>;
+
+/// An object that is stored whole. Not printed: it holds the secret.
+pub struct StoredEvidence {
+    /// The object.
+    pub object: ObjectId,
+    /// Keyed digest of the clear bytes.
+    pub digest: KeyedDigest,
+    /// Clear bytes.
+    pub size: u64,
+    /// What opens it, base64url of 32 bytes.
+    pub secret: String,
+}
+
+/// The way to evidence objects. Nothing here holds more than a few chunks at a time.
+#[async_trait]
+pub trait Evidence: Send + Sync {
+    /// Seals and stores what comes until it ends, and gives it up where it does not end well.
+    ///
+    /// # Errors
+    /// Too few or too many bytes, or a broken way.
+    async fn store(
+        &self,
+        tenant: &TenantId,
+        entity: &str,
+        clear: Clear,
+    ) -> Result<StoredEvidence, EvidenceError>;
+
+    /// Gives up an object that no record will name. What cannot be removed now is removed later.
+    async fn discard(&self, tenant: &TenantId, object: &ObjectId, digest: &KeyedDigest);
+
+    /// Opens what a record names, whose secret stands in clear here.
+    ///
+    /// # Errors
+    /// The object is not there or not whole, as far as its first chunk shows; later chunks may
+    /// still say so in the stream.
+    async fn open(
+        &self,
+        tenant: &TenantId,
+        entity: &str,
+        attached: &Attach,
+    ) -> Result<Clear, EvidenceError>;
+
+    /// Signs an address of an object until a moment, seconds since 1970.
+    ///
+    /// # Errors
+    /// The tenant's key is not at hand.
+    fn sign(
+        &self,
+        tenant: &TenantId,
+        position: u64,
+        object: &ObjectId,
+        expires: u64,
+    ) -> Result<String, EvidenceError>;
+
+    /// Whether such a signature is ours, compared in constant time.
+    fn holds(
+        &self,
+        tenant: &TenantId,
+        position: u64,
+        object: &ObjectId,
+        expires: u64,
+        signature: &str,
+    ) -> bool;
 }

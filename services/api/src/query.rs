@@ -140,6 +140,23 @@ query!(Consistency {
     /// Leaves of the new tree, at most those of the newest checkpoint.
     to: u64,
 });
+query!(EvidenceUrl {
+    /// How many seconds the address shall hold, 1 to 900.
+    seconds: u32,
+});
+
+/// What a signed address holds.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Signed {
+    /// Whose evidence.
+    pub tenant: String,
+    /// Until when, seconds since 1970.
+    pub expires: u64,
+    /// By this API's own key.
+    pub signature: String,
+}
+
 query!(Changes {
     /// A whole type, or its beginning.
     r#type: String,

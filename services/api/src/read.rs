@@ -71,7 +71,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
-type Answered = Result<Response, Problem>;
+pub type Answered = Result<Response, Problem>;
 type Answer<T> = Result<T, canonry_projections::Error>;
 
 impl<Q> Asked<Q> {
@@ -286,11 +286,11 @@ pub async fn events(State(api): State<Api>, asked: Asked<Events>) -> Answered {
     let opened = q.content.unwrap_or(false);
     let (head, page) = asked.read(&api, move |s| s.events(&filter, &page)).await?;
     let entity = |e: &rows::Event| {
-        let fields = match (opened, e.kind.starts_with("canonry.member.")) {
-            (false, _) => &[],
-            (true, _) if e.kind.starts_with(APPENDED) => &[],
-            (true, true) => content::MEMBER_EVENT,
-            (true, false) => content::EVENT,
+        let fields = match e.kind.split('.').nth(1) {
+            _ if !opened || e.kind.starts_with(APPENDED) => &[],
+            Some("member") => content::MEMBER_EVENT,
+            Some("evidence") => content::EVIDENCE_EVENT,
+            _ => content::EVENT,
         };
         (e.entity.clone(), fields)
     };

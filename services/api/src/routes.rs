@@ -10,7 +10,7 @@ use canonry_projections::{page::Page, rows};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::problem::{METHOD_UNKNOWN, Problem, ROUTE_UNKNOWN};
-use crate::{Api, changes, diff, health, openapi, query, read, tlog, traced, write};
+use crate::{Api, changes, diff, evidence, health, openapi, query, read, tlog, traced, write};
 
 /// A route that changes something: one command.
 #[derive(Debug)]
@@ -100,6 +100,21 @@ pub const WRITES: &[Write] = &[
     post("/api/v1/members", "member", "enrol"),
     Write { id: Some("actor"), ..act("/api/v1/members/{id}/remove", "member", "remove") },
     Write { id: Some("actor"), ..act("/api/v1/members/{id}/keys", "member", "rotate-keys") },
+];
+
+/// A route that takes a file.
+#[derive(Debug)]
+pub struct Upload {
+    /// The whole path.
+    pub path: &'static str,
+    /// The aggregate that the path's parameter names.
+    pub aggregate: &'static str,
+}
+
+/// Every route that takes a file.
+pub const UPLOADS: &[Upload] = &[
+    Upload { path: "/api/v1/tickets/{id}/evidence", aggregate: "ticket" },
+    Upload { path: "/api/v1/runs/{id}/evidence", aggregate: "run" },
 ];
 
 fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
@@ -218,6 +233,22 @@ pub const READS: &[Read] = &[
         handler: || get(tlog::consistency),
     },
     Read {
+        path: "/api/v1/events/{id}/evidence",
+        summary: "A signed address of what the record with this id or position attached",
+        bearer: true,
+        query: Some(of::<query::EvidenceUrl>),
+        answer: (JSON, of::<evidence::Address>),
+        handler: || get(evidence::address),
+    },
+    Read {
+        path: "/api/v1/evidence/{id}",
+        summary: "The bytes behind a signed address",
+        bearer: false,
+        query: Some(of::<query::Signed>),
+        answer: (BYTES, of::<String>),
+        handler: || get(evidence::download),
+    },
+    Read {
         path: "/api/v1/members",
         summary: "Members with their parts and public keys",
         bearer: true,
@@ -306,6 +337,12 @@ pub fn router(api: Api) -> Router {
             Box::pin(write::handle(api, route, request)).await
         };
         router = router.route(route.path, on(method, handler));
+    }
+    for route in UPLOADS {
+        let handler = move |State(api): State<Api>, request: Request| async move {
+            Box::pin(evidence::upload(api, route, request)).await
+        };
+        router = router.route(route.path, on(MethodFilter::POST, handler));
     }
     router
         .fallback(async || Problem::new(ROUTE_UNKNOWN, "there is no such route"))

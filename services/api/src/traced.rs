@@ -11,7 +11,7 @@ use tracing::{Instrument as _, Span, info_span};
 
 use crate::Api;
 use crate::auth::single;
-use crate::routes::{READS, WRITES};
+use crate::routes::{READS, UPLOADS, WRITES};
 
 /// The label of a request that fits no route.
 const NO_ROUTE: &str = "none";
@@ -19,7 +19,8 @@ const NO_ROUTE: &str = "none";
 /// The route's path as it stands in the table.
 fn route(request: &Request) -> &'static str {
     let Some(matched) = request.extensions().get::<MatchedPath>() else { return NO_ROUTE };
-    let mut paths = READS.iter().map(|r| r.path).chain(WRITES.iter().map(|w| w.path));
+    let writes = WRITES.iter().map(|w| w.path).chain(UPLOADS.iter().map(|u| u.path));
+    let mut paths = READS.iter().map(|r| r.path).chain(writes);
     paths.find(|path| *path == matched.as_str()).unwrap_or(NO_ROUTE)
 }
 

@@ -1,7 +1,7 @@
 //! Reading the HTTP API in an actor's name: a bearer of one minute for each call.
 
-use canonry_schemas::limits::READ_WAIT;
-use reqwest::{Client, Url};
+use canonry_schemas::limits::{CLIENT_RETRY, READ_WAIT};
+use reqwest::{Client, Response, Url};
 use serde_json::Value;
 
 use crate::client::{Pen, new_intent};
@@ -16,6 +16,17 @@ pub fn client() -> Result<Client, Failure> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder().timeout(READ_WAIT * 4).no_proxy();
     builder.build().map_err(|e| Failure::config(chain(&e)))
+}
+
+/// A client for whole files: bounded between two reads, not as a whole.
+///
+/// # Errors
+/// The library refuses.
+pub fn transfers() -> Result<Client, Failure> {
+    // As in `client`.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = Client::builder().connect_timeout(READ_WAIT).read_timeout(CLIENT_RETRY * 4);
+    builder.no_proxy().build().map_err(|e| Failure::config(chain(&e)))
 }
 
 /// Gets a JSON document.
@@ -35,6 +46,14 @@ pub async fn get(
     let bearer = pen.bearer(1, &new_intent()?);
     let answer = client()?.get(url).bearer_auth(bearer).send().await;
     let answer = answer.map_err(|e| Failure::unavailable(chain(&e)))?;
+    json(answer).await
+}
+
+/// The JSON document of an answer.
+///
+/// # Errors
+/// It is a problem, which is told by its code, or breaks off.
+pub async fn json(answer: Response) -> Result<Value, Failure> {
     let status = answer.status();
     let text = answer.text().await.map_err(|e| Failure::unavailable(chain(&e)))?;
     let body: Value = serde_json::from_str(&text).unwrap_or(Value::String(text));

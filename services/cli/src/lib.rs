@@ -13,6 +13,7 @@ mod copy;
 mod demo;
 mod diff;
 mod events;
+mod evidence;
 mod failure;
 pub mod http;
 mod ledger;
@@ -110,6 +111,9 @@ enum Command {
     /// Append custom records, register their kinds
     #[command(subcommand)]
     Events(events::Command),
+    /// Attach files to tickets and runs, list them, get them back
+    #[command(subcommand)]
+    Evidence(evidence::Command),
     /// Read and check ledgers
     Ledger(ledger::Args),
     /// Cosign checkpoints of logs as a witness
@@ -206,6 +210,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Runs(args) => read::run(context, Kind::Runs, args).await,
         Command::Diff(args) => diff::run(context, args).await,
         Command::Events(command) => Box::pin(events::run(context, command)).await,
+        Command::Evidence(command) => Box::pin(evidence::run(context, command)).await,
         Command::Ledger(args) => Box::pin(ledger::run(context, args)).await,
         Command::Witness(command) => Box::pin(witness::run(context, command)).await,
         Command::Bench(args) => Box::pin(bench::run(context, args)).await,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use canonry_domain::Approval;
+use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::Exts;
 use canonry_domain::role::Roles;
 use canonry_domain::run::Runs;
@@ -38,7 +39,7 @@ mod names;
 mod own;
 
 pub use names::target;
-use names::{is_token, named, prefix};
+use names::{home, is_token, named, prefix};
 
 /// A message as it came in.
 #[derive(Debug, Clone)]
@@ -368,7 +369,7 @@ impl Desk<'_> {
         let found = self.look_over(&mut command)?;
         let named = match &command {
             Command::Ext(custom::Command::Append(c)) => c.entity.as_ref().map(ToString::to_string),
-            _ => target(&command).map(|id| format!("{aggregate}/{id}")),
+            _ => target(&command).map(|id| format!("{}/{id}", home(aggregate, &id))),
         };
         let used = match &named {
             Some(entity) => {
@@ -501,6 +502,10 @@ impl Desk<'_> {
                 | custom::Command::Append(custom::Append { kind, .. })) = &c;
                 let kind = self.world.kind(kind.as_str())?;
                 (Event::Ext(hosted::decide::<Exts>(kind, facts, c)?), Vec::new())
+            }
+            Command::Evidence(c) => {
+                let work = self.world.slot(entity)?.state.as_ref();
+                (Event::Evidence(hosted::decide::<Evidences>(work, facts, c)?), Vec::new())
             }
         })
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use canonry_domain::directory::Directory;
+use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::Exts;
 use canonry_domain::role::{Role, Roles};
 use canonry_domain::run::Runs;
@@ -20,7 +21,7 @@ use canonry_schemas::ids::{ActorId, RoleId};
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::time::Time;
-use canonry_schemas::{ext, role, run, ticket};
+use canonry_schemas::{evidence, ext, role, run, ticket};
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
 use serde::de::{DeserializeOwned, Error as _};
@@ -104,7 +105,7 @@ macro_rules! catalogued {
         }
     )*};
 }
-catalogued!(role, ticket, run, ext);
+catalogued!(role, ticket, run, ext, evidence);
 
 /// An event as cqrs-es carries it.
 #[derive(Debug, Clone, PartialEq)]
@@ -161,6 +162,9 @@ impl Hostable for Runs {
 }
 impl Hostable for Exts {
     const NAME: &'static str = "ext";
+}
+impl Hostable for Evidences {
+    const NAME: &'static str = "evidence";
 }
 
 /// A decider's state, hosted.

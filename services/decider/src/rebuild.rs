@@ -314,6 +314,7 @@ pub fn fold_keys(ring: &mut KeyRing, event: &Event, hash: Hash, position: u64) {
         | Event::Ticket(_)
         | Event::Run(_)
         | Event::Ext(_)
+        | Event::Evidence(_)
         | Event::Actor(_)
         | Event::Refused { .. } => return,
     };

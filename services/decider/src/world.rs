@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use canonry_domain::directory::Directory;
+use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::{Exts, Kind};
 use canonry_domain::role::{Role, Roles};
 use canonry_domain::run::{Run, Runs};
@@ -388,6 +389,10 @@ impl World {
                     _ => None,
                 };
                 slot.state = Exts::evolve(old, &applied, e).map(State::Kind);
+            })?,
+            // No deadline moves by it.
+            Event::Evidence(e) => self.change(r.entity, |slot| {
+                slot.state = Evidences::evolve(slot.state.take(), &applied, e);
             })?,
         }
         Ok(())

@@ -1,5 +1,5 @@
 //! What Canonry asks of NATS, and nothing else: a connection, the ledger's stream as a
-//! [`Log`], buckets ([`Kv`]), the queue of intents ([`Queue`]) and micro services ([`Micro`]).
+//! [`Log`], buckets ([`Kv`], [`Objects`]), the queue of intents ([`Queue`]) and micro services ([`Micro`]).
 //!
 //! This is the only crate that names `async-nats`; none of its types stand in our signatures, so
 //! the client library can be changed here alone. It knows no record, no tenant and no policy: it
@@ -19,6 +19,7 @@ pub mod headers;
 pub mod kv;
 pub mod log;
 pub mod micro;
+pub mod objects;
 mod pull;
 pub mod queue;
 mod stamp;
@@ -31,4 +32,5 @@ pub use headers::Headers;
 pub use kv::{Cas, Entry, Kv, Watch, Watched};
 pub use log::{Append, Log, LogInfo, Outgoing, ReadError, Records, Stored};
 pub use micro::{Endpoint, Incoming, Micro, ServeOptions};
+pub use objects::{Chunks, Held, Note, Objects};
 pub use queue::{Job, Queue, QueueSettings};

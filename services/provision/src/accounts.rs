@@ -47,6 +47,10 @@ pub const AUDIT_API: [(&str, bool); 4] = [
 ];
 /// What the checkpointer writes: tiles and checkpoints, and the flag that freezes a tenant.
 pub const CHECKPOINTER: [(&str, &str); 2] = [("tlog", "tlog.*.>"), ("frozen", "$KV.frozen.*")];
+/// Where evidence objects are written: chunks, and notes of whole objects. Exported to AUDIT, so
+/// that who writes them cannot direct the server's reply anywhere (ADR 12).
+pub const OBJECTS: [(&str, &str); 2] =
+    [("evidence-chunks", "$O.*.C.*"), ("evidence-notes", "$O.*.M.*")];
 /// Where an auditor finds that API.
 pub const AUDIT_PREFIX: &str = "audit.api";
 
@@ -115,7 +119,8 @@ pub fn canonry(operator: &KeyPair, accounts: &Accounts) -> Result<String, Error>
     let stores = INTAKE_STORES.map(|name| service_export(name, &format!("{name}.*.>"), false));
     let acks = [service_export("intake-acks", INTAKE_ACKS, false)];
     let writes = CHECKPOINTER.map(|(name, subject)| service_export(name, subject, false));
-    let own = stores.into_iter().chain(acks).chain(writes);
+    let objects = OBJECTS.map(|(name, subject)| service_export(name, subject, false));
+    let own = stores.into_iter().chain(acks).chain(writes).chain(objects);
     let exports: Vec<Value> = services.into_iter().chain(feeds).chain(audit).chain(own).collect();
     let nats = map(json!({
         "exports": exports,
@@ -176,6 +181,9 @@ pub fn audit(
             import(canonry, &accounts.audit, name, "service", subject, None)
         }))
         .chain([import(canonry, &accounts.audit, "live", "stream", "live.*.>", None)])
+        .chain(OBJECTS.iter().map(|(name, subject)| {
+            import(canonry, &accounts.audit, name, "service", subject, None)
+        }))
         .collect::<Result<Vec<_>, _>>()?;
     let nats = revoked.written(map(json!({
         "imports": imports,

@@ -69,6 +69,7 @@ impl Cell {
             CellUser::Intake,
             CellUser::Reader,
             CellUser::Checkpointer,
+            CellUser::Evidence,
             CellUser::CellOperator,
             CellUser::ProvisionSys,
             CellUser::ProvisionStreams,
@@ -164,7 +165,7 @@ impl Cell {
     pub fn cell_user(&self, user: &CellUser) -> Result<PathBuf, Error> {
         let account = match user {
             CellUser::ProvisionSys => "SYS",
-            CellUser::Reader | CellUser::Checkpointer => "AUDIT",
+            CellUser::Reader | CellUser::Checkpointer | CellUser::Evidence => "AUDIT",
             CellUser::Intake => "INTAKE",
             _ => "CANONRY",
         };

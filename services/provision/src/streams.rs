@@ -12,6 +12,7 @@ const INTAKE_CONSUMER: &str = include_str!("../../../nats-config/intake-consumer
 const DEAD: &str = include_str!("../../../nats-config/dead.json");
 const TLOG: &str = include_str!("../../../nats-config/tlog.json");
 const CONTENT_KEYS: &str = include_str!("../../../nats-config/kv-content-keys.json");
+const EVIDENCE: &str = include_str!("../../../nats-config/obj-evidence.json");
 const CELL_BUCKETS: [&str; 4] = [
     include_str!("../../../nats-config/kv-assign.json"),
     include_str!("../../../nats-config/kv-heads.json"),
@@ -83,7 +84,7 @@ pub fn cell(replicas: u8) -> Vec<Value> {
 /// Everything of one tenant, in the order in which it is made: the ledger before its mirror.
 #[must_use]
 pub fn tenant(tenant: &TenantId, replicas: u8) -> Vec<Value> {
-    [LEDGER, AUDIT, INTENTS, DEAD, CONTENT_KEYS, TLOG]
+    [LEDGER, AUDIT, INTENTS, DEAD, CONTENT_KEYS, TLOG, EVIDENCE]
         .iter()
         .map(|text| fill(text, tenant.as_str(), replicas))
         .collect()
@@ -192,7 +193,8 @@ mod tests {
                 "INTENTS_acme",
                 "DEAD_acme",
                 "KV_content-keys-acme",
-                "TLOG_acme"
+                "TLOG_acme",
+                "OBJ_evidence-acme"
             ]
         );
         for config in &all {

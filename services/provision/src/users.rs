@@ -9,7 +9,9 @@
 
 use canonry_schemas::ids::{ActorId, TenantId};
 
-use crate::accounts::{AUDIT_PREFIX, INTAKE_ACKS, INTAKE_API, INTAKE_PREFIX, INTAKE_STORES};
+use crate::accounts::{
+    AUDIT_PREFIX, INTAKE_ACKS, INTAKE_API, INTAKE_PREFIX, INTAKE_STORES, OBJECTS,
+};
 use crate::permission::Permissions;
 
 /// The parts of the API that destroy data or undo WORM. No runtime user may publish to them.
@@ -52,6 +54,9 @@ pub enum CellUser {
     /// Reads ledgers as the reader does, writes tiles and checkpoints, and may set the flag that
     /// freezes a tenant; a user of AUDIT as well. It writes no ledger.
     Checkpointer,
+    /// Stores, reads and removes evidence objects, which it sees sealed. A user of AUDIT, under
+    /// [`AUDIT_PREFIX`].
+    Evidence,
     /// A service that sends commands under its own `svc_` token.
     Service(ActorId),
     /// `nats micro` for whoever runs the cell.
@@ -72,6 +77,7 @@ impl CellUser {
             Self::Intake => "intake",
             Self::Reader => "reader",
             Self::Checkpointer => "checkpointer",
+            Self::Evidence => "evidence",
             Self::Service(actor) => actor.as_str(),
             Self::CellOperator => "cell-operator",
             Self::ProvisionSys => "provision-sys",
@@ -89,7 +95,7 @@ impl CellUser {
     #[must_use]
     pub const fn api_prefix(&self) -> &'static str {
         match self {
-            Self::Reader | Self::Checkpointer => AUDIT_PREFIX,
+            Self::Reader | Self::Checkpointer | Self::Evidence => AUDIT_PREFIX,
             Self::Intake => INTAKE_PREFIX,
             _ => "$JS.API",
         }
@@ -104,6 +110,7 @@ impl CellUser {
             Self::Intake => intake(),
             Self::Reader => reader(self.name()),
             Self::Checkpointer => checkpointer(self.name()),
+            Self::Evidence => evidence(),
             Self::Service(actor) => service(actor),
             Self::CellOperator => cell_operator(),
             Self::ProvisionSys => provision_sys(),
@@ -201,6 +208,18 @@ fn checkpointer(name: &str) -> Permissions {
     let mut permissions = reader(name);
     permissions.publish.extend(owned(&["tlog.>", "$KV.frozen.*"]));
     permissions
+}
+
+/// In AUDIT, behind imports, as the reader.
+fn evidence() -> Permissions {
+    let api = |tail: &str| format!("{AUDIT_PREFIX}.{tail}");
+    let mut publish = OBJECTS.map(|(_, subject)| subject.to_owned()).to_vec();
+    publish.extend([api("CONSUMER.CREATE.*.*.$O.>"), api("CONSUMER.MSG.NEXT.*.*")]);
+    Permissions {
+        publish,
+        deny_publish: vec![api(&format!("CONSUMER.MSG.NEXT.*.{INTAKE_CONSUMER}"))],
+        subscribe: owned(&["_INBOX.evidence.>"]),
+    }
 }
 
 fn service(actor: &ActorId) -> Permissions {

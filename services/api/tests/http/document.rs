@@ -23,7 +23,8 @@ async fn every_route_is_in_the_document_and_answers() {
             }
         }
     }
-    let tables = canonry_api::routes::READS.len() + canonry_api::routes::WRITES.len();
+    let routes = (canonry_api::routes::READS, canonry_api::routes::WRITES);
+    let tables = routes.0.len() + routes.1.len() + canonry_api::routes::UPLOADS.len();
     assert_eq!(operations, tables);
     for (method, path) in [
         ("get", "/api/v1/roles"),
@@ -40,6 +41,10 @@ async fn every_route_is_in_the_document_and_answers() {
         ("post", "/api/v1/tickets/{id}/reject"),
         ("get", "/api/v1/events"),
         ("get", "/api/v1/events/chain-verify"),
+        ("get", "/api/v1/events/{id}/evidence"),
+        ("get", "/api/v1/evidence/{id}"),
+        ("post", "/api/v1/tickets/{id}/evidence"),
+        ("post", "/api/v1/runs/{id}/evidence"),
         ("post", "/api/v1/exec/start/{id}"),
         ("get", "/api/v1/exec/{id}/status"),
         ("get", "/api/v1/tlog/checkpoint"),

@@ -7,7 +7,8 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
 use canonry_api::{
-    Api, Content, Health, Projections, Submission, Submit, SubmitError, Tlog, TlogError, router,
+    Api, Clear, Content, Evidence, EvidenceError, Health, Projections, StoredEvidence, Submission,
+    Submit, SubmitError, Tlog, TlogError, router,
 };
 use canonry_projections::Recorded;
 use canonry_record::encoding::base64url;
@@ -16,7 +17,8 @@ use canonry_record::seal::Signer;
 use canonry_record::{Hash, SigningKey};
 use canonry_schemas::answer::Answer;
 use canonry_schemas::event::Event;
-use canonry_schemas::ids::{TenantId, generated};
+use canonry_schemas::evidence::Attach;
+use canonry_schemas::ids::{KeyedDigest, ObjectId, TenantId, generated};
 use canonry_schemas::limits::CHANGES_STREAMS;
 use canonry_schemas::time::Time;
 use canonry_telemetry::Metrics;
@@ -89,6 +91,31 @@ impl Tlog for Log {
     }
 }
 
+/// No bucket: what needs one is tried on a real cell, in `tests/cli/evidence.rs`.
+struct NoBucket;
+
+#[async_trait::async_trait]
+impl Evidence for NoBucket {
+    async fn store(
+        &self,
+        _: &TenantId,
+        _: &str,
+        _: Clear,
+    ) -> Result<StoredEvidence, EvidenceError> {
+        Err(EvidenceError::Failed("no bucket".into()))
+    }
+    async fn discard(&self, _: &TenantId, _: &ObjectId, _: &KeyedDigest) {}
+    async fn open(&self, _: &TenantId, _: &str, _: &Attach) -> Result<Clear, EvidenceError> {
+        Err(EvidenceError::Missing)
+    }
+    fn sign(&self, _: &TenantId, _: u64, _: &ObjectId, _: u64) -> Result<String, EvidenceError> {
+        Ok("signed".into())
+    }
+    fn holds(&self, _: &TenantId, _: u64, _: &ObjectId, _: u64, signature: &str) -> bool {
+        signature == "signed"
+    }
+}
+
 pub struct World {
     pub router: Router,
     pub projections: Arc<Projections>,
@@ -120,6 +147,8 @@ impl World {
             submit: decider.clone(),
             content: Arc::new(Keys),
             tlog: Arc::new(Log),
+            evidence: Arc::new(NoBucket),
+            transfers: Arc::new(Semaphore::new(1)),
             projections: projections.clone(),
             now: Arc::new(|| Time(NOW * 1_000_000)),
             health: Health {

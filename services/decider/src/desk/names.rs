@@ -3,7 +3,7 @@
 use canonry_schemas::event::{Command, known};
 use canonry_schemas::ids::ActorId;
 use canonry_schemas::limits::COMMAND_BYTES;
-use canonry_schemas::{content, ext, json, member, role, run, ticket};
+use canonry_schemas::{content, evidence, ext, json, member, role, run, ticket};
 
 use super::Asked;
 
@@ -21,7 +21,17 @@ pub(super) fn named(asked: &Asked) -> Option<(&'static str, String)> {
         return Some((aggregate, id.to_owned()));
     }
     let id = body.get("id").or_else(|| body.get("actor"))?.as_str()?;
-    Some((aggregate, id.to_owned()))
+    Some((home(aggregate, id), id.to_owned()))
+}
+
+/// The aggregate of the entity that a command names: evidence has none of its own, it belongs to
+/// a ticket or run.
+pub(super) fn home(aggregate: &'static str, id: &str) -> &'static str {
+    match aggregate {
+        "evidence" if id.starts_with(prefix("ticket")) => "ticket",
+        "evidence" => "run",
+        own => own,
+    }
 }
 
 /// Whether a client's string could be an id at all, before anything is looked up by it.
@@ -83,5 +93,6 @@ pub fn target(command: &Command) -> Option<String> {
             ext::Command::Register(c) => c.kind.to_string(),
             ext::Command::Append(_) => return None,
         },
+        Command::Evidence(evidence::Command::Attach(c)) => c.id.to_string(),
     })
 }

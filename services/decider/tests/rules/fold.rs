@@ -8,7 +8,7 @@ use crate::tenant::Tenant;
 use crate::words::{CLERK, RUN, TICKET, object};
 
 /// A history, the entity, and what must stand in its state.
-const FOLDS: [(&str, &str, &str); 21] = [
+const FOLDS: [(&str, &str, &str); 23] = [
     (
         "role.hired",
         CLERK,
@@ -31,7 +31,7 @@ const FOLDS: [(&str, &str, &str); 21] = [
         r#"ticket.opened {"due":"@noon","role":"@clerk","approval_required":true}"#,
         TICKET,
         r#"{"stage":"Open","gate":"Unasked","approval_required":true,"role":"@clerk",
-            "due":"@noon","breached":false,"run":null,"runs":0}"#,
+            "due":"@noon","breached":false,"run":null,"runs":0,"evidence":0}"#,
     ),
     (
         r#"ticket.opened {"due":"@noon","role":"@clerk","approval_required":true};
@@ -95,6 +95,13 @@ const FOLDS: [(&str, &str, &str); 21] = [
         r#"{"worker":"worker","steps":0,"ended":true}"#,
     ),
     ("worker: run.started of @run; worker: run.failed", RUN, r#"{"ended":true}"#),
+    ("ticket.opened; 3 x evidence.attached", TICKET, r#"{"stage":"Open","evidence":3}"#),
+    (
+        r#"worker: run.started of @run; worker: run.failed;
+           2 x worker: evidence.attached {"id":"@run"}"#,
+        RUN,
+        r#"{"ended":true,"evidence":2}"#,
+    ),
 ];
 
 fn state(tenant: &Tenant, id: &str) -> Value {
@@ -122,6 +129,7 @@ fn facts_of_nothing_leave_nothing() {
         ticket.approved; ticket.rejected; ticket.started; ticket.completed; ticket.reopened;
         ticket.cancelled; ticket.deadline-breached; role.amended; role.paused; role.resumed;
         role.retired; run.step-recorded; run.completed; run.failed; run.cancelled;
+        evidence.attached; evidence.attached {\"id\":\"@run\"};
         member.removed {\"actor\":\"nobody\"}; member.keys-rotated {\"actor\":\"nobody\"}";
     assert_eq!(Tenant::of(&history(strays)), Tenant::of(&history("")));
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use canonry_decider::hosted::{Catalogued, Hostable, Hosted, OwnFacts, Refused};
+use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::Exts;
 use canonry_domain::role::Roles;
 use canonry_domain::run::Runs;
@@ -12,7 +13,7 @@ use canonry_schemas::event::{Command, Event};
 use canonry_schemas::ids::ActorId;
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
-use canonry_schemas::{ext, member, role, run, tenant, ticket};
+use canonry_schemas::{evidence, ext, member, role, run, tenant, ticket};
 use cqrs_es::Aggregate as _;
 use cqrs_es::event_sink::EventSink;
 use futures_util::FutureExt as _;
@@ -232,6 +233,10 @@ fn audit(history: &[Fact]) -> TestCaseResult {
             Event::Ext(ext::Event::Appended(e)) => {
                 prop_assert!(versions.get(&e.kind) >= Some(&e.version), "of no version");
             }
+            Event::Evidence(_) => {
+                let known = tickets.contains_key(&fact.id) || run_tickets.contains_key(&fact.id);
+                prop_assert!(known, "evidence of nothing");
+            }
             Event::Tenant(_) | Event::Actor(_) | Event::Refused { .. } => {}
         }
         people.hear(&fact.event);
@@ -275,6 +280,9 @@ proptest! {
                     Command::Run(c) => handle::<Runs>(play.tenant.runs.get(&id), facts, c),
                     Command::Ext(c) => {
                         handle::<Exts>(play.tenant.kinds.get(kind_of(&c)), facts, c.clone())
+                    }
+                    Command::Evidence(c) => {
+                        handle::<Evidences>(play.tenant.work(&id).as_ref(), facts, c)
                     }
                 }
             };
@@ -335,6 +343,7 @@ fn the_moves_reach_everything() {
         ("ticket", ticket::Event::NAMES),
         ("run", run::Event::NAMES),
         ("ext", ext::Event::NAMES),
+        ("evidence", evidence::Event::NAMES),
     ] {
         for (name, _) in names {
             let key = (aggregate, (*name).to_owned());

@@ -18,7 +18,7 @@ use std::path::Path;
 
 use canonry_schemas::event::{Event, verbs};
 use canonry_schemas::refusal::Refusal;
-use canonry_schemas::{content, ext, member, role, run, ticket};
+use canonry_schemas::{content, evidence, ext, member, role, run, ticket};
 
 use crate::table::{Row, check, rows};
 
@@ -29,6 +29,7 @@ const RUN: &str = include_str!("run.txt");
 const MEMBER: &str = include_str!("member.txt");
 const TENANT: &str = include_str!("tenant.txt");
 const EXT: &str = include_str!("ext.txt");
+const EVIDENCE: &str = include_str!("evidence.txt");
 
 fn hold(table: &str) {
     let rows = rows(table);
@@ -71,8 +72,13 @@ fn custom_types() {
     hold(EXT);
 }
 
+#[test]
+fn evidence_of_tickets_and_runs() {
+    hold(EVIDENCE);
+}
+
 fn all() -> Vec<Row> {
-    let tables = [TICKET, APPROVAL, ROLE, RUN, MEMBER, TENANT, EXT];
+    let tables = [TICKET, APPROVAL, ROLE, RUN, MEMBER, TENANT, EXT, EVIDENCE];
     tables.iter().flat_map(|table| rows(table)).collect()
 }
 
@@ -91,7 +97,8 @@ fn expected(rows: &[Row], aggregates: &[&str]) -> BTreeSet<String> {
 /// A new refusal in `domain` fails here until a row of its aggregate shows it.
 #[test]
 fn every_refusal_of_the_domain_has_a_row() {
-    const ALL: &[&str] = &["tenant", "content", "member", "role", "ticket", "run", "ext"];
+    const ALL: &[&str] =
+        &["tenant", "content", "member", "role", "ticket", "run", "ext", "evidence"];
     let rows = all();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../domain/src");
     let mut seen = 0;
@@ -106,6 +113,7 @@ fn every_refusal_of_the_domain_has_a_row() {
             "ticket" => &["ticket"],
             "run" => &["run"],
             "ext" => &["ext"],
+            "evidence" => &["evidence"],
             _ => ALL,
         };
         let expected = expected(&rows, aggregates);
@@ -134,6 +142,7 @@ fn every_command_has_its_good_way() {
         ("ticket", ticket::Event::NAMES),
         ("run", run::Event::NAMES),
         ("ext", ext::Event::NAMES),
+        ("evidence", evidence::Event::NAMES),
     ] {
         for (name, _) in names {
             assert!(events.contains(&(aggregate, (*name).to_owned())), "{aggregate}.{name}");

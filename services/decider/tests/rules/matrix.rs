@@ -124,6 +124,7 @@ ticket.reopen            unknown  not-ended  not-ended  not-ended  not-ended  ye
 ticket.cancel            unknown  yes        yes        has-run    yes        ended      ended
 ticket.breach            unknown  yes        yes        yes        yes        ended      ended
 run.start                unknown  yes        yes        has-run    yes        ended      ended
+evidence.attach          unknown  yes        yes        yes        yes        yes        yes
 ";
 
 #[test]
@@ -234,12 +235,16 @@ run.record-step  no-run  yes    yes      run-ended  run-ended  run-ended
 run.complete     no-run  yes    yes      run-ended  run-ended  run-ended
 run.fail         no-run  yes    yes      run-ended  run-ended  run-ended
 run.cancel       no-run  yes    yes      run-ended  run-ended  run-ended
+evidence.attach  no-run  yes    yes      yes        yes        yes
 ";
 
 #[test]
 fn each_command_at_each_stage_of_a_run() {
     names_every_verb(&[RUN], "run");
-    compare(RUN, &RUN_STAGES, |_, command| format!("worker: {command}"));
+    compare(RUN, &RUN_STAGES, |_, command| match command {
+        "evidence.attach" => format!("worker: {command} {{\"id\":\"@run\"}}"),
+        _ => format!("worker: {command}"),
+    });
 }
 
 /// Who asks: the parts, a worker of another role, a worker of none, a service by itself, the
@@ -288,6 +293,7 @@ run.fail                yes     yes      no       no      yes    theirs theirs n
 run.cancel              yes     yes      no       no      yes    theirs theirs no      no    who
 ext.register            yes     only     only     only    only   only   only   only    only  who
 ext.append              yes     yes      no       no      yes    other  other  no      no    who
+evidence.attach         yes     yes      no       no      yes    other  other  no      no    who
 ";
 
 /// A history after which nothing but the asker's parts stands against a command.
@@ -311,7 +317,7 @@ fn ready(command: &str) -> &'static str {
 
 #[test]
 fn each_part_with_each_command() {
-    for aggregate in ["tenant", "content", "member", "role", "ticket", "run", "ext"] {
+    for aggregate in ["tenant", "content", "member", "role", "ticket", "run", "ext", "evidence"] {
         names_every_verb(&[PARTS], aggregate);
     }
     for (command, expected) in cells(PARTS) {

@@ -174,6 +174,8 @@ impl Play {
             ("ext", "register") => json!({"kind": KINDS[m.which % 2], "version": m.other % 9 + 1}),
             ("ext", _) => json!({"kind": KINDS[m.which % 2], "version": m.other % 9 + 1,
                 "entity": format!("ticket/{ticket}")}),
+            ("evidence", _) if m.other.is_multiple_of(2) => json!({"id": ticket}),
+            ("evidence", _) => json!({"id": nth(&runs, m.which, words::RUN)}),
             ("member", "enrol") => {
                 let role = (m.other % 3 == 1).then_some(role);
                 let mut over = json!({"actor": MEMBERS[m.which % 8], "name": m.text,

@@ -7,11 +7,12 @@ use std::sync::Arc;
 pub use canonry_decider::desk::target;
 use canonry_decider::hosted::{self, OwnFacts};
 use canonry_domain::directory::Directory;
+use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::{Exts, Kind};
 use canonry_domain::role::{Role, Roles};
 use canonry_domain::run::{Run, Runs};
 use canonry_domain::ticket::{Ticket, Tickets};
-use canonry_domain::{Applied, Approval, Decider, Facts, erasure};
+use canonry_domain::{Applied, Approval, Decider, Facts, State, erasure};
 use canonry_schemas::event::{Command, Event};
 use canonry_schemas::ids::{ActorId, RoleId};
 use canonry_schemas::refusal::Refusal;
@@ -146,7 +147,18 @@ impl Tenant {
                     self.tickets.insert(id, old.evolve_run(&fact.id, e));
                 }
             }
+            Event::Evidence(e) => match fact.at.evolve::<Evidences>(self.work(&fact.id), e) {
+                Some(State::Ticket(new)) => drop(self.tickets.insert(fact.id.clone(), new)),
+                Some(State::Run(new)) => drop(self.runs.insert(fact.id.clone(), new)),
+                Some(State::Role(_) | State::Kind(_)) | None => {}
+            },
         }
+    }
+
+    /// A ticket or run.
+    pub fn work(&self, id: &str) -> Option<State> {
+        let ticket = self.tickets.get(id).cloned().map(State::Ticket);
+        ticket.or_else(|| self.runs.get(id).cloned().map(State::Run))
     }
 
     /// The fold of a whole history.
@@ -209,6 +221,7 @@ impl Tenant {
             | Command::Tenant(_)
             | Command::Content(_)
             | Command::Role(_)
+            | Command::Evidence(_)
             | Command::Ticket(_)
             | Command::Ext(_) => (None, None),
         }
@@ -276,6 +289,10 @@ impl Tenant {
             Command::Ext(c) => {
                 let kind = self.kinds.get(kind_of(&c));
                 Event::Ext(hosted::decide::<Exts>(kind, facts, c)?)
+            }
+            Command::Evidence(c) => {
+                let work = self.work(&id);
+                Event::Evidence(hosted::decide::<Evidences>(work.as_ref(), facts, c)?)
             }
         })
     }

@@ -60,6 +60,7 @@ pub fn fact(position: u64, who: &str, name: &str, id: Option<&str>, over: Value)
         "ext" => kind.unwrap(),
         "ticket" => TICKET,
         "run" => RUN,
+        "evidence" => TICKET,
         _ => CLERK,
     };
     let id = id.or(own).unwrap_or(usual).to_owned();
@@ -145,6 +146,9 @@ pub fn body(name: &str, over: Value, n: u64) -> Value {
         "ext.register" | "ext.registered" => json!({"kind": "parcel-left", "version": 1, "schema":
             {"type": "object", "additionalProperties": false, "properties": {}}}),
         "ext.append" | "ext.appended" => json!({"kind": "parcel-left", "version": 1, "data": {}}),
+        "evidence.attach" | "evidence.attached" => json!({"id": TICKET,
+            "object": "evd_00000000000000000000000001", "digest": "0".repeat(64), "size": 1,
+            "media_type": "text/plain", "secret": "s"}),
         _ if name.starts_with("ticket.") => json!({"id": TICKET}),
         _ if name.starts_with("role.") => json!({"id": CLERK}),
         _ => json!({"id": RUN}),

@@ -7,6 +7,7 @@ mod append;
 mod connection;
 mod kv;
 mod micro;
+mod objects;
 mod queue;
 mod read;
 mod server;

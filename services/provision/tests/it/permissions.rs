@@ -22,6 +22,7 @@ fn cell_users() -> Vec<CellUser> {
         CellUser::Intake,
         CellUser::Reader,
         CellUser::Checkpointer,
+        CellUser::Evidence,
         CellUser::Service(actor("svc_api")),
         CellUser::CellOperator,
     ]
@@ -63,6 +64,9 @@ fn only_the_committer_may_write_ledgers_and_buckets() {
         }
         let freezes = ["committer", "checkpointer"].contains(&name.as_str());
         assert_eq!(permissions.may_publish("$KV.frozen.acme"), freezes, "{name}");
+        for subject in ["$O.evidence-acme.C.evd_1", "$O.evidence-acme.M.eA=="] {
+            assert_eq!(permissions.may_publish(subject), name == "evidence", "{name} {subject}");
+        }
         for subject in ["intake.acme.founder", "dead.acme.1"] {
             assert_eq!(permissions.may_publish(subject), name == "intake", "{name} {subject}");
         }
@@ -258,4 +262,47 @@ async fn the_checkpointer_writes_its_stream_and_cannot_direct_the_answer_into_a_
     assert!(refused.violation().await.contains("tlog.acme.checkpoint"));
     checkpointer.client.publish("ledger.acme.x.y", "{}".into()).await.unwrap();
     assert!(checkpointer.violation().await.contains("ledger.acme.x.y"));
+}
+
+/// Evidence is stored, read and removed through imports, so that no reply of the server's goes
+/// into a ledger, and nothing but object buckets is read.
+#[tokio::test]
+async fn the_evidence_user_reaches_object_buckets_alone() {
+    let (test, ..) = start().await;
+    let committer = cell_user(&test, CellUser::Committer).await;
+    assert_eq!(committer.json("ledger.acme.ticket.opened", "{}").await["seq"], 1);
+    let mut evidence = cell_user(&test, CellUser::Evidence).await;
+    let chunk = "$O.evidence-acme.C.evd_1";
+    let stored = evidence.json(chunk, "sealed").await;
+    assert_eq!((&stored["stream"], &stored["seq"]), (&"OBJ_evidence-acme".into(), &1.into()));
+    let target = "ledger.acme.ticket.opened";
+    evidence.client.publish_with_reply(chunk, target, "sealed".into()).await.unwrap();
+    let consumer = |stream: &str, filter: &str| {
+        format!(
+            r#"{{"stream_name":"{stream}","config":{{"name":"e1","filter_subject":"{filter}",
+               "ack_policy":"none","deliver_policy":"all"}}}}"#
+        )
+    };
+    let create = "audit.api.CONSUMER.CREATE";
+    let body = consumer("OBJ_evidence-acme", chunk);
+    let made = evidence.json(&format!("{create}.OBJ_evidence-acme.e1.{chunk}"), &body).await;
+    assert_eq!(made["name"], "e1", "{made}");
+    let next = "audit.api.CONSUMER.MSG.NEXT.OBJ_evidence-acme.e1";
+    assert_eq!(evidence.pull(next, "_INBOX.evidence.pull", 2).await[1].payload, "sealed");
+    evidence.client.publish_with_reply(next, target, r#"{"batch":1}"#.into()).await.unwrap();
+    // A ledger's subject is no object's: such a consumer has nothing to deliver.
+    let body = consumer("LEDGER_acme", "$O.x");
+    let made = evidence.json(&format!("{create}.LEDGER_acme.e1.$O.x"), &body).await;
+    assert_eq!(made["num_pending"], 0, "{made}");
+    evidence.settle().await;
+    let info = committer.json("$JS.API.STREAM.INFO.LEDGER_acme", "").await;
+    assert_eq!(info["state"]["last_seq"], 1, "{info}");
+    for subject in [
+        "audit.api.STREAM.MSG.GET.LEDGER_acme",
+        "audit.api.CONSUMER.CREATE.LEDGER_acme.e1.ledger.acme.>",
+        "audit.api.CONSUMER.CREATE.KV_content-keys-acme.e1.$KV.content-keys-acme.>",
+    ] {
+        evidence.client.publish(subject, "{}".into()).await.unwrap();
+        assert!(evidence.violation().await.contains(subject), "{subject}");
+    }
 }

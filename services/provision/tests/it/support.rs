@@ -125,6 +125,7 @@ pub async fn cell_user(test: &TestCell, user: CellUser) -> User {
         CellUser::ProvisionSys => "$SYS.REQ.CLAIMS.LIST".to_owned(),
         CellUser::Intake => "queue.api.CONSUMER.MSG.NEXT.INTENTS_none.intake".to_owned(),
         CellUser::Reader | CellUser::Checkpointer => "audit.api.STREAM.INFO.KV_assign".to_owned(),
+        CellUser::Evidence => "$O.evidence-none.C.probe".to_owned(),
         CellUser::Service(actor) => format!("command.acme.{actor}.probe"),
         _ => "$JS.API.INFO".to_owned(),
     };
