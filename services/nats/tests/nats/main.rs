@@ -10,3 +10,4 @@ mod micro;
 mod queue;
 mod read;
 mod server;
+mod volumes;
