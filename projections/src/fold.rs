@@ -88,7 +88,7 @@ impl Fold<'_> {
                 self.keys(&e.keys, &[])
             }
             tenant::Event::KeysRotated(e) => self.keys(&e.keys, &e.revoked),
-            tenant::Event::TakenOver(_) => Ok(()),
+            tenant::Event::TakenOver(_) | tenant::Event::Repaired(_) => Ok(()),
         }
     }
 

@@ -159,6 +159,13 @@ pub const EVIDENCE_ORPHAN_AGE: Duration = Duration::from_secs(48 * 60 * 60);
 pub const EVIDENCE_SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Content keys in one stored group.
 pub const CONTENT_KEY_GROUP: usize = 256;
+/// Volumes of one ledger.
+pub const VOLUMES: u32 = 32;
+/// Volumes of a ledger that an auditor's creds reach, the first one included.
+pub const AUDITED_VOLUMES: u32 = 8;
+/// Positions left free after a loss, beyond the highest that anybody is known to have seen: more
+/// than a holder can give out between two signed heads.
+pub const REPAIR_MARGIN: u64 = 1_000_000;
 
 /// How often a checkpoint is signed while a ledger grows; the work itself comes on top, so that one
 /// is signed every second under load.

@@ -104,6 +104,18 @@ pub fn ledger_stream(tenant: &TenantId) -> String {
     format!("LEDGER_{tenant}")
 }
 
+/// The stream of a volume of a tenant's ledger.
+#[must_use]
+pub fn ledger_volume_stream(tenant: &TenantId, volume: u32) -> String {
+    if volume == 1 { ledger_stream(tenant) } else { format!("LEDGER_{tenant}_v{volume}") }
+}
+
+/// The mirror of a volume of a tenant's ledger, which auditors read.
+#[must_use]
+pub fn audit_volume_stream(tenant: &TenantId, volume: u32) -> String {
+    if volume == 1 { format!("AUDIT_{tenant}") } else { format!("AUDIT_{tenant}_v{volume}") }
+}
+
 /// The work-queue stream of a tenant's durable intents.
 #[must_use]
 pub fn intents_stream(tenant: &TenantId) -> String {

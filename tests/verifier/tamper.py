@@ -30,6 +30,28 @@ class Export:
         *self.lines, self.head = [json.loads(line) for line in text.splitlines()]
         self.keys, self.tail, self.spell = keys, [], lambda text: text
 
+    def repair(self, at=9, to=40, by="root", alter=lambda data: None, forge=lambda data: None, seal=None):
+        """Cuts what follows a position and goes on beyond it, as `ledger repair` does."""
+        position, last = to + 1, self.fact(at)
+        data = {"after": {"position": str(at), "hash": self.digest(at).hex()},
+                "lost": {"from": str(at + 1), "to": str(to)}, "given": "12", "content_key": "9-255"}
+        alter(data)
+        digest = hashlib.sha256(canonical(data)).digest()
+        parts = [b"canonry/repair/v1", b"acme", digest]
+        data["authorization"] = self.sign(by, b"\0".join(parts))
+        forge(data)
+        subject = "ledger.acme.tenant.repaired"
+        body = {name: last[name] for name in ["specversion", "source", "datacontenttype", "tenant", "time"]}
+        body |= {"id": "rec00013", "type": "canonry.tenant.repaired.v1", "subject": subject,
+                 "dataschema": "schemas/records/tenant.repaired.v1.json", "actor": "ines",
+                 "entity": "tenant/acme", "epoch": "2", "position": str(position),
+                 "prevhash": self.digest(at).hex(), "data": data}
+        headers = [["Nats-Msg-Id", "rec00013"], ["Canonry-Hash", ""], ["Canonry-Signature", ""]]
+        self.lines[at:] = [{"seq": position, "subject": subject, "headers": headers, "body": ""}]
+        self.put(at + 1, json.dumps(body, separators=(",", ":")).encode())
+        self.reseal(at + 1, seal or NEXT_RECORD)
+        self.sign_head(position=position)
+
     def text(self):
         lines = self.lines + ([self.head] if self.head else []) + self.tail
         return self.spell("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
@@ -79,9 +101,9 @@ class Export:
         for seq, line in enumerate(self.lines, 1):
             line["seq"] = seq
 
-    def sign_head(self, by="checkpoint"):
+    def sign_head(self, by="checkpoint", position=None):
         last = len(self.lines)
-        self.head["head"].update(position=str(last), hash=self.digest(last).hex())
+        self.head["head"].update(position=str(position or last), hash=self.digest(last).hex())
         self.head["signature"] = self.sign(by, b"canonry/head/v1\0" + canonical(self.head["head"]))
 
     def authorize(self, data, by, keyhead=None):
@@ -223,6 +245,32 @@ def resign_all(export):
     export.sign_head()
 
 
+def repaired(**how):
+    return lambda export: export.repair(**how)
+
+
+def repair_hides(export):
+    """The records that it says are lost are still there."""
+    kept = export.lines[9:11]
+    export.repair()
+    export.lines[9:9] = kept
+
+
+def repaired_twice(export):
+    export.repair()
+    export.lines.append(copy.deepcopy(export.lines[9]))
+
+
+def without_repair(export):
+    """The record after a repair stands, the repair itself is taken away."""
+    export.repair()
+    export.edit(10, b"tenant.repaired", b"tenant.restored")
+    export.lines[9]["subject"] = "ledger.acme.tenant.restored"
+    export.put(10, export.body(10).replace(b"tenant.repaired", b"tenant.restored"))
+    export.reseal(10, NEXT_RECORD)
+    export.sign_head(position=41)
+
+
 def spelled(how):
     """The same lines, written otherwise."""
     return lambda export: setattr(export, "spell", how)
@@ -304,6 +352,24 @@ CASES = [
     ("shortened with a forged head line", None, shorten, "tenant"),
     ("shortened with a forged head line, head pinned", 11, shorten, "head"),
     ("last record rewritten with a forged head line, head pinned", 12, rewrite_last, "head"),
+    ("repaired", None, repaired(), ""),
+    ("repaired, pinned", None, repaired(), "tenant repaired"),
+    ("repaired, a head that was lost pinned", 10, repaired(), "head"),
+    ("repaired without a root key", 10, repaired(by="enrol"), ""),
+    ("repaired by the record key", 10, repaired(by=NEXT_RECORD), ""),
+    ("repaired without authorization", 10, repaired(forge=lambda d: d.pop("authorization")), ""),
+    ("repair changed after its authorization", 10, repaired(forge=lambda d: d.update(given="13")), ""),
+    ("repair of another head", 10, repaired(alter=lambda d: d["after"].update(hash="0" * 64)), ""),
+    ("repair of another position", 10, repaired(alter=lambda d: d["after"].update(position="8")), ""),
+    ("repair that names too few positions", 10, repaired(alter=lambda d: d["lost"].update(to="12")), ""),
+    ("repair that names too many positions", 10, repaired(alter=lambda d: d["lost"].update({"from": "9"})), ""),
+    ("repair that leaves out nothing", 10, repaired(to=9, alter=lambda d: d.update(given="9")), ""),
+    ("repair of positions beyond its own", 10, repaired(alter=lambda d: d.update(given="41")), ""),
+    ("repair with another member", 10, repaired(alter=lambda d: d.update(note="x")), ""),
+    ("repair that hides records", 12, repair_hides, ""),
+    ("repair by an old record key", 10, repaired(seal=RECORD), ""),
+    ("a repair repeated", 42, repaired_twice, ""),
+    ("a gap without a repair", 10, without_repair, ""),
     ("whole chain signed anew", None, resign_all, ""),
     ("whole chain signed anew, tenant pinned", 1, resign_all, "tenant"),
 ]
@@ -327,10 +393,11 @@ def main():
             tamper(export)
             file = folder / f"{number:02}-{name.replace(' ', '-').replace(',', '')}.jsonl"
             file.write_text(export.text())
-            options = [part for pin in pinned.split() for part in (f"--{pin}", pins[pin])]
+            options = [part for pin in pinned.split() if pin in pins for part in (f"--{pin}", pins[pin])]
             run = subprocess.run([*shlex.split(given.verifier), str(file), *options], stdout=subprocess.PIPE)
             answer = json.loads(run.stdout)
-            status = (0 if "tenant" in pinned else 3) if position is None else 1
+            whole = 4 if "repaired" in pinned else 0 if "tenant" in pinned else 3
+            status = whole if position is None else 1
             good = answer["ok"] == (position is None) and run.returncode == status
             good = good and position in (None, answer["position"])
             wrong += not good

@@ -2,18 +2,16 @@
 import argparse, base64, hashlib, json, re, sys
 from datetime import datetime
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 P, Y8 = 2**255 - 19, 0x05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826
 D, SMALL, MASK = -121665 * pow(121666, -1, P) % P, {0, 1, P - 1, Y8, P - Y8}, 2**255 - 1
 HEX64, ID, TOKEN = "[0-9a-f]{64}", "[!-~]{1,64}", "[a-z0-9][a-z0-9_-]{0,62}"
 LINE, COUNT, SIGNATURE = 1 << 23, "[1-9][0-9]{0,19}", "ed25519:[0-9a-f]{16}:[A-Za-z0-9_-]{86}"
 SUBJECT, ENTITY = "ledger[.]([a-z0-9][a-z0-9-]{0,30})[.]([a-z-]+[.][a-z-]+)", f"[a-z-]+/{TOKEN}"
 TIME = "(19[7-9]|[2-9][0-9]{2})[0-9](-[0-9]{2}){2}T([01][0-9]|2[0-3])(:[0-5][0-9]){2}[.][0-9]{6}Z"
-FORMS = {  # of the attributes that no other value of the message decides
-    "time": TIME, "actor": TOKEN, "entity": ENTITY, "epoch": f"0|{COUNT}", "via": TOKEN,
-    "traceparent": "[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}",
+FORMS = {"time": TIME, "actor": TOKEN, "entity": ENTITY, "epoch": f"0|{COUNT}", "via": TOKEN,
+    "traceparent": "[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", "correlationid": ID,
     "intentid": "[0-7][0-9A-HJKMNP-TV-Z]{25}", "intentdigest": HEX64, "authdigest": HEX64,
-    "workspace": TOKEN, "correlationid": ID, "touches": f"{ENTITY}( {ENTITY})*"}
+    "workspace": TOKEN, "touches": f"{ENTITY}( {ENTITY})*"}
 HEAD = {"tenant": "[a-z0-9][a-z0-9-]{0,30}", "position": COUNT, "hash": HEX64, "time": TIME}
 HEADERS = {"Nats-Msg-Id", "Canonry-Hash", "Canonry-Signature", "traceparent"}
 USES = {"root", "enrol", "record", "checkpoint", "member", "login", "witness"}
@@ -22,10 +20,8 @@ def need(condition, why, value=None):
     if not condition:
         raise ValueError(why)
     return value
-def unique(pairs):
-    return need(len(dict(pairs)) == len(pairs), "the same name twice", dict(pairs))
-def integer(text):  # is given fractions, exponents and NaN too, which int() refuses
-    return need(text != "-0" and abs(int(text)) < 2**53, "number out of range", int(text))
+unique = lambda pairs: need(len(dict(pairs)) == len(pairs), "the same name twice", dict(pairs))
+integer = lambda text: need(text != "-0" and abs(int(text)) < 2**53, "number", int(text))  # 1.0
 def shallow(value, left=32):
     inner = value.values() if type(value) is dict else value
     return type(value) not in (dict, list) or left and all(shallow(v, left - 1) for v in inner)
@@ -40,31 +36,31 @@ def fits(forms, of):
 def unbase64(text, altchars=b"+/", padding=""):
     data = base64.b64decode(text + padding, altchars)
     return need(base64.b64encode(data, altchars).decode() == text + padding, "base64", data)
-def signed(keys, text, uses, message, time):  # returns the key
-    need(re.fullmatch(SIGNATURE, text) and text[8:24] in keys, "signer-unknown")
-    key, signature = keys[text[8:24]], unbase64(text[25:], b"-_", "==")
-    need(uses & set(key["use"]) and time <= key.get("notafter", time), "signer-use, or -expired")
+digest = lambda value: hashlib.sha256(canonical(value)).digest()
+def signed(keys, text, uses, time, what, *parts):  # returns the key
+    key = keys[need(re.fullmatch(SIGNATURE, text), "signature", text)[8:24]]
+    signature = unbase64(text[25:], b"-_", "==")
+    need(uses & {*key["use"]} and time <= key.get("notafter", time), "signer-use, or -expired")
     need(int.from_bytes(signature[:32], "little") & MASK not in SMALL, "signature-wrong")
-    Ed25519PublicKey.from_public_bytes(key["bytes"]).verify(signature, message)
-    return key
-
+    public = Ed25519PublicKey.from_public_bytes(key["bytes"])
+    return public.verify(signature, b"\0".join([f"canonry/{what}/v1".encode(), *parts])) or key
 class Ledger:
-    count, hash, tenant, epoch, time, head, keyhead = 0, "0" * 64, None, 0, "", None, None
-    keys, ever = {}, set()  # the current keys by id; every id there ever was
+    count, at, hash, tenant, epoch, time, head, keyhead = 0, 0, "0" * 64, None, 0, "", None, None
+    keys, ever, lost = {}, {}, []  # the current keys by id; every id there ever was
     def line(self, raw, pins):
         value = need(not self.head and len(raw) < LINE, "line-malformed", strict_json(raw))
         if "head" not in value:
             return self.record(pins, **value)  # a TypeError where the members are others
-        need(set(value) == {"head", "signature"} and type(value["signature"]) is str and
-             fits(HEAD, value["head"]) and set(value["head"]) == set(HEAD), "line-malformed")
-        self.head = value
+        self.head = need({*map(type, value.values())} == {dict, str} and {"head", "signature"} ==
+             {*value} and {*value["head"]} == {*HEAD} and fits(HEAD, value["head"]), "line", value)
     def record(self, pins, seq, subject, headers, body):
-        need(type(seq) is int and seq == self.count + 1, "gap")
+        jump = self.at and subject.endswith(".tenant.repaired")  # alone may stand beyond the next
+        need(type(seq) is int and (seq > self.at + 1 if jump else seq == self.at + 1), "gap")
         need(all(type(h) is list and [*map(type, h)] == [str, str] for h in headers), "headers")
         raw, ours = unbase64(body), [h for h in headers if h[0].lower() in map(str.lower, HEADERS)]
         found = need({h[0] for h in ours} <= HEADERS, "header-repeated", unique(ours))
-        digest = hashlib.sha256(b"\0".join([b"canonry/ledger/v1", subject.encode(), raw]))
-        need(found["Canonry-Hash"] == "sha256:" + digest.hexdigest(), "hash-mismatch")
+        sha = hashlib.sha256(b"\0".join([b"canonry/ledger/v1", subject.encode(), raw])).digest()
+        need(found["Canonry-Hash"] == "sha256:" + sha.hex(), "hash-mismatch")
         body, (tenant, kind) = strict_json(raw), re.fullmatch(SUBJECT, subject).groups()
         data, time, version = body["data"], body["time"], body["type"].rpartition(".v")[2]
         touches, epoch = body.get("touches", "").split(" "), int(body["epoch"])
@@ -78,18 +74,26 @@ class Ledger:
              {"actor", "entity"} <= set(body) and touches == sorted(set(touches)) and
              ("intentid" in body or "intentdigest" not in body) and re.fullmatch(ID, body["id"]),
              "body-malformed, or chain-broken")
-        need(tenant == (self.tenant or tenant), "foreign-tenant")
-        need(self.epoch <= epoch < 2**64 and self.time <= time, "epoch-falls, or time-falls")
-        before, self.hash = self.keys, digest.hexdigest()
-        self.tenant, self.epoch, self.time = tenant, epoch, time
+        need(self.tenant in (None, tenant) and self.epoch <= epoch < 2**64 and self.time <= time, "fall")
+        self.tenant, self.epoch, self.time, old = tenant, epoch, time, self.keys
+        if jump:
+            proof, given, at = data.pop("authorization"), data["given"], self.at
+            must = {"after": {"position": str(at), "hash": self.hash}, "given": given,
+                    "lost": {"from": str(at + 1), "to": str(seq - 1)}}
+            need(version == "1" and data | must == data and {*data} <= {*must, "content_key"} and
+                 type(data.get("content_key", "")) is str and re.fullmatch(COUNT, given) and
+                 at <= int(given) < seq, "repair-malformed, or repair-head")
+            signed(self.keys, proof, {"root"}, time, "repair", tenant.encode(), digest(data))
+            self.lost.append({"position": seq} | must)
+        self.hash = sha.hex()
         if seq == 1 or kind in CHANGES:
             self.change(kind, body["entity"], data)
-        else:
-            need(kind != "tenant.founded" and not {"keys", "revoked"} & set(data), "keys misplaced")
-        signed(before or self.keys, found["Canonry-Signature"], {"record"},
-               b"canonry/sig/v1\0" + digest.digest(), time)
-        need(all(at != seq or pin == self.hash for at, pin in pins), "tenant-pin, or head-pin")
-        self.count = seq
+        elif kind == "tenant.founded" or {"keys", "revoked"} & set(data):
+            raise ValueError("founded-twice, or keys-in-wrong-record")
+        signed(old or self.keys, found["Canonry-Signature"], {"record"}, time, "sig", sha)
+        need(all(pin == self.hash if at == seq else not self.at < at < seq for at, pin in pins),
+             "tenant-pin, or head-pin")
+        self.count, self.at = self.count + 1, seq
     def change(self, kind, entity, data):
         keys, revoked, new = data["keys"], data["revoked"] if self.count else [], {}
         need(type(keys) is type(revoked) is list and (keys or revoked), "keys-malformed or -empty")
@@ -102,48 +106,44 @@ class Ledger:
                  fits(HEAD, {"time": key.get("notafter", self.time)}) and key["alg"] == "ed25519"
                  and re.fullmatch(TOKEN, key["actor"]) and type(use) is list and set(use) <= USES
                  and 0 < len(use) == len(set(use)) and (use == ["login"] or "login" not in use) and
-                 key["id"] == hashlib.sha256(public).hexdigest()[:16] not in self.ever, "key-invalid")
-            self.ever.add(key["id"])
-            new[key["id"]] = key | {"bytes": public}
-        need(len(set(revoked) & set(self.keys)) == len(revoked), "key-unknown")
-        if self.count == 0:
-            fresh = self.epoch == 0 and not {"revoked", "authorization"} & set(data)
-            need(kind == "tenant.founded" and fresh, "not-founded")
-        else:
-            auth, whole = data["authorization"], canonical({"keys": keys, "revoked": revoked})
-            need(auth == {"keyhead": self.keyhead, "signature": auth["signature"]}, "keys-moved")
-            signer = signed(self.keys, auth["signature"], USES, b"\0".join([
-                b"canonry/key/v1", self.tenant.encode(), bytes.fromhex(self.keyhead),
-                hashlib.sha256(whole).digest()]), self.time)
+                 key["id"] == hashlib.sha256(public).hexdigest()[:16] not in self.ever, "key")
+            self.ever[key["id"]] = new[key["id"]] = key | {"bytes": public}
+        need(len({*revoked} & {*self.keys}) == len(revoked) and (self.count or self.epoch == 0 and
+             kind == "tenant.founded" and not {"revoked", "authorization"} & {*data}), "unfounded")
+        if self.count:
+            auth, head, tenant = data["authorization"], self.keyhead, self.tenant.encode()
+            need(auth == {"keyhead": head, "signature": auth["signature"]}, "keys-moved")
+            signer = signed(self.keys, auth["signature"], USES, self.time, "key",
+                            tenant, bytes.fromhex(head), digest({"keys": keys, "revoked": revoked}))
             touched, may = keys + [self.keys[k] for k in revoked], set(signer["use"])
             own = kind == "member.keys-rotated" and "member" in may and all(
                 f"member/{key['actor']}" == entity for key in [signer] + touched)
             need("root" in may or ("enrol" in may or own) and all(
                 set(key["use"]) <= {"member", "login"} for key in touched), "not-allowed")
-        kept = {k: self.keys[k] for k in self.keys if k not in revoked}
-        self.keys, self.keyhead = kept | new, self.hash
+        self.keys = {k: self.keys[k] for k in self.keys if k not in revoked} | new
+        self.keyhead = self.hash
         uses = [use for key in self.keys.values() for use in key["use"]]
         need(uses.count("record") == 1 and "root" in uses, "record-key-count, or root-key-missing")
     def end(self, pins):
-        need(all(at <= self.count for at, _ in pins), "head-pin")
+        need(all(at <= self.at for at, _ in pins), "head-pin")
         head = need(self.head, "head-missing", self.head)["head"]
-        last = [self.tenant, str(self.count), self.hash, max(self.time, head["time"])]
-        need([*map(head.get, HEAD)] == last, "head-mismatch")
-        signed(self.keys, self.head["signature"], {"checkpoint"},
-               b"canonry/head/v1\0" + canonical(head), head["time"])
+        last = [self.tenant, str(self.at), self.hash, max(self.time, head["time"])]
+        message = need([*map(head.get, HEAD)] == last, "head-mismatch", canonical(head))
+        signed(self.keys, self.head["signature"], {"checkpoint"}, head["time"], "head", message)
 parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
 parser.add_argument("file", type=argparse.FileType("rb"))  # None[1] is a TypeError: bad usage
 parser.add_argument("--tenant", type=lambda t: ("1", re.fullmatch(f"sha256:({HEX64})", t)[1]))
 parser.add_argument("--head", type=lambda t: re.fullmatch(f"({COUNT}):({HEX64})", t)[0].split(":"))
 args, ledger, why, at = parser.parse_args(), Ledger(), None, 1
+pins = [(int(pin[0]), pin[1]) for pin in (args.tenant, args.head) if pin]
 try:
-    pins = [(int(pin[0]), pin[1]) for pin in (args.tenant, args.head) if pin]
     while raw := args.file.readline(LINE):
-        at = ledger.count + 1
+        at = ledger.at + 1
         ledger.line(raw, pins)
-    at = max(1, ledger.count)
+    at = max(1, ledger.at)
     ledger.end(pins)
 except Exception as error:
     why = str(error)[:100] or type(error).__name__
-print(json.dumps({"ok": not why, "records": ledger.count, "position": at, "why": why}))
-sys.exit(1 if why else 0 if args.tenant else 3)
+answer = {"ok": not why, "records": ledger.count, "position": at, "why": why}
+print(json.dumps(answer | {"repairs": ledger.lost}))
+sys.exit(1 if why else 3 if not args.tenant else 4 if ledger.lost else 0)

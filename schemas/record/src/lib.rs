@@ -19,6 +19,7 @@ pub mod jws;
 mod key_error;
 pub mod read;
 pub mod record;
+pub mod repair;
 pub mod ring;
 mod scan;
 pub mod seal;

@@ -99,6 +99,18 @@ pub enum Why {
     /// `data.keys` or `data.revoked` in a record of a type that changes no keys.
     #[error("a record of this type changes no keys")]
     KeysInWrongRecord,
+    /// A repair that says less or more than it must, or leaves out nothing.
+    #[error("the repair does not read, or does not name the positions that it leaves out")]
+    RepairMalformed,
+    /// A repair that follows another record than it says.
+    #[error("the repair names another head than the record before it")]
+    RepairHead,
+    /// A repair that no root key allowed.
+    #[error("the repair is not authorised by a current root key")]
+    RepairAuthorization,
+    /// A repair that leaves out what is still there and stands.
+    #[error("the repair hides a record that stands")]
+    RepairHides,
     /// The export's line does not read, or stands after the head line.
     #[error("the line is not a line of an export")]
     NotALine,
@@ -144,6 +156,10 @@ impl Why {
             Self::Keys(error) => error.code(),
             Self::KeysMalformed => "keys-malformed",
             Self::KeysInWrongRecord => "keys-in-wrong-record",
+            Self::RepairMalformed => "repair-malformed",
+            Self::RepairHead => "repair-head",
+            Self::RepairAuthorization => "repair-authorization",
+            Self::RepairHides => "repair-hides",
             Self::NotALine => "line-malformed",
             Self::HeadMissing => "head-missing",
             Self::HeadMismatch => "head-mismatch",

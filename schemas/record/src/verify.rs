@@ -20,10 +20,11 @@ use crate::export::{HeadLine, verify_head};
 use crate::hash::Hash;
 use crate::read::read;
 pub use crate::read::{Line, Read, Why};
+use crate::repair::{self, Repair};
 use crate::ring::{Entry, Key, KeyRing};
 
 /// Where and why a ledger is broken. The position is that of the first record that cannot stand:
-/// the one due, whatever stands there instead.
+/// the one due, whatever stands there instead; before a repair, the first that it leaves out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("broken at position {position}: {why}")]
 pub struct Break {
@@ -59,6 +60,9 @@ pub struct State {
     pub founder: Hash,
     /// The tenant's keys.
     pub ring: KeyRing,
+    /// The repairs since record 1, or since the state that was gone on from without them.
+    #[serde(default)]
+    pub repairs: Vec<Repair>,
 }
 
 /// What a verified ledger is.
@@ -76,6 +80,8 @@ pub struct Summary {
     pub founder: Hash,
     /// Whether the founder was compared with a hash known from elsewhere.
     pub pinned: bool,
+    /// What was lost, and what was opened after it.
+    pub repairs: Vec<Repair>,
 }
 
 /// Verifies one tenant's chain, record by record.
@@ -209,10 +215,18 @@ impl Verifier {
         line: &Line<'_>,
         read: Result<Read<'_>, Why>,
     ) -> Result<Debt, Why> {
-        if line.seq != due {
-            return Err(Why::Gap { expected: due, found: line.seq });
+        let gap = Why::Gap { expected: due, found: line.seq };
+        // Nothing but a repair stands beyond what is due.
+        let beyond = line.seq != due;
+        if beyond && (line.seq < due || self.state.is_none()) {
+            return Err(gap);
         }
-        let read = read?;
+        let read = match read {
+            Ok(read) if repair::is_repair(&read) || !beyond => read,
+            Ok(_) => return Err(gap),
+            Err(_) if beyond => return Err(gap),
+            Err(why) => return Err(why),
+        };
         let record = &read.record;
         if record.tenant != self.tenant.as_str() {
             return Err(Why::Tenant);
@@ -222,18 +236,28 @@ impl Verifier {
                 self.state = Some(found(&self.tenant, &read, self.pins.tenant_hash)?);
                 None
             }
-            Some(state) => follow(state, &read)?,
+            Some(state) => {
+                let change = follow(state, &read)?;
+                if repair::is_repair(&read) {
+                    let head = (state.position, state.hash);
+                    state.repairs.push(repair::check(&state.ring, head, &read)?);
+                }
+                change
+            }
         };
         let state = self.state.as_mut().ok_or(Why::NotFounded)?;
         let signer = signer(&state.ring, &read)?;
         let debt = Debt::new(due, signer, &read);
         if let Some(change) = change {
-            state.ring.apply(&change, read.hash, due);
+            state.ring.apply(&change, read.hash, read.seq);
         }
-        if self.pins.head.is_some_and(|(at, hash)| at == due && hash != read.hash) {
+        let missed = |(at, hash): (u64, Hash)| {
+            (due..read.seq).contains(&at) || (at == read.seq && hash != read.hash)
+        };
+        if self.pins.head.is_some_and(missed) {
             return Err(Why::HeadPin);
         }
-        state.position = due;
+        state.position = read.seq;
         state.hash = read.hash;
         state.epoch = record.epoch;
         state.time = record.time;
@@ -279,6 +303,7 @@ impl Verifier {
             time: state.time,
             founder: state.founder,
             pinned: self.pins.tenant_hash.is_some(),
+            repairs: state.repairs.clone(),
         })
     }
 }
@@ -309,6 +334,7 @@ fn found(tenant: &TenantId, read: &Read<'_>, pin: Option<Hash>) -> Result<State,
         time: record.time,
         founder: read.hash,
         ring: KeyRing::found(tenant, &keys, read.hash)?,
+        repairs: Vec::new(),
     })
 }
 

@@ -5,6 +5,7 @@ use canonry_schemas::subject::parse_ledger;
 
 use crate::crew::Crew;
 use crate::export::{Entry, HeadLine, OwnedLine, parse_line};
+use crate::repair::Repair;
 use crate::verify::{Break, Pins, Summary, Verifier, Why};
 
 /// Verifies an export of one tenant, whose name it takes from the first line.
@@ -15,13 +16,23 @@ pub struct Whole {
     running: Option<(Verifier, Crew)>,
     head: Option<HeadLine>,
     broken: Option<Break>,
+    /// Kept when the verifier is gone.
+    repairs: Vec<Repair>,
 }
 
 impl Whole {
     /// On up to this many threads, the caller's included.
     #[must_use]
     pub const fn new(pins: Pins, threads: usize) -> Self {
-        Self { pins, threads, strict: false, running: None, head: None, broken: None }
+        Self {
+            pins,
+            threads,
+            strict: false,
+            running: None,
+            head: None,
+            broken: None,
+            repairs: Vec::new(),
+        }
     }
 
     /// Decides every signature alone.
@@ -35,6 +46,15 @@ impl Whole {
     #[must_use]
     pub fn position(&self) -> u64 {
         self.running.as_ref().map_or(0, |(verifier, _)| verifier.position())
+    }
+
+    /// The repairs that were read; a wrong signature may come to light later.
+    #[must_use]
+    pub fn repairs(&self) -> Vec<Repair> {
+        match self.running.as_ref().and_then(|(verifier, _)| verifier.state()) {
+            Some(state) => state.repairs.clone(),
+            None => self.repairs.clone(),
+        }
     }
 
     /// Takes the next line, without its line break. Signatures are verified together, so a break
@@ -55,6 +75,7 @@ impl Whole {
             other => self.refuse(other.err().unwrap_or(Why::NotALine)),
         };
         let Err(broken) = taken else { return Ok(()) };
+        self.repairs = self.repairs();
         // What the crew still holds lies before the line that stopped us.
         let broken = match self.running.take() {
             Some((mut verifier, crew)) => {

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 /// The patterns in our schemas, and a text that fits each and can be read by its type.
-const TEXTS: [(&str, &str); 17] = [
+const TEXTS: [(&str, &str); 18] = [
     (
         "^(member|role|ticket|run|ext)/[a-z0-9][a-z0-9_-]{0,62}$",
         "ticket/tkt_01hzy3v7m8q6k4n2r9s5t1w0xa",
@@ -25,6 +25,7 @@ const TEXTS: [(&str, &str); 17] = [
     ("^[^\\p{Cc}]+$", "label"),
     ("^[a-z][a-z0-9-]{0,62}$", "invoice-paid"),
     ("^(member|role|ticket|run)/[a-z0-9][a-z0-9_-]{0,62}$", "member/ada"),
+    ("^[1-9][0-9]{0,19}$", "42"),
 ];
 const SIGNATURE: &str = "^ed25519:[0-9a-f]{16}:[A-Za-z0-9_-]{86}$";
 

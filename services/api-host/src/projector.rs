@@ -1,5 +1,6 @@
 //! The projector: reads each tenant's stream in order, checks gap, chain and signature as it goes,
-//! and feeds the read models. It hears of news from `live.>` and reads only what moved.
+//! and feeds the read models. It hears of news from `live.>` and reads only what moved. Where the
+//! ledger is broken it stops and says so, and goes on once a repair leaves that position out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,22 +47,31 @@ pub(crate) enum Stop {
     Again(String),
 }
 
-/// Follows one tenant until stopped, or until its ledger is found broken.
+/// Follows one tenant until stopped.
 pub async fn follow(shared: Arc<Shared>, tenant: TenantId, mut stop: watch::Receiver<bool>) {
     let news = Arc::new(Notify::new());
     let hears = tokio::spawn(hear(shared.connection.clone(), tenant.clone(), Arc::clone(&news)));
     loop {
         match catch_up(&shared, &tenant).await {
-            Ok(()) => shared.projections.caught_up(&tenant),
+            Ok(()) => {
+                shared.projections.caught_up(&tenant);
+                if let Err(error) = shared.projections.report_whole(&tenant) {
+                    tracing::error!(%error, "that the ledger holds could not be noted");
+                }
+            }
             Err(Stop::Again(why)) => tracing::warn!(%tenant, %why, "projector: trying again"),
             Err(Stop::Broken(broken)) => {
                 tracing::error!(%tenant, position = broken.position, why = %broken.why, "ledger broken");
+                let position = broken.position;
                 if let Err(error) = shared.projections.report_broken(&tenant, broken) {
                     tracing::error!(%error, "the break could not be noted");
                 }
                 // It goes no further; what was read before is served.
                 shared.projections.caught_up(&tenant);
-                break;
+                if !repaired(&shared, &tenant, position, &mut stop).await {
+                    break;
+                }
+                continue;
             }
         }
         tokio::select! {
@@ -71,6 +81,26 @@ pub async fn follow(shared: Arc<Shared>, tenant: TenantId, mut stop: watch::Rece
         }
     }
     hears.abort();
+}
+
+/// Waits until a repair leaves the broken position out; false when it is to stop.
+async fn repaired(
+    shared: &Shared,
+    tenant: &TenantId,
+    position: u64,
+    stop: &mut watch::Receiver<bool>,
+) -> bool {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            _ = stop.changed() => return false,
+        }
+        match Log::open(shared.connection.clone(), &ledger_stream(tenant)).await {
+            Ok(log) if log.leaves_out(position) => return true,
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%tenant, %error, "no ledger to look at"),
+        }
+    }
 }
 
 async fn hear(connection: Connection, tenant: TenantId, news: Arc<Notify>) {
@@ -88,6 +118,15 @@ pub(crate) async fn catch_up(shared: &Shared, tenant: &TenantId) -> Result<(), S
     let again = |e: &dyn std::fmt::Display| Stop::Again(e.to_string());
     let _place = shared.reading.acquire().await.map_err(|e| again(&e))?;
     let feed = shared.projections.open(tenant).await.map_err(|e| again(&e))?;
+    let log = Log::open(shared.connection.clone(), &ledger_stream(tenant))
+        .await
+        .map_err(|e| again(&e))?
+        .with_reader_name("reader");
+    if log.leaves_out(feed.position) {
+        // What it saw was lost; the repair is checked as the ledger is read anew.
+        shared.projections.begin_again(tenant).await.map_err(|e| again(&e))?;
+        return Err(Stop::Again("the ledger was repaired: the read models begin again".into()));
+    }
     if !shared.keys.has_begun(tenant) {
         let known = shared.projections.read(tenant, |s| s.erased_keys()).await;
         let (_, known) = known.map_err(|e| again(&e))?;
@@ -101,11 +140,6 @@ pub(crate) async fn catch_up(shared: &Shared, tenant: &TenantId) -> Result<(), S
         None if feed.position == 0 => Verifier::new(tenant.clone(), verify::Pins::default()),
         _ => return Err(Stop::Again("the read model holds no fitting verifier state".into())),
     };
-    let log = Log::open(shared.connection.clone(), &ledger_stream(tenant))
-        .await
-        .map_err(|e| again(&e))?
-        .with_reader_name("reader")
-        .with_filter(Some(format!("ledger.{tenant}.>")));
     let head = log.info().await.map_err(|e| again(&e))?.last_seq;
     let first = shared.lag.seen(tenant, head, feed.position);
     let mut records = log.read(feed.position + 1, Some(head)).await.map_err(|e| stop(&e))?;

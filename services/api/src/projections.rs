@@ -222,6 +222,26 @@ impl Projections {
         Ok(())
     }
 
+    /// Notes that the ledger verifies up to its head.
+    ///
+    /// # Errors
+    /// A tenant that was not opened.
+    pub fn report_whole(&self, tenant: &TenantId) -> Result<(), ReadError> {
+        *lock(&self.tenant(tenant)?.broken) = None;
+        Ok(())
+    }
+
+    /// Throws away what was read and begins before the first record: it held what was lost.
+    ///
+    /// # Errors
+    /// The file, or a tenant that was not opened.
+    pub async fn begin_again(&self, tenant: &TenantId) -> Result<u64, ReadError> {
+        let path = self.tenant(tenant)?.path.clone();
+        let built = blocking(move || Store::beside(&path)).await?;
+        self.announce(tenant);
+        self.replace(tenant, built).await
+    }
+
     /// What was reported.
     ///
     /// # Errors

@@ -115,7 +115,7 @@ pub async fn restore<S: Bus, C: Bus>(
     let content_keys = keys(target, tenant, &checked, erasures).await?;
     let log = Log::open(target.committer.clone(), &ledger_stream(tenant)).await;
     let log = log.map_err(|e| Error::nats("opening the ledger", e))?;
-    let log = log.with_reader_name("committer").with_filter(Some(format!("ledger.{tenant}.>")));
+    let log = log.with_reader_name("committer");
     let verifier = Verifier::new(tenant.clone(), pins.clone());
     Filling { log: &log, head: &head }.fill(&place, verifier, progress).await?;
     let summary = read_back(&log, tenant, pins, &head).await?;

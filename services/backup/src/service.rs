@@ -128,7 +128,7 @@ async fn turn(
 ) -> Result<(), Error> {
     let log = Log::open(connection.clone(), &ledger_stream(tenant)).await;
     let log = log.map_err(|e| Error::nats("opening the ledger", e))?;
-    let log = log.with_reader_name("reader").with_filter(Some(format!("ledger.{tenant}.>")));
+    let log = log.with_reader_name("reader");
     if one.newest.is_none() {
         let made = manifests(&settings.place.below(tenant.as_str()), tenant).await?;
         one.newest = made.last().map(|(_, manifest)| manifest.at);

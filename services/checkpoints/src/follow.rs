@@ -85,7 +85,6 @@ impl Follower {
         let store = Store::open(connection.clone(), tenant)?;
         let log = Log::open(connection.clone(), &ledger_stream(tenant)).await.map_err(again)?;
         let log = log.with_reader_name("checkpointer");
-        let log = log.with_filter(Some(format!("ledger.{tenant}.>")));
         let foreign = || wrong("checkpoint-foreign", 0, "what is stored is no checkpoint");
         let known = match store.note(CHECKPOINT).await {
             Err(StoreError::Malformed(_)) => return Err(foreign()),

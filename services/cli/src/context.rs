@@ -227,7 +227,7 @@ impl Context {
             ErrorKind::Api { .. } => Failure::refused(chain(&e)),
             _ => Failure::unavailable(chain(&e)),
         })?;
-        Ok(log.with_reader_name("reader").with_filter(Some(format!("ledger.{tenant}.>"))))
+        Ok(log.with_reader_name("reader"))
     }
 }
 
@@ -266,7 +266,7 @@ impl Context {
             ErrorKind::Api { .. } => Failure::refused(format!("{name}: {}", chain(&e))),
             _ => Failure::unavailable(format!("{name}: {}", chain(&e))),
         })?;
-        Ok(log.with_reader_name("audit").with_filter(None))
+        Ok(log.with_reader_name("audit"))
     }
 }
 

@@ -8,6 +8,8 @@ pub mod exit {
     pub const USAGE: u8 = 2;
     /// A ledger is consistent, but nobody said which founder it must have.
     pub const NOT_PINNED: u8 = 3;
+    /// A ledger is whole and its founder pinned, but positions were lost and it was repaired.
+    pub const REPAIRED: u8 = 4;
     /// The configuration is wrong.
     pub const CONFIG: u8 = 64;
     /// A server or service does not answer.

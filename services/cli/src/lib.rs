@@ -49,6 +49,7 @@ Exit codes:
      1  refused, broken or not found
      2  the command line is wrong
      3  a ledger is consistent, but its founder was not pinned
+     4  a ledger is whole and its founder pinned, but positions were lost and it was repaired
     64  the configuration is wrong; all that is wrong is told at once
     69  a server or service does not answer
 

@@ -8,9 +8,11 @@ use std::time::Duration;
 use canonry_backup::Service;
 use canonry_backup::limits::{BACKUP_EVERY, COPY_EVERY};
 use canonry_decider::Decider;
+use canonry_nats::Kv;
 use canonry_provision::server::{self, Options, Server};
 use canonry_provision::{Cell, CellUser};
 use canonry_schemas::ids::{ActorId, TenantId};
+use canonry_schemas::subject::BUCKET_FROZEN;
 use serde_json::json;
 
 use crate::args::Nats;
@@ -141,7 +143,7 @@ pub async fn start(
     let written = cell.write_cell_context(&CellUser::CellOperator, &url);
     written.map_err(|e| Failure::config(chain(&e)))?;
     let decider = decider(&url, cell.key_store().clone(), name, replicas).await?;
-    wait_until_held(&decider, tenant, context.bars()).await?;
+    wait_until_held(context, &url, &decider, tenant, context.bars()).await?;
     let identity = format!("sha256:{identity}");
     Ok(Up { cell, server, url, decider, identity, _lock: lock })
 }
@@ -180,10 +182,28 @@ fn write_known_contexts(
     write_contexts(cell, url, tenant, &here)
 }
 
-async fn wait_until_held(decider: &Decider, tenant: &TenantId, bars: Bars) -> Result<(), Failure> {
+/// Waits until the tenant is served. A frozen one never is, but it can be read, and repaired.
+async fn wait_until_held(
+    context: &Context,
+    url: &str,
+    decider: &Decider,
+    tenant: &TenantId,
+    bars: Bars,
+) -> Result<(), Failure> {
     let _spinner = bars.spinner("taking the tenant over");
     let until = tokio::time::Instant::now() + HELD_WITHIN;
+    let ledger = context.ledger(Some(url), tenant).await?;
+    let frozen = Kv::open(ledger.connection().clone(), BUCKET_FROZEN);
+    let frozen = frozen.map_err(|e| Failure::unavailable(chain(&e)))?;
     while !decider.serving().contains(tenant) {
+        let flag = frozen.get(tenant.as_str()).await.ok().flatten();
+        if flag.is_some_and(|flag| !flag.deleted) {
+            output::say(format!(
+                "{tenant} is frozen: its ledger is broken. Reads go on; `canonry ledger verify --of \
+                 {tenant}` says where, `canonry ledger repair` lifts it"
+            ));
+            return Ok(());
+        }
         if tokio::time::Instant::now() >= until {
             return Err(Failure::unavailable(format!("{tenant} is not served; see the log")));
         }

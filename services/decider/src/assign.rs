@@ -23,6 +23,14 @@ pub struct Assignment {
     pub epoch: u64,
 }
 
+/// The deciders that are alive, whatever they serve.
+///
+/// # Errors
+/// The store did not answer.
+pub async fn alive(connection: &Connection) -> Result<Vec<String>, Error> {
+    Kv::open(connection.clone(), BUCKET_LIVENESS)?.keys().await
+}
+
 /// The two buckets.
 pub struct Assignments {
     assign: Kv,

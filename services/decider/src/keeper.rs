@@ -93,6 +93,37 @@ impl Keeper {
         self.snapshot_key.clone()
     }
 
+    /// The newest signed head, as it is stored; it is not verified here.
+    ///
+    /// # Errors
+    /// The store does not answer, or holds something else.
+    pub async fn head(&self) -> Result<Option<SignedHead>, Over> {
+        let entry = self.heads.get(self.tenant.as_str()).await.map_err(failed)?;
+        let Some(entry) = entry.filter(|e| !e.deleted) else { return Ok(None) };
+        let text = std::str::from_utf8(&entry.value).map_err(failed)?;
+        Ok(Some(parse_head(text).map_err(failed)?.head))
+    }
+
+    /// The last group of content keys that was made; 0 when none was.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn last_group(&self) -> Result<u32, Over> {
+        let (mut there, mut gone) = (0, 1);
+        while self.has_group(gone).await? {
+            (there, gone) = (gone, gone * 2);
+        }
+        while gone - there > 1 {
+            let middle = there + (gone - there) / 2;
+            if self.has_group(middle).await? { there = middle } else { gone = middle }
+        }
+        Ok(there)
+    }
+
+    async fn has_group(&self, group: u32) -> Result<bool, Over> {
+        Ok(self.content.get(&format!("g{group}")).await.map_err(failed)?.is_some())
+    }
+
     /// Compares the stored signed head with the ledger.
     ///
     /// # Errors
@@ -152,6 +183,14 @@ impl Keeper {
         if let Err(error) = self.frozen.create(self.tenant.as_str(), value).await {
             tracing::error!(%error, tenant = %self.tenant, "the frozen flag could not be stored");
         }
+    }
+
+    /// Lifts the flag.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn lift(&self) -> Result<(), Over> {
+        self.frozen.delete(self.tenant.as_str()).await.map(drop).map_err(failed)
     }
 
     /// Loads a group of content keys, or makes it if it is the next one.

@@ -6,6 +6,7 @@
 //! nobody but [`commit`] and [`found`] writes a ledger.
 
 pub mod assign;
+pub mod closing;
 pub mod commit;
 pub mod content_keys;
 pub mod desk;
@@ -22,6 +23,7 @@ pub mod intents;
 pub mod keeper;
 pub mod patrol;
 pub mod rebuild;
+pub mod repair;
 pub mod reply;
 pub mod serve;
 pub mod signers;

@@ -113,6 +113,12 @@ impl Standing {
             return Ok(Self::empty(tenant, store, Bounds::default()));
         };
         let core = &loaded.core;
+        if log.leaves_out(core.position) {
+            // What it saw was lost; the repair is checked as the ledger is read anew.
+            tracing::warn!(%tenant, position = core.position, "a snapshot saw lost records");
+            store.wipe().map_err(|e| unstored(&e))?;
+            return Ok(Self::empty(tenant, store, Bounds::default()));
+        }
         let stands = log.get(core.position).await.map_err(|e| Over::Failed(e.to_string()))?;
         match stands.map(|s| record_hash(&s.subject, &s.body)) {
             Some(hash) if hash == core.hash => {}
@@ -134,6 +140,7 @@ impl Standing {
             time: core.time,
             founder: core.founder,
             ring: loaded.ring.clone(),
+            repairs: Vec::new(),
         };
         let world = World::resume(tenant.clone(), Arc::clone(&store), &loaded, Bounds::default());
         Ok(Self {
@@ -169,6 +176,10 @@ impl Standing {
         let failed = |e: &dyn std::fmt::Display| Over::Failed(e.to_string());
         let upto = log.info().await.map_err(|e| failed(&e))?.last_seq;
         let from = self.position() + 1;
+        if log.leaves_out(self.position()) {
+            // Whoever comes next opens the snapshot again, which is thrown away then.
+            return Err(Over::Failed("the ledger was repaired: what was folded is lost".into()));
+        }
         if upto + 1 < from {
             return Err(frozen(from - 1, "a record that this decider saw is gone"));
         }
@@ -308,7 +319,7 @@ pub fn fold_keys(ring: &mut KeyRing, event: &Event, hash: Hash, position: u64) {
         Event::Member(member::Event::Removed(e)) => e.key_change(),
         Event::Member(member::Event::KeysRotated(e)) => e.key_change(),
         Event::Tenant(tenant::Event::KeysRotated(e)) => e.key_change(),
-        Event::Tenant(tenant::Event::Founded(_) | tenant::Event::TakenOver(_))
+        Event::Tenant(_)
         | Event::Content(_)
         | Event::Role(_)
         | Event::Ticket(_)

@@ -361,10 +361,7 @@ async fn keeper(shop: &Shop, tenant: &TenantId) -> Result<Keeper, Over> {
 /// The tenant's ledger, as the committer reads and writes it.
 async fn ledger(shop: &Shop, tenant: &TenantId) -> Result<Log, Over> {
     let log = Log::open(shop.committer.clone(), &ledger_stream(tenant)).await;
-    Ok(log
-        .map_err(|e| Over::Failed(e.to_string()))?
-        .with_reader_name("committer")
-        .with_filter(Some(format!("ledger.{tenant}.>"))))
+    Ok(log.map_err(|e| Over::Failed(e.to_string()))?.with_reader_name("committer"))
 }
 
 /// This decider's snapshot store of a tenant.

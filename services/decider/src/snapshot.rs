@@ -196,6 +196,14 @@ impl Snapshot {
         }
     }
 
+    /// Where it stands, without taking it into use; `None` when there is nothing to be trusted.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not ours.
+    pub fn position(&self) -> Result<Option<u64>, Error> {
+        Ok(self.read(false)?.map(|loaded| loaded.core.position))
+    }
+
     fn read(&self, whole: bool) -> Result<Option<Loaded>, Error> {
         if !self.path.exists() {
             return Ok(None);

@@ -363,6 +363,11 @@ impl World {
             Event::Content(content::Event::Erased(_)) => {
                 self.change(r.entity, |slot| slot.erased = true)?;
             }
+            Event::Tenant(tenant::Event::Repaired(e)) => {
+                // Keys that lost records may have used never come into use again.
+                let used = e.content_key.as_deref().and_then(ContentKey::parse);
+                self.last_content_key = self.last_content_key.max(used);
+            }
             Event::Tenant(tenant::Event::TakenOver(_) | tenant::Event::KeysRotated(_))
             | Event::Actor(_)
             | Event::Refused { .. } => {}

@@ -30,7 +30,7 @@ pub use connection::{Connect, Connection, Counts, Event, Message, Reply, Subscri
 pub use error::{Error, ErrorKind, RequestError};
 pub use headers::Headers;
 pub use kv::{Cas, Entry, Kv, Watch, Watched};
-pub use log::{Append, Log, LogInfo, Outgoing, ReadError, Records, Stored};
+pub use log::{Append, Log, LogInfo, Outgoing, ReadError, Records, Stored, Volume};
 pub use micro::{Endpoint, Incoming, Micro, ServeOptions};
 pub use objects::{Chunks, Held, Note, Objects};
 pub use queue::{Job, Queue, QueueSettings};

@@ -1,6 +1,6 @@
-//! The ledger's stream as a log: what it holds, one message by position, append, read.
+//! The ledger's streams as one log: what it holds, one message by position, append, read.
 //!
-//! Positions are stream sequences. Single messages come from the leader (`STREAM.MSG.GET`), never
+//! Positions are stream sequences, and they go on from one stream to the next ([`volumes`]). Single messages come from the leader (`STREAM.MSG.GET`), never
 //! by direct get, which any replica may answer. Headers come in the canonical order of
 //! [`crate::headers`]: stored order is an accident of the client library and is not kept.
 //! The log knows no record: hashes, chain and signatures are for the callers to check.
@@ -9,6 +9,9 @@
 
 pub mod append;
 pub mod read;
+pub mod volumes;
+
+use std::sync::{Arc, RwLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,6 +21,7 @@ use serde_json::{Value, json};
 
 pub use append::{Append, MAX_BATCH, Outgoing};
 pub use read::{ReadError, Records};
+pub use volumes::Volume;
 
 use crate::api::MESSAGE_NOT_FOUND;
 use crate::connection::Connection;
@@ -48,7 +52,7 @@ impl Stored {
     }
 }
 
-/// What the server says of the stream.
+/// What the server says of the stream that grows.
 #[derive(Debug, Clone)]
 pub struct LogInfo {
     /// The lowest position held; one more than `last_seq` when the stream is empty.
@@ -76,34 +80,30 @@ pub struct Skew {
     pub uncertainty: i128,
 }
 
-/// One stream.
+/// One log; clones know of the same volumes.
 #[derive(Debug, Clone)]
 pub struct Log {
     pub(crate) conn: Connection,
     pub(crate) stream: String,
     pub(crate) reader_name: String,
-    pub(crate) filter: Option<String>,
+    volumes: Arc<RwLock<Arc<Vec<Volume>>>>,
 }
 
 impl Log {
-    /// Opens the stream `stream_name`, which must exist. When it has exactly one subject, that
-    /// is the filter of our consumers, because permissions name it.
+    /// Opens the log whose first stream is `stream_name`; one of its volumes must exist. Where a
+    /// volume has exactly one subject, that is the filter of our consumers, because permissions
+    /// name it.
     ///
     /// # Errors
     /// [`ErrorKind::Api`] with [`crate::api::STREAM_NOT_FOUND`]; as [`Connection::js_request`].
     pub async fn open(conn: Connection, stream_name: &str) -> Result<Self, Error> {
-        let mut log = Self {
+        let log = Self {
             conn,
             stream: stream_name.to_owned(),
             reader_name: "reader".to_owned(),
-            filter: None,
+            volumes: Arc::default(),
         };
-        let info = log.info().await?;
-        if let Some([Value::String(only)]) =
-            info.config.get("subjects").and_then(Value::as_array).map(Vec::as_slice)
-        {
-            log.filter = Some(only.clone());
-        }
+        log.look().await?;
         Ok(log)
     }
 
@@ -115,15 +115,7 @@ impl Log {
         self
     }
 
-    /// Sets the filter of our consumers. A closed volume, whose subject was moved aside, needs
-    /// `None` here. The filter must match every message: what it leaves out shows as a gap.
-    #[must_use]
-    pub fn with_filter(mut self, filter: Option<String>) -> Self {
-        self.filter = filter;
-        self
-    }
-
-    /// The stream's name.
+    /// The first stream's name, which is the log's.
     #[must_use]
     pub fn stream(&self) -> &str {
         &self.stream
@@ -159,10 +151,9 @@ impl Log {
             cluster: Option<Cluster>,
             ts: Option<String>,
         }
-        let subject = format!("STREAM.INFO.{}", self.stream);
-        let answer = self.conn.js_request(&subject, &Value::Null).await?;
+        let answer = self.look().await?;
         let info: Info = serde_json::from_value(answer)
-            .map_err(|e| Error::with(ErrorKind::Malformed, subject, e))?;
+            .map_err(|e| Error::with(ErrorKind::Malformed, self.stream.as_str(), e))?;
         Ok(LogInfo {
             first_seq: info.state.first_seq,
             last_seq: info.state.last_seq,
@@ -190,12 +181,39 @@ impl Log {
         Ok(Skew { nanos: server - (before + half), uncertainty: half.abs() })
     }
 
-    /// The message at position `seq`, from the leader; `None` when it is not there.
+    /// The message at position `seq`, from the leader; `None` when it is not there, or when the
+    /// log leaves it out ([`Log::leaves_out`]).
     ///
     /// # Errors
     /// As [`Connection::js_request`]; [`ErrorKind::Malformed`].
     pub async fn get(&self, seq: u64) -> Result<Option<Stored>, Error> {
-        fetch(&self.conn, &self.stream, &json!({ "seq": seq })).await
+        let known = self.volumes();
+        let place = volumes::place(&known, seq);
+        if let volumes::Place::In(volume, _) = &place
+            && let Some(stored) = self.get_in(volume, seq).await?
+        {
+            return Ok(Some(stored));
+        }
+        // The volume that grew may have been closed, and the next one opened.
+        self.look().await?;
+        let now = self.volumes();
+        match (volumes::place(&now, seq), place) {
+            (volumes::Place::In(new, _), volumes::Place::In(old, _))
+                if new.stream == old.stream =>
+            {
+                Ok(None)
+            }
+            (volumes::Place::In(volume, _), _) => self.get_in(volume, seq).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// The message at position `seq` of one volume, whether it is of the log or was left out.
+    ///
+    /// # Errors
+    /// As [`Log::get`].
+    pub async fn get_in(&self, volume: &Volume, seq: u64) -> Result<Option<Stored>, Error> {
+        fetch(&self.conn, &volume.stream, &json!({ "seq": seq })).await
     }
 
     /// The message at the highest position, from the leader; `None` for an empty stream, or when
@@ -206,12 +224,6 @@ impl Log {
     pub async fn last(&self) -> Result<Option<Stored>, Error> {
         let info = self.info().await?;
         if info.messages == 0 { Ok(None) } else { self.get(info.last_seq).await }
-    }
-
-    /// The first message at or after `seq`, from the leader.
-    pub(crate) async fn at_or_after(&self, seq: u64) -> Result<Option<Stored>, Error> {
-        let query = json!({ "seq": seq, "next_by_subj": ">" });
-        fetch(&self.conn, &self.stream, &query).await
     }
 }
 

@@ -1,5 +1,5 @@
 //! The requests that provisioning sends: making a stream, and comparing a live one with
-//! nats-config. The connection is the caller's.
+//! nats-config. The connection is the caller's. Volumes are in [`crate::volumes`].
 
 use std::future::Future;
 
@@ -26,15 +26,15 @@ pub trait Bus: Sync {
 /// before it serves.
 ///
 /// # Errors
-/// [`Error::Differs`] for the first that differs.
+/// [`Error::Differs`] for the first that differs; [`Error::NoVolume`] while none can be written.
 pub async fn check_streams(bus: &impl Bus, tenant: &TenantId, replicas: u8) -> Result<(), Error> {
-    for config in streams::cell(replicas).into_iter().chain(streams::tenant(tenant, replicas)) {
+    for config in streams::cell(replicas).into_iter().chain(streams::beside(tenant, replicas)) {
         check_stream(bus, &config).await?;
     }
-    Ok(())
+    crate::volumes::check(bus, tenant, replicas).await
 }
 
-async fn check_stream(bus: &impl Bus, config: &Value) -> Result<(), Error> {
+pub(crate) async fn check_stream(bus: &impl Bus, config: &Value) -> Result<(), Error> {
     let name = streams::name(config);
     let subject = format!("$JS.API.STREAM.INFO.{name}");
     let answer = ask(bus, &subject, Vec::new()).await?;
@@ -57,7 +57,7 @@ pub(crate) async fn create_stream(bus: &impl Bus, config: &Value) -> Result<(), 
     equal(config, &answer["config"])
 }
 
-fn equal(wanted: &Value, live: &Value) -> Result<(), Error> {
+pub(crate) fn equal(wanted: &Value, live: &Value) -> Result<(), Error> {
     let differences = streams::differences(wanted, live);
     if differences.is_empty() {
         return Ok(());

@@ -47,6 +47,18 @@ pub enum Error {
         /// The last lines of the log.
         tail: String,
     },
+    /// Every volume of a ledger is closed.
+    #[error("no volume of the ledger of {0} is open: run `canonry ledger close-volume` again")]
+    NoVolume(String),
+    /// Deciders are alive.
+    #[error("deciders are alive ({0}): stop every one, then close the volume")]
+    Served(String),
+    /// No further volume of a ledger can be opened.
+    #[error("the ledger of {0} has {1} volumes, which is all that it can have")]
+    Volumes(String, u32),
+    /// A volume is not where it must be.
+    #[error("the volumes of the ledger of {0}: {1}")]
+    Volume(String, String),
     /// The server writes lazily.
     #[error(
         "the server at {0} does not sync every write: set `sync_interval: always` in its \

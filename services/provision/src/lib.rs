@@ -18,6 +18,7 @@ pub mod server;
 pub mod streams;
 pub mod testing;
 pub mod users;
+pub mod volumes;
 
 pub use bus::{Bus, check_streams};
 pub use cell::{Cell, Login};

@@ -3,6 +3,7 @@
 //! [`crate::cell`]. A stream that differs is reported, never changed or made anew.
 
 use canonry_schemas::ids::TenantId;
+use canonry_schemas::subject::{audit_volume_stream, ledger_volume_stream};
 use serde_json::{Value, json};
 
 const LEDGER: &str = include_str!("../../../nats-config/ledger.json");
@@ -102,13 +103,44 @@ pub fn intake_consumer(tenant: &TenantId) -> Value {
     fill(INTAKE_CONSUMER, tenant.as_str(), 1)
 }
 
-/// A later volume, `LEDGER_<tenant>_v<n>`, whose first record gets the position `first_seq`.
+/// A volume, `LEDGER_<tenant>` and later `LEDGER_<tenant>_v<n>`, whose first record gets the
+/// position `first_seq`.
 #[must_use]
 pub fn ledger_volume(tenant: &TenantId, volume: u32, first_seq: u64, replicas: u8) -> Value {
     let mut config = ledger(tenant, replicas);
-    config["name"] = format!("LEDGER_{tenant}_v{volume}").into();
-    config["first_seq"] = first_seq.into();
+    if volume > 1 {
+        config["name"] = ledger_volume_stream(tenant, volume).into();
+        config["first_seq"] = first_seq.into();
+    }
     config
+}
+
+/// A closed volume: sealed, its subject aside, where no tenant's token can be, so that the next
+/// volume takes the tenant's. It stays below `ledger`, which is what readers may read.
+#[must_use]
+pub fn closed_volume(tenant: &TenantId, volume: u32, first_seq: u64, replicas: u8) -> Value {
+    let mut config = ledger_volume(tenant, volume, first_seq, replicas);
+    config["subjects"] = json!([format!("ledger._closed.{tenant}.v{volume}")]);
+    config["sealed"] = true.into();
+    config["republish"] = Value::Null;
+    config
+}
+
+/// The mirror of a volume, for auditors.
+#[must_use]
+pub fn audit_volume(tenant: &TenantId, volume: u32, replicas: u8) -> Value {
+    let mut config = fill(AUDIT, tenant.as_str(), replicas);
+    if volume > 1 {
+        config["name"] = audit_volume_stream(tenant, volume).into();
+        config["mirror"]["name"] = ledger_volume_stream(tenant, volume).into();
+    }
+    config
+}
+
+/// Everything of one tenant but the ledger and its mirror.
+#[must_use]
+pub fn beside(tenant: &TenantId, replicas: u8) -> Vec<Value> {
+    [INTENTS, DEAD, CONTENT_KEYS].iter().map(|t| fill(t, tenant.as_str(), replicas)).collect()
 }
 
 /// The name in a configuration.

@@ -8,6 +8,8 @@
 //! either, the only stream with one place has its consumer from the founding on.
 
 use canonry_schemas::ids::{ActorId, TenantId};
+use canonry_schemas::limits::AUDITED_VOLUMES;
+use canonry_schemas::subject::audit_volume_stream;
 
 use crate::accounts::{
     AUDIT_PREFIX, INTAKE_ACKS, INTAKE_API, INTAKE_PREFIX, INTAKE_STORES, OBJECTS,
@@ -282,16 +284,20 @@ fn member(tenant: &TenantId, actor: &ActorId) -> Permissions {
     }
 }
 
+/// The mirrors that a tenant's auditor may ask for: so many volumes ahead (ADR 8).
 fn auditor(tenant: &TenantId, actor: &ActorId) -> Permissions {
-    let stream = format!("AUDIT_{tenant}");
-    Permissions {
-        publish: vec![
+    let api = |volume| {
+        let stream = audit_volume_stream(tenant, volume);
+        [
             format!("{AUDIT_PREFIX}.STREAM.INFO.{stream}"),
             format!("{AUDIT_PREFIX}.STREAM.MSG.GET.{stream}"),
             format!("{AUDIT_PREFIX}.CONSUMER.CREATE.{stream}"),
             format!("{AUDIT_PREFIX}.CONSUMER.CREATE.{stream}.>"),
             format!("{AUDIT_PREFIX}.CONSUMER.MSG.NEXT.{stream}.*"),
-        ],
+        ]
+    };
+    Permissions {
+        publish: (1..=AUDITED_VOLUMES).flat_map(api).collect(),
         deny_publish: Vec::new(),
         // Two tenants may have an auditor of the same name: the inbox holds the tenant as well.
         subscribe: vec![format!("{}.>", auditor_inbox(tenant, actor))],

@@ -5,6 +5,7 @@ mod chain;
 mod forge;
 mod golden;
 mod keys;
+mod repair;
 mod tamper;
 mod tokens;
 mod vectors;

@@ -113,7 +113,7 @@ impl Bench {
     pub async fn ledger(&self, tenant: &TenantId) -> Result<Log, Failure> {
         let reader = self.user(&CellUser::Reader).await?;
         let log = Log::open(reader, &ledger_stream(tenant)).await.map_err(|e| failed(chain(&e)))?;
-        Ok(log.with_reader_name("reader").with_filter(Some(format!("ledger.{tenant}.>"))))
+        Ok(log.with_reader_name("reader"))
     }
 
     /// Ends the server and deletes everything.

@@ -195,7 +195,7 @@ async fn reader(cell: &Cell, url: &str, tenant: &TenantId) -> Result<Log, Failur
         canonry_decider::serve::connect_cell(url, keys, &user).await.map_err(failed)?;
     let stream = canonry_schemas::subject::ledger_stream(tenant);
     let log = Log::open(connection, &stream).await.map_err(failed)?;
-    Ok(log.with_reader_name("reader").with_filter(Some(format!("ledger.{tenant}.>"))))
+    Ok(log.with_reader_name("reader"))
 }
 
 async fn hire(founder: &Client) -> Result<RoleId, Failure> {

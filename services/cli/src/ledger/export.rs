@@ -44,7 +44,9 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let head = fresh_head(&log, &args.of.tenant).await?;
     let Some(out) = args.out else {
         let out = BufWriter::with_capacity(1 << 20, std::io::stdout());
-        return write(&log, &args.of.tenant, &head, out, context.bars().beside_lines()).await;
+        return write(&log, &args.of.tenant, &head, out, context.bars().beside_lines())
+            .await
+            .map(drop);
     };
     let unwritable = |e: std::io::Error| Failure::refused(format!("{}: {e}", out.display()));
     let part = beside(&out, ".part");
@@ -55,14 +57,14 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let name = if done.is_ok() { out.clone() } else { beside(&out, ".broken") };
     synced.sync_all().map_err(unwritable)?;
     std::fs::rename(&part, &name).map_err(unwritable)?;
-    done?;
+    let records = done?;
     let (position, hash) = (head.head.position, head.head.hash);
     if context.json {
         let file = name.to_string_lossy();
         let head = format!("{position}:{hash}");
-        return output::json(&serde_json::json!({"file": file, "records": position, "head": head}));
+        return output::json(&serde_json::json!({"file": file, "records": records, "head": head}));
     }
-    output::line(&format!("{}: {position} records, head {position}:{hash}", name.display()));
+    output::line(&format!("{}: {records} records, head {position}:{hash}", name.display()));
     Ok(())
 }
 
@@ -88,7 +90,7 @@ async fn write(
     head: &HeadLine,
     mut out: impl Write,
     bars: Bars,
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
     let mut verifier = Verifier::new(tenant.clone(), Pins::default());
     let unwritable = |e: std::io::Error| Failure::refused(format!("the export: {e}"));
     let done = verified(log, &mut verifier, head.head.position, bars, |stored| {
@@ -100,5 +102,5 @@ async fn write(
         writeln!(out, "{}", head.to_text()).map_err(unwritable)?;
     }
     out.flush().map_err(unwritable)?;
-    done.map(drop).map_err(Failure::from)
+    done.map(|summary| summary.records).map_err(Failure::from)
 }

@@ -1,5 +1,5 @@
-//! `canonry ledger …`: reads a ledger and checks it. Nothing here writes one; a replay into another
-//! stream refuses every stream of a cell.
+//! `canonry ledger …`: reads a ledger and checks it. What changes its streams is in [`volumes`]; a
+//! replay into another stream refuses every stream of a cell.
 
 mod checkpoint;
 mod compare;
@@ -9,6 +9,7 @@ pub(crate) mod scan;
 mod show;
 mod target;
 pub(crate) mod verify;
+mod volumes;
 
 pub(crate) use checkpoint::log_key;
 pub(crate) use scan::{asked, current, standing};
@@ -47,6 +48,10 @@ enum Command {
     Tail(show::Tail),
     /// Print one record
     Show(show::Show),
+    /// Close the volume that grows and open the next one
+    CloseVolume(volumes::Close),
+    /// Go on after a loss, with a root key
+    Repair(volumes::Repair),
 }
 
 /// Runs it.
@@ -63,5 +68,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         Command::Replay(args) => replay::run(context, args).await,
         Command::Tail(args) => show::tail(context, args).await,
         Command::Show(args) => show::show(context, args).await,
+        Command::CloseVolume(args) => volumes::close(context, args).await,
+        Command::Repair(args) => volumes::repaired(context, args).await,
     }
 }

@@ -198,6 +198,11 @@ async fn pass(
     let chunk = CHUNK * threads();
     let mut records = match log.read(*due, Some(upto)).await {
         Ok(records) => records,
+        Err(ReadError::Gap { expected, found }) => {
+            scan.settle(waiting).await.map_err(Passed::Stop)?;
+            let why = Why::Gap { expected, found: found.unwrap_or(0) };
+            return Err(Passed::Stop(Stop::Broken(Break { position: expected, why })));
+        }
         Err(error) => return Err(Passed::Interrupted(Failure::unavailable(chain(&error)))),
     };
     while let Some(stored) = records.next().await {

@@ -3,9 +3,11 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::PathBuf;
 
+use canonry_nats::Log;
+use canonry_record::repair::{Repair, hides, records_upto};
 use canonry_record::verify::{Break, Pins, Summary, Why};
 use canonry_record::whole::Whole;
-use canonry_record::{Hash, Verifier};
+use canonry_record::{Hash, KeyRing, Verifier};
 use canonry_schemas::ids::ActorId;
 use canonry_schemas::limits::EXPORT_LINE_BYTES;
 use canonry_tlog::VerifierKey;
@@ -13,10 +15,10 @@ use serde_json::{Value, json};
 
 use super::checkpoint::witness_key;
 use super::compare::{Against, Differs};
-use super::scan::{Stop, last, threads, verified};
+use super::scan::{Stop, last, line, threads, verified};
 use crate::args::{Nats, Of};
 use crate::context::Context;
-use crate::failure::{Failure, exit};
+use crate::failure::{Failure, chain, exit};
 use crate::output;
 use crate::progress::Bars;
 
@@ -24,8 +26,9 @@ use crate::progress::Bars;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit codes: 0 whole and the founder is the pinned one; 1 broken, the position is told; 3 whole, but \
-no founder was pinned; 69 the ledger cannot be read. A live ledger must also pass through the newest \
-checkpoint that was signed, or the one of --checkpoint.
+no founder was pinned; 4 as 0, but positions were lost once and the ledger was repaired; 69 the \
+ledger cannot be read. What was lost is told whatever the code. A live ledger must also pass through \
+the newest checkpoint that was signed, or the one of --checkpoint.
 
 EXAMPLES:
     canonry ledger verify --of acme
@@ -102,16 +105,41 @@ async fn live(context: &Context, args: Args, pins: Pins) -> Result<(), Failure> 
         against.iter_mut().for_each(|against| against.take(stored));
         Ok(())
     });
-    let answer = match read.await {
+    let mut answer = match read.await {
         Ok(()) => verifier.finish_live(),
         Err(Stop::Broken(broken)) => Err(broken),
         Err(Stop::Failed(failure)) => return Err(failure),
     };
+    let state = verifier.state();
+    let repairs = state.map_or(&[][..], |state| &state.repairs);
+    let mut records = records_upto(repairs, verifier.position());
+    if let Some(state) = state.filter(|_| answer.is_ok()) {
+        for repair in repairs {
+            if hidden(&log, repair, &state.ring).await? {
+                let broken = Break { position: repair.from, why: Why::RepairHides };
+                (records, answer) = (records_upto(repairs, repair.after), Err(broken));
+                break;
+            }
+        }
+    }
     let compared = match (&against, verifier.state()) {
         (Some(against), Some(state)) if answer.is_ok() => Some(against.finish(state)),
         _ => None,
     };
-    report(context, verifier.position(), pinned, &answer, compared.as_ref())
+    report(context, records, pinned, &answer, compared.as_ref())
+}
+
+/// Whether the store still holds, at the first position that a repair left out, a record that
+/// stands.
+async fn hidden(log: &Log, repair: &Repair, ring: &KeyRing) -> Result<bool, Failure> {
+    for volume in log.volumes().iter().filter(|v| (v.first..=v.last).contains(&repair.from)) {
+        let held = log.get_in(volume, repair.from).await;
+        let held = held.map_err(|e| Failure::unavailable(chain(&e)))?;
+        if held.is_some_and(|stored| hides(repair, ring, &line(&stored))) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 pub(crate) fn verify_file(
@@ -141,18 +169,21 @@ pub(crate) fn verify_file(
         }
         // What is too long or no UTF-8 is no line; the verifier says at which position.
         if let Err(broken) = whole.push(std::str::from_utf8(&text).unwrap_or_default()) {
-            return Ok((broken.position - 1, Err(broken)));
+            return Ok((records_upto(&whole.repairs(), broken.position - 1), Err(broken)));
         }
     }
     let read = whole.position();
+    let repairs = whole.repairs();
     let beyond = pinned_head.is_some_and(|(position, _)| position > read);
     let answer = whole.finish();
     let records = match &answer {
         Ok(summary) => summary.records,
         Err(broken) => match broken.why {
-            Why::HeadMissing | Why::HeadMismatch | Why::HeadSignature => read,
-            Why::HeadPin if beyond => read,
-            _ => broken.position - 1,
+            Why::HeadMissing | Why::HeadMismatch | Why::HeadSignature => {
+                records_upto(&repairs, read)
+            }
+            Why::HeadPin if beyond => records_upto(&repairs, read),
+            _ => records_upto(&repairs, broken.position - 1),
         },
     };
     Ok((records, answer))
@@ -188,6 +219,7 @@ fn report(
                     "head": format!("{position}:{hash}"),
                     "tenant": format!("sha256:{}", summary.founder),
                     "checkpoint": checkpoint,
+                    "repairs": summary.repairs,
                 }))?;
             } else {
                 output::line(&format!(
@@ -201,8 +233,23 @@ fn report(
                     ));
                 }
             }
-            if pinned {
+            for repair in summary.repairs.iter().filter(|_| !context.json) {
+                output::line(&format!(
+                    "repaired: positions {} to {} hold nothing, those up to {} may have been \
+                     records; {} goes on after {}:{}",
+                    repair.from,
+                    repair.to,
+                    repair.given,
+                    repair.position,
+                    repair.after,
+                    repair.hash
+                ));
+            }
+            if pinned && summary.repairs.is_empty() {
                 return Ok(());
+            }
+            if pinned {
+                return Err(Failure::silent(exit::REPAIRED));
             }
             let message = format!(
                 "consistent, founder not pinned: compare the identity with one known from \

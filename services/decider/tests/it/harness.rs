@@ -106,7 +106,7 @@ impl Spine {
     pub async fn committer_log(&self) -> Log {
         let committer = self.cell_user(&CellUser::Committer).await;
         let log = Log::open(committer, &format!("LEDGER_{}", self.tenant)).await.unwrap();
-        log.with_reader_name("committer").with_filter(Some(format!("ledger.{}.>", self.tenant)))
+        log.with_reader_name("committer")
     }
 
     /// Waits until the tenant is served.
@@ -137,7 +137,7 @@ impl Spine {
         let keys = self.test.cell.key_store();
         let reader = connect_cell(&self.test.url(), keys, &CellUser::Reader).await.unwrap();
         let log = Log::open(reader, &format!("LEDGER_{}", self.tenant)).await.unwrap();
-        log.with_reader_name("reader").with_filter(Some(format!("ledger.{}.>", self.tenant)))
+        log.with_reader_name("reader")
     }
 
     /// Verifies the whole ledger and returns its bodies.

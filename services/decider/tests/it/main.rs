@@ -23,4 +23,5 @@ mod ticket;
 mod tls;
 mod tokens;
 mod told;
+mod volumes;
 mod world;

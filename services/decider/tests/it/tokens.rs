@@ -228,7 +228,7 @@ pub async fn keyhead(spine: &Spine) -> Hash {
     let keys = spine.test.cell.key_store();
     let reader = connect_cell(&spine.test.url(), keys, &CellUser::Reader).await.unwrap();
     let log = canonry_nats::Log::open(reader, "LEDGER_acme").await.unwrap();
-    let log = log.with_reader_name("reader").with_filter(Some("ledger.acme.>".to_owned()));
+    let log = log.with_reader_name("reader");
     let mut verifier = Verifier::new(spine.tenant.clone(), verify::Pins::default());
     let mut records = log.read(1, None).await.unwrap();
     while let Some(stored) = records.next().await {

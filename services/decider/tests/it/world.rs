@@ -277,7 +277,7 @@ fn what_is_stored_has_a_version() {
     assert_eq!((FOLD, digest.to_string().as_str()), (5, GOLDEN));
 }
 
-const GOLDEN: &str = "a3ef00cd419c7737bcbda8bc09bd96a2715d66e6e8dec880e08ec30175f7e927";
+const GOLDEN: &str = "7ee76185bed81d317c8081b6f4bf4882be0dbb112891cf8b42f3592577d3b68f";
 
 const DAY: u64 = 24 * 60 * 60;
 

@@ -126,7 +126,11 @@ impl Tenant {
             Event::Content(content::Event::Erased(e)) => {
                 self.erased.insert(e.entity.to_string());
             }
-            Event::Tenant(tenant::Event::TakenOver(_) | tenant::Event::KeysRotated(_))
+            Event::Tenant(
+                tenant::Event::TakenOver(_)
+                | tenant::Event::KeysRotated(_)
+                | tenant::Event::Repaired(_),
+            )
             | Event::Actor(_)
             | Event::Refused { .. } => {}
             Event::Member(e) => {

@@ -119,7 +119,17 @@ impl Log {
                 ErrorKind::TooLarge | ErrorKind::Invalid => refused(&e),
                 _ => Append::Unknown { why: e.to_string() },
             },
-            Ok(Ok(answer)) => self.settle(&answer.payload, expected_last + messages.len() as u64),
+            Ok(Ok(answer)) => {
+                let done = self.settle(&answer.payload, expected_last + messages.len() as u64);
+                // A volume was closed while we held the log: learn of the next one.
+                if let (Append::Committed { .. }, Some(stream)) = &done
+                    && self.current().is_none_or(|known| known.stream != *stream)
+                    && let Err(error) = self.look().await
+                {
+                    tracing::debug!(%error, "the next volume will be looked for again");
+                }
+                done.0
+            }
         }
     }
 
@@ -158,29 +168,33 @@ impl Log {
         messages.iter().enumerate().map(prepare).collect()
     }
 
-    fn settle(&self, answer: &[u8], expected_seq: u64) -> Append {
+    /// What the answer means, and which stream gave it.
+    fn settle(&self, answer: &[u8], expected_seq: u64) -> (Append, Option<String>) {
         let ack: Ack = match serde_json::from_slice(answer) {
             Ok(ack) => ack,
-            Err(e) => return Append::Unknown { why: format!("answer not understood: {e}") },
+            Err(e) => {
+                return (Append::Unknown { why: format!("answer not understood: {e}") }, None);
+            }
         };
         if let Some(error) = ack.error {
-            return match error.err_code {
+            let append = match error.err_code {
                 WRONG_LAST_SEQUENCE | WRONG_LAST_SEQUENCE_CLUSTER | BATCH_DUPLICATE => {
                     Append::Conflict { code: error.err_code }
                 }
                 code => Append::Refused { code, description: error.description },
             };
+            return (append, None);
         }
         if ack.duplicate {
-            return Append::Conflict { code: 0 };
+            return (Append::Conflict { code: 0 }, None);
         }
         // Neither can happen while subjects and guard are right; if one does, look at the stream.
-        if ack.stream != self.stream || ack.seq != expected_seq {
+        if !self.is_volume(&ack.stream) || ack.seq != expected_seq {
             let why = format!("stored as {} of {}, expected {expected_seq}", ack.seq, ack.stream);
             tracing::error!(stream = %self.stream, %why, "append answered oddly");
-            return Append::Unknown { why };
+            return (Append::Unknown { why }, None);
         }
-        Append::Committed { last_seq: ack.seq }
+        (Append::Committed { last_seq: ack.seq }, Some(ack.stream))
     }
 }
 

@@ -11,3 +11,4 @@ mod objects;
 mod queue;
 mod read;
 mod server;
+mod volumes;

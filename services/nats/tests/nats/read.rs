@@ -18,7 +18,7 @@ async fn filled(server: &Server, count: u64, extra: serde_json::Value) -> Log {
     log
 }
 
-async fn fill(log: &Log, mut head: u64, count: u64) {
+pub async fn fill(log: &Log, mut head: u64, count: u64) {
     let end = head + count;
     while head < end {
         let next = (head + 1..=end).take(500).map(|seq| Outgoing {
@@ -32,7 +32,7 @@ async fn fill(log: &Log, mut head: u64, count: u64) {
     }
 }
 
-async fn collect(log: &Log, from: u64, upto: Option<u64>) -> Result<Vec<Stored>, ReadError> {
+pub async fn collect(log: &Log, from: u64, upto: Option<u64>) -> Result<Vec<Stored>, ReadError> {
     let reading = log.read(from, upto).await?.collect::<Vec<_>>();
     tokio::time::timeout(WAIT * 3, reading).await.unwrap().into_iter().collect()
 }
@@ -103,17 +103,6 @@ async fn a_later_volume_begins_where_it_begins() {
     let before = collect(&log, 99, None).await;
     let gap = matches!(before, Err(ReadError::Gap { expected: 99, found: Some(101) }));
     assert!(gap, "{before:?}");
-}
-
-#[tokio::test]
-async fn a_closed_volume_is_read_without_a_filter() {
-    let server = Server::start();
-    let log = filled(&server, 3, json!({})).await;
-    let mut config = log.info().await.unwrap().config;
-    config["subjects"] = json!(["closed.L"]);
-    log.connection().js_request("STREAM.UPDATE.L", &config).await.unwrap();
-    let moved = Log::open(log.connection().clone(), "L").await.unwrap();
-    assert_eq!(collect(&moved.with_filter(None), 1, None).await.unwrap().len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
