@@ -97,10 +97,11 @@ fn block_files(dir: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
     }
 }
 
-/// The only block of the ledger's stream.
+/// The only block of the ledger's first volume.
 pub fn ledger_block(spine: &Spine) -> std::path::PathBuf {
     let mut blocks = Vec::new();
     block_files(&spine.test.server().store_dir(), &mut blocks);
+    blocks.retain(|path| path.components().any(|part| part.as_os_str() == "LEDGER_acme"));
     assert_eq!(blocks.len(), 1, "{blocks:?}");
     blocks.remove(0)
 }

@@ -241,6 +241,47 @@ async fn the_drill_after_a_truncation() {
     Box::pin(drill(truncate)).await;
 }
 
+/// A closed volume is damaged: what follows it is whole, but goes on from what is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_drill_after_the_truncation_of_a_closed_volume() {
+    let mut spine = Spine::start().await;
+    load(&spine, 200).await;
+    spine.stop().await;
+    let second = close(&spine).await.unwrap().first;
+    spine.decider = Some(spine.decider("decider-a").await);
+    load(&spine, 20).await;
+    spine.stop().await;
+    let head = spine.log().await.info().await.unwrap().last_seq;
+    spine.test.server_mut().stop().await.unwrap();
+    truncate(&ledger_block(&spine));
+    spine.test.server_mut().start_again().await.unwrap();
+    spine.decider = Some(spine.decider("decider-b").await);
+    answered_with(&spine, "tenant-frozen").await;
+    let repair = mend(&spine, 0).await.unwrap().repair.unwrap();
+    assert!(repair.after < second - 1, "{repair:?}");
+    assert!(repair.given >= head);
+    until("commands are served again", || async {
+        let founder = spine.person("founder").await;
+        let answer = founder.raw(&founder.subject("ticket", "fly"), &[], "{}").await;
+        answer.is_some_and(|a| a.code.as_deref() == Some("unknown-command"))
+    })
+    .await;
+    load(&spine, 20).await;
+    spine.stop().await;
+    let (verifier, all) = verified(&spine).await;
+    assert_eq!(verifier.state().unwrap().repairs, std::slice::from_ref(&repair));
+    assert_eq!(all[repair.after as usize].seq, repair.position);
+    // The second volume is still there, and of the ledger no more.
+    let log = spine.log().await;
+    assert_eq!(log.get(second).await.unwrap(), None);
+    assert!(log.leaves_out(second) && log.leaves_out(head));
+    assert!(log.get_in(&log.volumes()[1], second).await.unwrap().is_some());
+    // The ledger of this decider's snapshot is that of before: it begins again.
+    spine.decider = Some(spine.decider("decider-a").await);
+    load(&spine, 5).await;
+    spine.stop().await;
+}
+
 /// Each step of a repair may be the last one of a run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repair_is_finished_by_the_next_run() {
