@@ -138,6 +138,8 @@ pub const PROJECTOR_CONSUMERS: usize = 64;
 pub const CHANGES_STREAMS: usize = 1_024;
 /// Content keys that a holder shreds in one go.
 pub const SHRED_AT_ONCE: usize = 64;
+/// Records after which the cursor of erasures follows the head although nothing was erased.
+pub const SHRED_CURSOR_EVERY: u64 = 10_000;
 /// How often a group of content keys that somebody else changed meanwhile is read again.
 pub const GROUP_TRIES: usize = 8;
 /// Bytes of one evidence object in clear.

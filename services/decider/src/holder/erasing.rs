@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use canonry_schemas::event::Event;
-use canonry_schemas::limits::SHRED_AT_ONCE;
+use canonry_schemas::limits::{SHRED_AT_ONCE, SHRED_CURSOR_EVERY};
 use tokio::task::JoinHandle;
 
 use super::{Holder, Over};
@@ -49,7 +49,8 @@ impl Holder {
         let committed = self.committed.position;
         let due = self.erasing.waiting.iter().take_while(|gone| gone.position <= committed);
         let due: Vec<Gone> = due.take(SHRED_AT_ONCE).cloned().collect();
-        let upto = due.iter().map(|gone| gone.position).max().unwrap_or(self.erasing.known);
+        let upto = due.iter().map(|gone| gone.position).max();
+        let upto = upto.unwrap_or_else(|| self.nothing_to_erase_upto(cursor, committed));
         if due.is_empty() && upto <= cursor {
             return Ok(());
         }
@@ -60,6 +61,14 @@ impl Holder {
         self.erasing.waiting.drain(..due.len());
         self.erasing.cursor = Some(upto.max(cursor));
         Ok(())
+    }
+
+    /// Up to where there is nothing to carry out. The cursor follows the head in large steps, so
+    /// that a later holder reads little to know it.
+    fn nothing_to_erase_upto(&self, cursor: u64, committed: u64) -> u64 {
+        // What was decided is noted before it is committed.
+        let far = committed >= cursor.saturating_add(SHRED_CURSOR_EVERY);
+        if far && self.erasing.waiting.is_empty() { committed } else { self.erasing.known }
     }
 
     fn scan_from(&mut self, cursor: u64, head: u64) {
