@@ -232,7 +232,7 @@ pub fn read(stored: &Stored) -> Result<Recorded, &'static str> {
         intentid: r.intentid.as_ref().map(ToString::to_string),
         entity: r.entity.to_string(),
         touches: r.touched().map(ToOwned::to_owned).collect(),
-        kind: format!("canonry.{}.v{}", r.kind(), r.version),
+        kind: r.kind(),
         data,
         event,
     })
