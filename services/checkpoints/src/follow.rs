@@ -3,6 +3,7 @@
 
 use canonry_decider::keeper::Frozen;
 use canonry_nats::{Bytes, Cas, Connection, Kv, Log, ReadError, Stored};
+use canonry_record::repair::records_upto;
 use canonry_record::seal::Signer;
 use canonry_record::verify::Pins;
 use canonry_record::{Hash, KeyRing, Line, Verifier, VerifyingKey, record_hash};
@@ -13,6 +14,9 @@ use canonry_tlog::{Checkpoint, Growing, Kind, Note, Piece, Positions, VerifierKe
 use futures_util::StreamExt as _;
 
 use crate::store::{ALARM, Alarm, CHECKPOINT, POSITIONS, Store, StoreError};
+
+/// The alarm of a log that ends because a repair lost what it had signed; it freezes nothing.
+pub const REPAIRED: &str = "ledger-repaired";
 
 /// Records that are verified together.
 const CHUNK: usize = 1_024;
@@ -190,12 +194,27 @@ impl Follower {
             return Ok(());
         };
         if known.at.root != self.tree.root() {
+            self.repaired(known.at.size)?;
             let why =
                 format!("the ledger is not the one that was signed at {} records", known.at.size);
             return Err(wrong("ledger-forked", position, why));
         }
         self.compared = true;
         Ok(())
+    }
+
+    /// Whether a root key has allowed that records which were signed are no more. The log ends
+    /// there: no tree without them can follow from one that holds them.
+    fn repaired(&self, signed: u64) -> Result<(), Stop> {
+        let repairs = self.verifier.state().map_or(&[][..], |state| &state.repairs);
+        let Some(repair) = repairs.iter().find(|r| records_upto(repairs, r.after) < signed) else {
+            return Ok(());
+        };
+        let (after, size) = (repair.after, signed);
+        let why = format!(
+            "a repair left out what stood after {after}, but {size} records were signed: this log ends"
+        );
+        Err(wrong(REPAIRED, repair.position, why))
     }
 
     fn compare_end(&self) -> Result<(), Stop> {
@@ -208,6 +227,7 @@ impl Follower {
             ));
         };
         if !self.compared {
+            self.repaired(known.at.size)?;
             let (has, signed) = (self.tree.size(), known.at.size);
             let why = format!("the ledger has {has} records, but {signed} were signed");
             return Err(wrong("ledger-truncated", state.position + 1, why));
@@ -286,8 +306,8 @@ pub async fn raise(connection: &Connection, store: &Store, tenant: &TenantId, al
     if let Err(error) = store.put_json(ALARM, alarm).await {
         tracing::error!(%tenant, %error, "the alarm could not be stored");
     }
-    // A strange checkpoint says nothing of the ledger.
-    if alarm.code == "checkpoint-foreign" {
+    // A strange checkpoint says nothing of the ledger, and a root key has answered for a repair.
+    if ["checkpoint-foreign", REPAIRED].contains(&alarm.code.as_str()) {
         return;
     }
     let flag = Frozen { position: alarm.position, why: format!("{}: {}", alarm.code, alarm.why) };

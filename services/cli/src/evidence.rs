@@ -29,6 +29,10 @@ const UPLOAD_MINUTES: u32 = 60;
 
 /// Attach files to tickets and runs, list them, get them back.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "EXAMPLES:
+    canonry evidence add tkt_01hzy3v7m8q6k4n2r9s5t1w0xa report.pdf
+    canonry evidence list tkt_01hzy3v7m8q6k4n2r9s5t1w0xa
+    canonry evidence get 17 --out report.pdf")]
 pub enum Command {
     /// Attach a file to a ticket or run
     Add(Add),

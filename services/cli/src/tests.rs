@@ -42,6 +42,11 @@ fn examples_parse() {
             if line.contains(['\'', '"', '|', '$', '>']) {
                 continue;
             }
+            // A verifier key that is cut short is none any more.
+            let words = ["--key ", "--witness ", "--log "];
+            if line.contains('…') && words.iter().any(|word| line.contains(word)) {
+                continue;
+            }
             let line = line.replace('…', &"0".repeat(60));
             let words = std::iter::once("canonry").chain(line.split_whitespace());
             tried += 1;

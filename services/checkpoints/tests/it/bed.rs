@@ -152,7 +152,7 @@ impl Bed {
 
     pub async fn frozen(&self) -> Option<String> {
         let bucket = Kv::open(self.user(&CellUser::Reader).await, "frozen").unwrap();
-        let entry = bucket.get(self.tenant.as_str()).await.unwrap()?;
+        let entry = bucket.get(self.tenant.as_str()).await.unwrap().filter(|e| !e.deleted)?;
         Some(String::from_utf8(entry.value.to_vec()).unwrap())
     }
 }

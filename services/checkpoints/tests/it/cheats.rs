@@ -2,6 +2,7 @@
 
 use canonry_checkpoints::Alarm;
 use canonry_checkpoints::store::{CHECKPOINT, COSIGNED};
+use canonry_decider::repair::{Wanted, repair};
 use canonry_tlog::Checkpoint;
 
 use crate::bed::{Bed, Watcher, reached, until};
@@ -46,6 +47,32 @@ async fn a_ledger_with_another_end_is_told_and_frozen() {
     let (bed, alarm, _) = after(30, 40).await;
     assert_eq!((alarm.code.as_str(), alarm.position), ("ledger-forked", 40));
     assert!(bed.frozen().await.unwrap().contains("ledger-forked"));
+}
+
+/// Signed records are lost, and a root key repairs the ledger: the tenant is served on, and the log,
+/// which cannot go on without them, says why it ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repair_that_lost_what_was_signed_ends_the_log_and_freezes_nothing() {
+    let (bed, before, signed) = after(30, 0).await;
+    assert_eq!(before.code, "ledger-truncated");
+    // Nothing but the checkpoint knows how far the ledger went.
+    let wanted = Wanted { tenant: bed.tenant.clone(), seen: signed.size, replicas: 1 };
+    let done = Box::pin(repair(bed.test.cell.key_store(), &bed.test.url(), &wanted, |_| {})).await;
+    let repair = done.unwrap().repair.unwrap();
+    assert_eq!(repair.after, 30);
+    assert_eq!(bed.frozen().await, None, "the repair lifts the flag");
+    let checkpointer = bed.checkpointer("c", Vec::new()).await;
+    let store = bed.read().await;
+    until("the log says that it ended", async || {
+        store.alarm().await.unwrap().is_some_and(|alarm| {
+            alarm.code == "ledger-repaired" && alarm.position == repair.position
+        })
+    })
+    .await;
+    checkpointer.stop().await;
+    assert_eq!(bed.frozen().await, None, "nothing freezes the tenant again");
+    let (_, now) = reached(&bed, CHECKPOINT, 1).await;
+    assert_eq!(now, signed, "nothing else was signed");
 }
 
 /// Cosigned at 40 records; then ledger, tiles and checkpoints are gone, and the ledger is written

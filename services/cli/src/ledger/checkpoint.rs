@@ -314,7 +314,7 @@ fn report(context: &Context, proved: &Proved) -> Result<(), Failure> {
     let line = proved.record.as_ref();
     let parsed = line.and_then(|line| record::parse(&line.body).ok());
     let position = line.map(|line| line.seq);
-    let kind = parsed.as_ref().map(|r| format!("canonry.{}.v{}", r.kind(), r.version));
+    let kind = parsed.as_ref().map(|record| record.kind());
     let entity = parsed.as_ref().map(|r| r.entity.to_string());
     let (index, size) = (proved.index, proved.at.size);
     if context.json {

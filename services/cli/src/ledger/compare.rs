@@ -10,6 +10,7 @@ use canonry_nats::Log;
 use canonry_nats::Stored;
 use canonry_nats::api::STREAM_NOT_FOUND;
 use canonry_record::record_hash;
+use canonry_record::repair::{Repair, records_upto};
 use canonry_record::verify::State;
 use canonry_schemas::ids::TenantId;
 use canonry_tlog::{Checkpoint, Frontier, Note, VerifierKey, leaf_hash, origin};
@@ -94,20 +95,26 @@ impl Against {
         }
         let cosigned = cosigned_by(&self.note, &self.witnesses);
         let cosigned = cosigned.map_err(|(code, why)| Differs { code, why })?;
+        let names: Vec<&String> = cosigned.iter().map(|(name, _)| name).collect();
+        let answer = json!({"size": self.at.size, "root": self.at.root, "witnesses": names});
+        // What a root key has answered for: the repair is told of anyway.
+        let lost = |r: &&Repair| records_upto(&state.repairs, r.after) < self.at.size;
+        if self.met != Some(true)
+            && let Some(repair) = state.repairs.iter().find(lost)
+        {
+            let mut answer = answer;
+            answer["lost_before"] = repair.position.to_string().into();
+            return Ok(answer);
+        }
         match self.met {
-            Some(true) => {}
+            Some(true) => Ok(answer),
             Some(false) => {
-                return differs("checkpoint-mismatch", "the ledger is not the one that was signed");
+                differs("checkpoint-mismatch", "the ledger is not the one that was signed")
             }
             None => {
-                return differs(
-                    "checkpoint-beyond",
-                    "the ledger ends before a checkpoint that was signed",
-                );
+                differs("checkpoint-beyond", "the ledger ends before a checkpoint that was signed")
             }
         }
-        let names: Vec<&String> = cosigned.iter().map(|(name, _)| name).collect();
-        Ok(json!({"size": self.at.size, "root": self.at.root, "witnesses": names}))
     }
 }
 

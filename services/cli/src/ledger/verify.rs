@@ -227,10 +227,14 @@ fn report(
                     summary.records, summary.founder
                 ));
                 if let Some(checkpoint) = checkpoint {
-                    output::line(&format!(
-                        "the checkpoint of {} records stands",
-                        checkpoint["size"]
-                    ));
+                    let size = &checkpoint["size"];
+                    output::line(&match checkpoint["lost_before"].as_str() {
+                        None => format!("the checkpoint of {size} records stands"),
+                        Some(repair) => format!(
+                            "the checkpoint of {size} records covers some that were lost before the \
+                             repair at {repair}"
+                        ),
+                    });
                 }
             }
             for repair in summary.repairs.iter().filter(|_| !context.json) {

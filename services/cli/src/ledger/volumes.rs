@@ -3,10 +3,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use canonry_checkpoints::Store;
+use canonry_checkpoints::store::CHECKPOINT;
 use canonry_decider::closing::{Refused, close_volume};
 use canonry_decider::repair::{Wanted, repair};
+use canonry_decider::serve::connect_cell;
+use canonry_keystore::KeyStore;
 use canonry_projections::Reader;
-use canonry_provision::Error;
+use canonry_provision::{CellUser, Error};
+use canonry_schemas::ids::TenantId;
+use canonry_tlog::Checkpoint;
 use serde_json::json;
 
 use crate::args::{Nats, Of};
@@ -85,6 +91,21 @@ pub(super) async fn close(context: &Context, args: Close) -> Result<(), Failure>
     Ok(())
 }
 
+/// The last position that a checkpoint covers; 0 where none was signed or none can be read: what
+/// cannot be known from there must be named with `--beyond`.
+async fn signed(keys: &KeyStore, url: &str, tenant: &TenantId) -> Result<u64, Failure> {
+    let reader = connect_cell(url, keys, &CellUser::Reader).await.map_err(Failure::unavailable)?;
+    let store = Store::open(reader.clone(), tenant).map_err(|e| Failure::refused(chain(&e)))?;
+    let read = async {
+        let (note, _) = store.note(CHECKPOINT).await.ok()??;
+        let size = Checkpoint::of(&note).ok()?.size;
+        store.positions().await.ok()?.position(size.checked_sub(1)?)
+    };
+    let position = read.await.unwrap_or(0);
+    reader.close().await;
+    Ok(position)
+}
+
 pub(super) async fn repaired(context: &Context, args: Repair) -> Result<(), Failure> {
     let (keys, url) = both(context.keys(), context.nats(args.nats.named()))?;
     let tenant = args.of.tenant;
@@ -98,7 +119,7 @@ pub(super) async fn repaired(context: &Context, args: Repair) -> Result<(), Fail
     };
     let wanted = Wanted {
         tenant: tenant.clone(),
-        seen: args.beyond.max(projected),
+        seen: args.beyond.max(projected).max(signed(&keys, &url, &tenant).await?),
         replicas: args.replicas,
     };
     let bar = context.bars().spinner("verifying what is left");
