@@ -294,6 +294,8 @@ fn auditor(tenant: &TenantId, actor: &ActorId) -> Permissions {
             format!("{AUDIT_PREFIX}.CONSUMER.CREATE.{stream}"),
             format!("{AUDIT_PREFIX}.CONSUMER.CREATE.{stream}.>"),
             format!("{AUDIT_PREFIX}.CONSUMER.MSG.NEXT.{stream}.*"),
+            format!("{AUDIT_PREFIX}.DIRECT.GET.{stream}"),
+            format!("{AUDIT_PREFIX}.DIRECT.GET.{stream}.>"),
         ]
     };
     Permissions {
