@@ -1,0 +1,98 @@
+//! Bundles of the story: what they show, and what shows when they were touched. The table of
+//! tampering is in `tests/verifier/tamper_bundle.py`.
+
+use std::path::Path;
+
+use canonry_bundle::{Checked, Pins, Refused, verify};
+use proptest::prelude::*;
+
+use crate::story::{RUN, SIZE, TICKET, bytes, contents, hash_of, ledger, witness};
+
+fn check(bytes: &[u8], pins: &Pins) -> Result<Checked, (&'static str, Option<u64>)> {
+    verify(bytes, pins, 1, |_| ()).map_err(|refused| match refused {
+        Refused::Broken(broken) => (broken.code, broken.position),
+        Refused::Io(error) => panic!("{error}"),
+    })
+}
+
+#[test]
+fn the_bundle_of_the_verifier_in_python() {
+    let forge = ledger();
+    let now = bytes(&forge, &contents(&forge, TICKET), true);
+    assert_eq!(now, bytes(&forge, &contents(&forge, TICKET), true), "the same bytes again");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/verifier/fixtures/bundle.tar");
+    if std::env::var_os("CANONRY_BLESS").is_some() {
+        std::fs::write(&path, &now).unwrap();
+    }
+    assert!(std::fs::read(&path).unwrap() == now, "it differs from what is written today");
+}
+
+#[test]
+fn a_bundle_shows_the_ticket_with_its_run() {
+    let forge = ledger();
+    let identity = hash_of(&forge.lines[0]);
+    let pins = Pins { tenant: Some(identity), witnesses: vec![witness()] };
+    for whole in [false, true] {
+        let shown = check(&bytes(&forge, &contents(&forge, TICKET), whole), &pins).unwrap();
+        assert_eq!((shown.about.as_str(), shown.identity, shown.pinned), (TICKET, identity, true));
+        assert_eq!((shown.records, shown.keys, shown.approvals), (8, 4, 1));
+        assert_eq!((shown.at.size, shown.upto, shown.complete), (SIZE, SIZE, whole));
+        assert_eq!(shown.witnesses, [("witness.example/w1".to_owned(), 1_769_860_801)]);
+        assert!(shown.repairs.is_empty());
+    }
+    let run = check(&bytes(&forge, &contents(&forge, RUN), true), &Pins::default()).unwrap();
+    assert_eq!((run.records, run.approvals, run.pinned), (3, 0, false));
+}
+
+#[test]
+fn only_the_whole_ledger_shows_what_was_left_out() {
+    let forge = ledger();
+    let pins = Pins::default();
+    for (position, code) in [(12, "records-missing"), (14, "keys-missing")] {
+        let mut contents = contents(&forge, TICKET);
+        contents.records.remove(&position);
+        contents.keys.remove(&position);
+        contents.proofs.remove(&position);
+        let shown = check(&bytes(&forge, &contents, false), &pins).unwrap();
+        assert!(!shown.complete, "what is left out cannot be seen");
+        let seen = check(&bytes(&forge, &contents, true), &pins);
+        assert_eq!(seen.unwrap_err(), (code, Some(position)));
+    }
+}
+
+#[test]
+fn a_change_of_keys_in_the_middle_cannot_be_left_out() {
+    let forge = ledger();
+    for position in [4, 8] {
+        let mut contents = contents(&forge, TICKET);
+        contents.keys.remove(&position);
+        contents.proofs.remove(&position);
+        let (code, _) = check(&bytes(&forge, &contents, false), &Pins::default()).unwrap_err();
+        assert!(["keys-moved", "signer-unknown"].contains(&code), "{position}: {code}");
+    }
+}
+
+#[test]
+fn a_bundle_that_was_cut_anywhere_is_refused() {
+    let forge = ledger();
+    let whole = bytes(&forge, &contents(&forge, RUN), false);
+    for end in 0..whole.len() {
+        assert_eq!(check(&whole[..end], &Pins::default()).unwrap_err().0, "archive-truncated");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_byte_can_be_changed(at in any::<prop::sample::Index>(), by in 1..=255_u8) {
+        let forge = ledger();
+        let mut bundle = bytes(&forge, &contents(&forge, TICKET), true);
+        let at = at.index(bundle.len());
+        bundle[at] ^= by;
+        prop_assert!(check(&bundle, &Pins::default()).is_err(), "byte {} of {}", at, bundle.len());
+    }
+
+    #[test]
+    fn noise_is_refused(noise in prop::collection::vec(any::<u8>(), 0..4_096)) {
+        prop_assert!(check(&noise, &Pins::default()).is_err());
+    }
+}
