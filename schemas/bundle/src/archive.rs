@@ -22,14 +22,6 @@ pub enum ArchiveError {
     /// A header, padding or end that this form does not have.
     #[error("the archive has another form: {0}")]
     Malformed(&'static str),
-    /// An entry that says that it is too large.
-    #[error("{name} says that it has {bytes} bytes, at most {BUNDLE_ENTRY_BYTES} are read")]
-    TooLarge {
-        /// Its name.
-        name: String,
-        /// Its size.
-        bytes: u64,
-    },
     /// The reader itself failed.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -74,7 +66,8 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// The writer or reader fails, the name or size does not fit, or the body has another length.
     pub fn add(&mut self, name: &str, bytes: u64, body: impl Read) -> io::Result<()> {
-        let wrong = |why: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("{name}: {why}"));
+        let wrong =
+            |why: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("{name}: {why}"));
         let header = header(name, bytes).ok_or_else(|| wrong("does not fit into the archive"))?;
         self.to.write_all(&header)?;
         if io::copy(&mut body.take(bytes.saturating_add(1)), &mut self.to)? != bytes {
@@ -148,9 +141,6 @@ impl<R: Read> Reader<R> {
         let bytes = digits.filter(|d| d.bytes().all(|c| (b'0'..=b'7').contains(&c)));
         let bytes = bytes.and_then(|digits| u64::from_str_radix(digits, 8).ok());
         let bytes = bytes.ok_or(ArchiveError::Malformed("a size"))?;
-        if bytes > BUNDLE_ENTRY_BYTES {
-            return Err(ArchiveError::TooLarge { name: name.to_owned(), bytes });
-        }
         if header(name, bytes) != Some(block) {
             return Err(ArchiveError::Malformed("a header"));
         }

@@ -85,7 +85,6 @@ impl From<ArchiveError> for Refused {
             ArchiveError::Io(_) => "",
             ArchiveError::Truncated => "archive-truncated",
             ArchiveError::Malformed(_) => "archive-malformed",
-            ArchiveError::TooLarge { .. } => "entry-too-large",
         };
         match error {
             ArchiveError::Io(error) => Self::Io(error),
@@ -163,7 +162,8 @@ pub fn verify(
 }
 
 fn first(archive: &mut Reader<impl Read>) -> Result<Manifest, Refused> {
-    let missing = || Broken::new("entry-missing", "the first file is not the manifest").of(MANIFEST);
+    let missing =
+        || Broken::new("entry-missing", "the first file is not the manifest").of(MANIFEST);
     let entry = archive.next()?.filter(|entry| entry.name == MANIFEST).ok_or_else(missing)?;
     if entry.bytes > BUNDLE_MANIFEST_BYTES {
         let why = format!("{} bytes, at most {BUNDLE_MANIFEST_BYTES} are read", entry.bytes);
@@ -230,7 +230,9 @@ impl Files {
             }
         })?;
         if Hash(digest.finalize().into()) != listed.sha256 {
-            return Err(Broken::new("entry-changed", "its bytes are not those listed").of(name).into());
+            return Err(Broken::new("entry-changed", "its bytes are not those listed")
+                .of(name)
+                .into());
         }
         match kind {
             Kind::Checkpoint => self.note = Some(note(&bytes).map_err(|b| b.of(name))?),

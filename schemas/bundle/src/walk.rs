@@ -90,7 +90,8 @@ pub fn walk(against: Against<'_>, keys: &Lines, records: &Lines) -> Result<Walke
     let mut of_keys = keys.iter().peekable();
     let mut of_work = records.iter().peekable();
     loop {
-        let next = [of_keys.peek(), of_work.peek()].into_iter().flatten().map(|line| line.seq).min();
+        let next =
+            [of_keys.peek(), of_work.peek()].into_iter().flatten().map(|line| line.seq).min();
         let Some(position) = next else { break };
         let key = of_keys.next_if(|line| line.seq == position);
         let work = of_work.next_if(|line| line.seq == position);
@@ -168,7 +169,8 @@ impl Walk<'_> {
         let proof = self.against.proofs.remove(&position).ok_or_else(missing)?;
         proof.check(&hash).map_err(|e| Broken::new("proof-wrong", &e.to_string()))?;
         let repairs = self.verifier.state().map_or(&[][..], |state| &state.repairs);
-        if Some(proof.index) != canonry_record::repair::records_upto(repairs, position).checked_sub(1)
+        if Some(proof.index)
+            != canonry_record::repair::records_upto(repairs, position).checked_sub(1)
         {
             let why = format!("leaf {} is not that of position {position}", proof.index);
             return Err(Broken::new("proof-position", &why));

@@ -60,11 +60,8 @@ fn any_other_form_is_refused() {
     let more = [&good[..], b"x"].concat();
     assert!(matches!(read(&more), Err(ArchiveError::Malformed(_))));
     assert!(matches!(read(&good[..good.len() - 1]), Err(ArchiveError::Truncated)));
-    let mut large = header("a", BUNDLE_ENTRY_BYTES).unwrap();
-    assert!(matches!(read(&large), Err(ArchiveError::Truncated)));
-    large[124] = b'7';
-    large[125..135].fill(b'7');
-    assert!(!matches!(read(&large), Err(ArchiveError::TooLarge { .. })), "the most that is read");
+    let large = header("a", BUNDLE_ENTRY_BYTES).unwrap();
+    assert!(matches!(read(&large), Err(ArchiveError::Truncated)), "and no memory is taken for it");
     for name in ["", "a b", "ä", &"x".repeat(101)] {
         assert_eq!(header(name, 0), None, "{name}");
     }

@@ -23,7 +23,13 @@ pub const RUN: &str = "run_00000000000000000000000001";
 pub const SIZE: u64 = 14;
 const WITNESS: &str = "witness.example/w1";
 
-fn on(forge: &mut Forge, kind: [&'static str; 2], entity: &str, touches: &[&str], data: serde_json::Value) {
+fn on(
+    forge: &mut Forge,
+    kind: [&'static str; 2],
+    entity: &str,
+    touches: &[&str],
+    data: serde_json::Value,
+) {
     let mut fact = fact(kind[0], kind[1], entity, data);
     fact.touches = touches.iter().map(|name| (*name).to_owned()).collect();
     forge.add(&fact);
@@ -37,12 +43,24 @@ pub fn ledger() -> Forge {
     on(f, ["ticket", "opened"], &ticket, &[], json!({"title": "x1:0001-1:AAAA"}));
     f.change("member", "enrolled", &f.authorized(&["bob-member", "bob-login"], &[], "enrol"));
     on(f, ["run", "started"], &run, &[&ticket], json!({"ticket": TICKET}));
-    on(f, ["run", "step-recorded"], &run, &[], json!({"id": RUN, "name": "look", "outcome": "done"}));
+    on(
+        f,
+        ["run", "step-recorded"],
+        &run,
+        &[],
+        json!({"id": RUN, "name": "look", "outcome": "done"}),
+    );
     on(f, ["ticket", "opened"], "ticket/tkt_00000000000000000000000002", &[], json!({}));
     f.change("tenant", "keys-rotated", &f.authorized(&["record-2"], &["record"], "root"));
     f.record = "record-2";
     on(f, ["run", "completed"], &run, &[&ticket], json!({"id": RUN, "ticket": TICKET}));
-    on(f, ["ticket", "approval-requested"], &ticket, &[], json!({"id": TICKET, "reason": "x1:0001-1:BBBB"}));
+    on(
+        f,
+        ["ticket", "approval-requested"],
+        &ticket,
+        &[],
+        json!({"id": TICKET, "reason": "x1:0001-1:BBBB"}),
+    );
     let approval = Approval {
         iss: "ines".into(),
         aud: "canonry/acme/approval".into(),
@@ -56,7 +74,13 @@ pub fn ledger() -> Forge {
     };
     let approval = jws::sign(&approval, &signer("ines-member"));
     on(f, ["ticket", "approved"], &ticket, &[], json!({"id": TICKET, "approval": approval}));
-    on(f, ["evidence", "attached"], &ticket, &[], json!({"object": "evd_00000000000000000000000001", "size": 1}));
+    on(
+        f,
+        ["evidence", "attached"],
+        &ticket,
+        &[],
+        json!({"object": "evd_00000000000000000000000001", "size": 1}),
+    );
     on(f, ["ticket", "completed"], &ticket, &[], json!({"id": TICKET}));
     f.change("member", "removed", &f.authorized(&[], &["bob-member", "bob-login"], "enrol"));
     on(f, ["ticket", "reopened"], &ticket, &[], json!({"id": TICKET}));
@@ -91,7 +115,8 @@ pub fn contents(forge: &Forge, about: &str) -> Contents {
     let about: WorkId = about.parse().unwrap();
     let leaves = leaves(forge, SIZE);
     let path = |index: u64| {
-        let tile = |tile: Tile| (tile == Tile::Hashes { level: 0, index: 0 }).then(|| leaves.clone());
+        let tile =
+            |tile: Tile| (tile == Tile::Hashes { level: 0, index: 0 }).then(|| leaves.clone());
         inclusion(index, SIZE).unwrap().iter().map(|part| join(part, tile).unwrap()).collect()
     };
     let mut concern = Concern::new(&about);
