@@ -4,6 +4,7 @@
 
 mod backup;
 mod bench;
+mod bundle;
 mod checkpoints;
 mod collector;
 mod data;

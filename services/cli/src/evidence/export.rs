@@ -47,7 +47,7 @@ Exit codes: 0 written and checked; 1 the ledger is broken, or knows nothing abou
 EXAMPLES:
     canonry evidence export --ticket tkt_01hzy3v7m8q6k4n2r9s5t1w0xa --out ticket.evidence.tar
     canonry evidence export --run run_01hzy3v7m8q6k4n2r9s5t1w0xa --whole --json")]
-#[group(id = "about", required = true, args = ["ticket", "run"])]
+#[group(id = "about", required = true, multiple = false, args = ["ticket", "run"])]
 pub struct Args {
     /// The ticket; its runs are part of it
     #[arg(long, value_name = "ID")]
