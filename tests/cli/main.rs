@@ -5,6 +5,8 @@
 mod backup;
 mod bench;
 mod bundle;
+#[path = "../../services/decider/tests/it/canary.rs"]
+mod canary;
 mod checkpoints;
 mod collector;
 mod data;
@@ -17,6 +19,9 @@ mod keys;
 mod logins;
 mod program;
 mod rotate;
+#[path = "../../schemas/tests/files/sample.rs"]
+mod sample;
+mod secrets;
 mod serve;
 mod terminal;
 mod tls;
