@@ -127,7 +127,7 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     /// The archive is cut, or has another form than this.
-    pub fn next(&mut self) -> Result<Option<Entry>, ArchiveError> {
+    pub fn entry(&mut self) -> Result<Option<Entry>, ArchiveError> {
         if self.left.is_some() {
             return Err(ArchiveError::Malformed("a body was not read"));
         }
@@ -159,7 +159,7 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// The body of the entry that [`Self::next`] answered, piece by piece.
+    /// The body of the entry that [`Self::entry`] answered, piece by piece.
     ///
     /// # Errors
     /// The archive is cut, or the padding is not zeros.

@@ -144,7 +144,7 @@ pub fn verify(
     let manifest = first(&mut archive)?;
     let mut files = Files::default();
     for listed in &manifest.files {
-        let entry = archive.next()?;
+        let entry = archive.entry()?;
         expect(&manifest, listed, entry.as_ref())?;
         let name = listed.name.as_str();
         let unknown = || Broken::new("entry-name", "a bundle has no such file").of(name);
@@ -155,7 +155,7 @@ pub fn verify(
         }
         files.take(&mut archive, &manifest, kind, listed, threads, &mut told)?;
     }
-    if let Some(entry) = archive.next()? {
+    if let Some(entry) = archive.entry()? {
         return Err(stranger(&manifest, &entry.name).into());
     }
     Ok(decide(&manifest, files, pins)?)
@@ -164,7 +164,7 @@ pub fn verify(
 fn first(archive: &mut Reader<impl Read>) -> Result<Manifest, Refused> {
     let missing =
         || Broken::new("entry-missing", "the first file is not the manifest").of(MANIFEST);
-    let entry = archive.next()?.filter(|entry| entry.name == MANIFEST).ok_or_else(missing)?;
+    let entry = archive.entry()?.filter(|entry| entry.name == MANIFEST).ok_or_else(missing)?;
     if entry.bytes > BUNDLE_MANIFEST_BYTES {
         let why = format!("{} bytes, at most {BUNDLE_MANIFEST_BYTES} are read", entry.bytes);
         return Err(Broken::new("entry-too-large", &why).of(MANIFEST).into());

@@ -16,7 +16,7 @@ fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
 
 fn read(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, ArchiveError> {
     let (mut reader, mut entries) = (Reader::new(bytes), Vec::new());
-    while let Some(entry) = reader.next()? {
+    while let Some(entry) = reader.entry()? {
         let mut body = Vec::new();
         reader.body(|piece| body.extend_from_slice(piece))?;
         entries.push((entry.name, body));
