@@ -4,7 +4,11 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
+use canonry_bundle::archive::header;
+use canonry_bundle::manifest::{KEYS, Listed, Manifest, RECORDS, proof_name};
 use canonry_bundle::{Checked, Pins, Refused, verify};
+use canonry_record::Hash;
+use canonry_schemas::limits::{BUNDLE_ENTRIES, BUNDLE_MANIFEST_BYTES, BUNDLE_TEXT_BYTES};
 use proptest::prelude::*;
 
 use crate::story::{RUN, SIZE, TICKET, bytes, contents, hash_of, ledger, witness};
@@ -81,6 +85,59 @@ fn a_bundle_that_was_cut_anywhere_is_refused() {
     for end in (0..whole.len()).step_by(61).chain(whole.len() - 1_030..whole.len()) {
         assert_eq!(check(&whole[..end], &Pins::default()).unwrap_err().0, "archive-truncated");
     }
+}
+
+/// The manifest of the bundle about the ticket.
+fn manifest() -> Manifest {
+    let bytes: usize =
+        usize::from_str_radix(std::str::from_utf8(&BUNDLE[124..135]).unwrap(), 8).unwrap();
+    Manifest::parse(&BUNDLE[512..512 + bytes]).unwrap()
+}
+
+#[test]
+fn what_is_too_large_is_refused_before_it_is_read() {
+    let refused = |bytes: &[u8]| check(bytes, &Pins::default()).unwrap_err().0;
+    let header = |name: &str, bytes: u64| header(name, bytes).unwrap().to_vec();
+    let large = header("manifest.json", BUNDLE_MANIFEST_BYTES + 1);
+    assert_eq!(refused(&large), "entry-too-large");
+    assert_eq!(refused(&header("manifest.json", BUNDLE_MANIFEST_BYTES)), "archive-truncated");
+
+    // Only headers stand there: whoever began to read the body would find the end.
+    for (name, bytes) in [(KEYS, BUNDLE_TEXT_BYTES + 1), (RECORDS, BUNDLE_TEXT_BYTES + 1)] {
+        let mut manifest = manifest();
+        manifest.files.retain(|file| file.name == "checkpoint");
+        let checkpoint = manifest.files[0].clone();
+        let from =
+            BUNDLE.windows(512).position(|part| part == header("checkpoint", checkpoint.bytes));
+        let from = from.unwrap();
+        for other in [KEYS, RECORDS] {
+            let bytes = if other == name { bytes } else { 0 };
+            let sha256 = canonry_record::hash::sha256(b"");
+            manifest.files.push(Listed { name: other.to_owned(), bytes, sha256 });
+        }
+        let text = manifest.to_bytes();
+        let padded = |bytes: &[u8]| [bytes, &vec![0; (512 - bytes.len() % 512) % 512]].concat();
+        let mut bundle = [header("manifest.json", text.len() as u64), padded(&text)].concat();
+        bundle.extend(&BUNDLE[from..from + 512 + checkpoint.bytes.next_multiple_of(512) as usize]);
+        if name == RECORDS {
+            bundle.extend(header(KEYS, 0));
+        }
+        bundle.extend(header(name, bytes));
+        assert_eq!(refused(&bundle), "entry-too-large", "{name}");
+    }
+}
+
+#[test]
+fn a_manifest_lists_so_many_files_and_no_more() {
+    let mut manifest = manifest();
+    let listed = |n: u64| Listed { name: proof_name(n), bytes: 0, sha256: Hash([0; 32]) };
+    let own = manifest.files.len() as u64;
+    manifest.files.extend((1_000..1_000 + BUNDLE_ENTRIES as u64 - own - 1).map(listed));
+    manifest.files.sort_by(|a, b| a.name.cmp(&b.name));
+    assert_eq!(manifest.files.len() + 1, BUNDLE_ENTRIES, "the manifest itself is one");
+    assert!(Manifest::parse(&manifest.to_bytes()).is_some());
+    manifest.files.push(Listed { name: "z".into(), ..listed(0) });
+    assert!(Manifest::parse(&manifest.to_bytes()).is_none());
 }
 
 /// The bundle about the ticket, with the whole ledger.

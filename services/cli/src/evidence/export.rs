@@ -318,3 +318,42 @@ fn report(context: &Context, out: &std::path::Path, shown: &Checked) -> Result<(
     output::line(&format!("{file}: {records} records, {keys} records of keys, tenant {identity}"));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use canonry_record::export::{Entry, parse_line};
+
+    use super::*;
+
+    /// Record 1 of a ledger.
+    fn founded() -> Stored {
+        let path = "../../tests/verifier/fixtures/healthy.jsonl";
+        let text = std::fs::read_to_string(path).unwrap();
+        let Ok(Entry::Record(line)) = parse_line(text.lines().next().unwrap()) else { panic!() };
+        let body = line.body.into();
+        Stored { seq: line.seq, subject: line.subject, headers: line.headers, body, time: 0 }
+    }
+
+    fn gatherer() -> Gatherer {
+        let about: WorkId = "tkt_00000000000000000000000001".parse().unwrap();
+        Gatherer { concern: Concern::new(&about), leaves: 0, bytes: 0, found: BTreeMap::new() }
+    }
+
+    #[test]
+    fn what_a_reader_would_not_take_is_not_gathered() {
+        let (stored, mut good) = (founded(), gatherer());
+        good.take(&stored).unwrap();
+        assert_eq!((good.leaves, good.found.len(), good.last()), (1, 1, None));
+        let mut long = gatherer();
+        long.bytes = BUNDLE_TEXT_BYTES - good.bytes + 1;
+        let refused = long.take(&stored).unwrap_err();
+        assert!(refused.message.starts_with("bundle-too-large"), "{refused}");
+        long = gatherer();
+        long.bytes = BUNDLE_TEXT_BYTES - good.bytes;
+        long.take(&stored).unwrap();
+        let mut many = gatherer();
+        let empty = || Found { leaf: 0, line: String::new(), of_keys: true, concerned: false };
+        many.found = (2..=BUNDLE_ENTRIES as u64 - 4).map(|seq| (seq, empty())).collect();
+        assert!(many.take(&stored).unwrap_err().message.starts_with("bundle-too-large"));
+    }
+}
