@@ -20,6 +20,7 @@ use canonry_record::verify::{self, State};
 use canonry_record::{Hash, Line, Verifier};
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::{TenantId, generated};
+use canonry_schemas::key::Use;
 use canonry_schemas::limits::{COMMIT_STORE, CONTENT_KEY_GROUP, REPAIR_MARGIN};
 use canonry_schemas::subject::ledger_stream;
 use canonry_schemas::tenant;
@@ -88,6 +89,12 @@ pub async fn repair(
     let log = log.with_reader_name("committer");
     let begin = Verifier::new(tenant.clone(), verify::Pins::default());
     let left = survey(&log, begin, &progress).await?;
+    // Before anything is sealed: a key of another ledger must leave this one as it is.
+    let root = Signer::new(root.key.clone());
+    let holds = left.state.ring.key(&root.id).is_some_and(|e| e.is_current() && e.may(Use::Root));
+    if !holds {
+        return Err(format!("the root key at hand, {}, holds on no record of this ledger", root.id));
+    }
     // The keys that hold after the last record that stands, whatever the lost ones changed.
     let record = signers.record(&left.state.ring)?;
     let checkpoint = signers.checkpoint(&left.state.ring, now().max(left.state.time))?;
@@ -112,7 +119,6 @@ pub async fn repair(
         }
         Done { repair: None, head: (left.state.position, left.state.hash) }
     } else {
-        let root = Signer::new(root.key.clone());
         open_beyond(&log, &streams, &keeper, wanted, &left.state, given, &root, &record).await?
     };
     let last = volumes::standing(&streams, tenant).await.map_err(text)?.last().map(|v| v.number);
