@@ -140,7 +140,10 @@ fn a_volume_is_closed_the_next_one_damaged_and_the_ledger_goes_on_in_a_third() {
     assert_eq!(json(&signed)["index"], second.0 - 1);
 
     assert_eq!(up.stop(), Some(0));
+    // A disk that loses the end of the ledger loses that of its mirror. Where the mirror still has
+    // it, an auditor is told that the repair hides what stands.
     cut(&up.home(), "LEDGER_acme_v2");
+    cut(&up.home(), "AUDIT_acme_v2");
     up.start_again(&["up"], &[]);
     frozen(&up, second.0);
     let repair = repaired(&mut up, second.0);
@@ -161,14 +164,15 @@ fn frozen(up: &Up, seen: u64) {
     let why = answer["message"].as_str().unwrap();
     let at = why.strip_prefix("the ledger is broken at ").and_then(|t| t.split(':').next());
     let at: u64 = at.unwrap().parse().unwrap();
-    assert!(at <= seen + 2, "{why}");
+    assert!(at > 1 && at <= seen + 2, "{why}");
     assert_eq!(write(up), (503, "tenant-frozen".to_owned()));
     // The other tenants of a process are served, and this one is read on.
-    assert_eq!(http::get(up.api(), "/readyz").0, 200);
+    assert_eq!(http::get(up.api(), "/readyz"), (200, "ready; frozen tenants: 1\n".to_owned()));
     assert_eq!(titles(up, seen).len(), 2 * TICKETS, "the read models know what was lost");
     let wrong = verify(up, &[]);
     assert_eq!(wrong.code, 1, "{wrong:?}");
-    assert!(wrong.out.contains("position"), "{}", wrong.out);
+    let told = format!("the ledger ends at position {}", at - 1);
+    assert!(wrong.out.contains("checkpoint-beyond") && wrong.out.contains(&told), "{why}: {}", wrong.out);
     let close = up.run(&["ledger", "close-volume"]);
     assert!(close.code == 1 && close.err.contains("ledger repair"), "{close:?}");
 }
@@ -243,18 +247,18 @@ fn a_root_key_is_asked_for_once(up: &Up) {
 /// What looks back does so across volumes and the gap.
 fn the_past_and_the_proofs(up: &Up, first: &(u64, String), repair: u64) {
     let cancel = format!(r#"{{"id":"{}"}}"#, first.1);
-    let ended = position(&json(&up.run(&["--json", "submit", "ticket", "cancel", &cancel])));
+    let cancelled = position(&json(&up.run(&["--json", "submit", "ticket", "cancel", &cancel])));
     let at = |position: u64| {
         let position = position.to_string();
         json(&up.run(&["--json", "tickets", "show", &first.1, "--as-of", &position]))
     };
-    assert_eq!((&at(first.0)["status"], &at(ended)["status"]), (&"open".into(), &"cancelled".into()));
+    assert_eq!((&at(first.0)["status"], &at(cancelled)["status"]), (&"open".into(), &"cancelled".into()));
     let lists = ["--json", "tickets", "list", "--as-of"];
     let then = up.run(&[&lists[..], &[&first.0.to_string()]].concat());
     assert!(then.code == 0 && then.out.contains("first 7"), "{then:?}");
-    let now = up.run(&[&lists[..], &[&ended.to_string()]].concat());
+    let now = up.run(&[&lists[..], &[&cancelled.to_string()]].concat());
     assert!(now.code == 0 && now.out.contains("after"), "beyond the gap: {now:?}");
-    let diff = ["--json", "diff", "--from", &first.0.to_string(), "--to", &ended.to_string()];
+    let diff = ["--json", "diff", "--from", &first.0.to_string(), "--to", &cancelled.to_string()];
     let diff = json(&up.run(&diff)).to_string();
     assert!(diff.contains("cancelled"), "{diff}");
     let replay = up.run(&["ledger", "replay", "--from", "1", "--out", "replay.jsonl"]);
@@ -264,11 +268,14 @@ fn the_past_and_the_proofs(up: &Up, first: &(u64, String), repair: u64) {
     assert_eq!(kinds("ledger.acme.tenant.repaired"), 1);
     assert!(kinds("ledger.acme.ticket.opened") > TICKETS, "{lines}");
     // Records that were signed are lost: that log has ended and says so, and what it proved holds.
-    let alarm = until("the alarm", || up.run(&["ledger", "checkpoint"]), |ran| ran.code == 1);
-    assert!(alarm.err.contains("ledger-repaired"), "{alarm:?}");
+    let ended = |ran: &Ran| ran.code == 1 && ran.err.contains("ledger-repaired");
+    until("the alarm", || up.run(&["ledger", "checkpoint"]), ended);
+    let (_, metrics) = http::get(up.api(), "/metrics");
+    assert!(metrics.contains("canonry_checkpoint_alarms 1\n"), "{metrics}");
+    assert!(metrics.contains("canonry_tenants_frozen 0\n"), "{metrics}");
     let proof = up.run(&["--json", "ledger", "verify-proof", "lost.tlog-proof"]);
     assert_eq!(proof.code, 3, "the proof of a record that was lost is still one: {proof:?}");
-    assert!(ended > repair);
+    assert!(cancelled > repair);
 }
 
 /// A copy is an export, and a restore brings back every volume where it was.

@@ -7,21 +7,22 @@ use std::time::Duration;
 
 use canonry_decider::serve::connect_cell;
 use canonry_keystore::{KeyStore, KeyUse};
-use canonry_nats::Connection;
+use canonry_nats::{Connection, Kv};
 use canonry_provision::CellUser;
 use canonry_record::seal::Signer;
 use canonry_schemas::ids::TenantId;
 use canonry_schemas::limits::{CHECKPOINT_EVERY, CHECKPOINTED_AT_ONCE, WITNESSES};
+use canonry_schemas::subject::BUCKET_FROZEN;
 use canonry_telemetry::Metrics;
 use canonry_tlog::{Checkpoint, Note};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 
-use crate::follow::{Follower, Stop, raise};
+use crate::follow::{Follower, Stop, freezes, raise};
 use crate::lease::Lease;
-use crate::store::Store;
+use crate::store::{ALARM, Store, StoreError};
 use crate::told::Told;
-use crate::witnesses::{Asker, Witness, client};
+use crate::witnesses::{Asker, WITNESS_REFUSES, Witness, client};
 
 /// How often new tenants are looked for, and a ledger of which no news came.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -129,7 +130,13 @@ async fn one(shop: Arc<Shop>, tenant: TenantId, mut stop: watch::Receiver<bool>)
                     shop.told.is_wrong(&tenant);
                     raise(&shop.connection, &store, &tenant, &alarm).await;
                     // Until somebody looked into it there is nothing to sign.
-                    break ended(&mut stop).await;
+                    if !freezes(&alarm) {
+                        break ended(&mut stop).await;
+                    }
+                    tokio::select! {
+                        () = lifted(&shop.connection, &tenant) => REST,
+                        () = ended(&mut stop) => break,
+                    }
                 }
             },
             () = ended(&mut stop) => break,
@@ -141,6 +148,31 @@ async fn one(shop: Arc<Shop>, tenant: TenantId, mut stop: watch::Receiver<bool>)
     }
     lease.release(&store).await;
     hears.abort();
+}
+
+/// Waits until a repair has lifted the freeze.
+async fn lifted(connection: &Connection, tenant: &TenantId) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let flag = match Kv::open(connection.clone(), BUCKET_FROZEN) {
+            Ok(frozen) => frozen.get(tenant.as_str()).await,
+            Err(error) => Err(error),
+        };
+        match flag {
+            Ok(flag) if flag.is_none_or(|flag| flag.deleted) => return,
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%tenant, %error, "the frozen flag cannot be read"),
+        }
+    }
+}
+
+/// An alarm of before is no more: the ledger was read again and is what was signed.
+async fn all_clear(store: &Store) -> Result<(), StoreError> {
+    let told = store.alarm().await?;
+    if told.is_some_and(|alarm| alarm.code != WITNESS_REFUSES) {
+        store.kv().delete(ALARM).await?;
+    }
+    Ok(())
 }
 
 async fn hear(connection: Connection, tenant: TenantId, news: Arc<Notify>) {
@@ -184,6 +216,7 @@ async fn turn(
     };
     // One sender to one task, which asks for the newest only: a slow witness delays no checkpoint.
     let (newest, asked) = watch::channel(None);
+    let mut cleared = false;
     let asking = Asking(tokio::spawn(ask(Arc::clone(shop), tenant.clone(), store.clone(), asked)));
     loop {
         let pace = tokio::time::Instant::now() + CHECKPOINT_EVERY;
@@ -191,6 +224,10 @@ async fn turn(
             drop(asking);
             return stop;
         }
+        if !cleared && let Err(error) = all_clear(store).await {
+            return again(&error);
+        }
+        cleared = true;
         tokio::select! {
             () = news.notified() => {}
             () = tokio::time::sleep(LOOK_EVERY) => {}

@@ -212,7 +212,7 @@ impl Asker {
 }
 
 /// The stable code of the alarm.
-const WITNESS_REFUSES: &str = "witness-refuses";
+pub(crate) const WITNESS_REFUSES: &str = "witness-refuses";
 
 /// The line of an answer that is the witness's cosignature of this note.
 fn cosignature(witness: &Witness, note: &Note, text: &str) -> Outcome {

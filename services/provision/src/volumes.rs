@@ -155,7 +155,8 @@ pub async fn open(
     mirror(bus, tenant, number, replicas).await
 }
 
-/// Makes the mirror of a volume, if it is not there.
+/// Makes the mirror of a volume, if it is not there. It tells its readers of a jump as its origin
+/// does.
 ///
 /// # Errors
 /// The server refuses, or another one is there.
@@ -165,7 +166,11 @@ pub async fn mirror(
     number: u32,
     replicas: u8,
 ) -> Result<(), Error> {
-    create_stream(bus, &streams::audit_volume(tenant, number, replicas)).await
+    let mut config = streams::audit_volume(tenant, number, replicas);
+    if let Some(live) = one(bus, tenant, number).await?.filter(|live| live.after + 1 != live.first) {
+        config["metadata"] = json!({ AFTER: live.after.to_string() });
+    }
+    create_stream(bus, &config).await
 }
 
 /// Whether the mirror of a volume is there.

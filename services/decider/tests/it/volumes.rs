@@ -191,6 +191,22 @@ async fn auditors_and_the_mirror_go_on_in_the_next_volume() {
         let got = auditor.js_request(&subject, &json!({ "seq": seq })).await.unwrap();
         assert_eq!(got["message"]["seq"], seq, "{got}");
     }
+    assert_eq!(mirrored(auditor).await, (1..=head).collect::<Vec<_>>());
+}
+
+/// The positions that an auditor reads, over all mirrors, verified.
+async fn mirrored(auditor: canonry_nats::Connection) -> Vec<u64> {
+    let log = canonry_nats::Log::open(auditor, "AUDIT_acme").await.unwrap();
+    let log = log.with_reader_name("audit");
+    let mut verifier = Verifier::new("acme".parse().unwrap(), verify::Pins::default());
+    let mut records = log.read(1, None).await.unwrap();
+    let mut positions = Vec::new();
+    while let Some(stored) = records.next().await {
+        let stored = stored.unwrap();
+        verifier.push(&line(&stored)).unwrap();
+        positions.push(stored.seq);
+    }
+    positions
 }
 
 async fn auditor(spine: &Spine) -> canonry_nats::Connection {
@@ -271,8 +287,10 @@ async fn drill(change: impl FnOnce(&std::path::Path)) {
     until("the mirror holds the repair", || async {
         let info = auditor.js_request("STREAM.INFO.AUDIT_acme_v2", &Value::Null).await.unwrap();
         info["state"]["first_seq"] == repair.position
+            && info["state"]["last_seq"] == state.position
     })
     .await;
+    assert_eq!(mirrored(auditor).await, all.iter().map(|s| s.seq).collect::<Vec<_>>());
     // A whole ledger has nothing to repair.
     let no = mend(&spine, 0).await.unwrap_err();
     assert!(no.contains("not frozen"), "{no}");
