@@ -31,8 +31,7 @@ pub(crate) fn changed(tx: &Transaction<'_>, from: u64, to: u64) -> Result<Vec<Ch
     let between = "SELECT count(*) FROM (SELECT 1 FROM events
          WHERE position > ?1 AND position <= ?2 LIMIT ?3)";
     let most = integer(DIFF_RECORDS + 1);
-    let count: i64 =
-        tx.query_row(between, (integer(from), integer(to), most), |row| row.get(0))?;
+    let count: i64 = tx.query_row(between, (integer(from), integer(to), most), |row| row.get(0))?;
     if natural(count) > DIFF_RECORDS {
         return Err(Error::Wide { most: DIFF_RECORDS, what: "records" });
     }

@@ -134,7 +134,16 @@ fn a_volume_is_closed_the_next_one_damaged_and_the_ledger_goes_on_in_a_third() {
     until("the mirrors", || verify(&up, &["--as", "auditor"]), |ran| ran.code == 0);
     let signed = until(
         "a checkpoint of all",
-        || up.run(&["--json", "ledger", "prove", &second.0.to_string(), "--out", "lost.tlog-proof"]),
+        || {
+            up.run(&[
+                "--json",
+                "ledger",
+                "prove",
+                &second.0.to_string(),
+                "--out",
+                "lost.tlog-proof",
+            ])
+        },
         |ran| ran.code == 0,
     );
     assert_eq!(json(&signed)["index"], second.0 - 1);
@@ -172,7 +181,11 @@ fn frozen(up: &Up, seen: u64) {
     let wrong = verify(up, &[]);
     assert_eq!(wrong.code, 1, "{wrong:?}");
     let told = format!("the ledger ends at position {}", at - 1);
-    assert!(wrong.out.contains("checkpoint-beyond") && wrong.out.contains(&told), "{why}: {}", wrong.out);
+    assert!(
+        wrong.out.contains("checkpoint-beyond") && wrong.out.contains(&told),
+        "{why}: {}",
+        wrong.out
+    );
     let close = up.run(&["ledger", "close-volume"]);
     assert!(close.code == 1 && close.err.contains("ledger repair"), "{close:?}");
 }
@@ -252,7 +265,10 @@ fn the_past_and_the_proofs(up: &Up, first: &(u64, String), repair: u64) {
         let position = position.to_string();
         json(&up.run(&["--json", "tickets", "show", &first.1, "--as-of", &position]))
     };
-    assert_eq!((&at(first.0)["status"], &at(cancelled)["status"]), (&"open".into(), &"cancelled".into()));
+    assert_eq!(
+        (&at(first.0)["status"], &at(cancelled)["status"]),
+        (&"open".into(), &"cancelled".into())
+    );
     let lists = ["--json", "tickets", "list", "--as-of"];
     let then = up.run(&[&lists[..], &[&first.0.to_string()]].concat());
     assert!(then.code == 0 && then.out.contains("first 7"), "{then:?}");

@@ -93,7 +93,14 @@ pub async fn backup(
         verified: parts.verified,
     };
     let named = write(&place, &manifest).await?;
-    Ok(Done { named, manifest, left_out, new_records: written.records, missing: written.missing, copier })
+    Ok(Done {
+        named,
+        manifest,
+        left_out,
+        new_records: written.records,
+        missing: written.missing,
+        copier,
+    })
 }
 
 /// What the manifest takes over from what was there.

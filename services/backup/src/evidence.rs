@@ -382,12 +382,7 @@ async fn one(
 }
 
 /// Writes a part that reads back as it is.
-async fn put(
-    place: &Place,
-    object: &ObjectId,
-    number: usize,
-    bytes: Bytes,
-) -> Result<Part, Error> {
+async fn put(place: &Place, object: &ObjectId, number: usize, bytes: Bytes) -> Result<Part, Error> {
     let part = Part { bytes: bytes.len() as u64, sha256: sha256(&bytes) };
     let name = format!("{EVIDENCE}/{}", part_file(object.as_str(), number, &part.sha256));
     place.put_new(&name, bytes.clone()).await?;
@@ -437,7 +432,8 @@ pub async fn put_back(
     }
     let was_opened = opening.is_some();
     opening.map_or(Ok(()), Opening::end)?;
-    let (mut back, mut whole) = (bucket.read(object.as_str()).await.map_err(failed)?, Sha256::new());
+    let (mut back, mut whole) =
+        (bucket.read(object.as_str()).await.map_err(failed)?, Sha256::new());
     while let Some(chunk) = back.next().await {
         whole.update(chunk.map_err(failed)?);
     }

@@ -175,7 +175,9 @@ async fn bring_evidence<S, C>(
                 done.bytes += described.bytes();
                 done.opened += u64::from(opened);
             }
-            Err(Error::Object { name, why }) => wrong.push((object.clone(), format!("{name}: {why}"))),
+            Err(Error::Object { name, why }) => {
+                wrong.push((object.clone(), format!("{name}: {why}")))
+            }
             Err(error) => return Err(error),
         }
     }

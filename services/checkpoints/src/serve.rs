@@ -159,7 +159,7 @@ async fn lifted(connection: &Connection, tenant: &TenantId) {
             Err(error) => Err(error),
         };
         match flag {
-            Ok(flag) if flag.is_none_or(|flag| flag.deleted) => return,
+            Ok(flag) if flag.as_ref().is_none_or(|flag| flag.deleted) => return,
             Ok(_) => {}
             Err(error) => tracing::debug!(%tenant, %error, "the frozen flag cannot be read"),
         }
@@ -279,7 +279,8 @@ async fn ask(shop: Arc<Shop>, tenant: TenantId, store: Store, mut newest: watch:
     if shop.config.witnesses.is_empty() {
         return;
     }
-    let mut asker = Asker::new(shop.client.clone(), tenant.clone(), store, shop.config.witnesses.clone());
+    let mut asker =
+        Asker::new(shop.client.clone(), tenant.clone(), store, shop.config.witnesses.clone());
     loop {
         if newest.changed().await.is_err() {
             return;

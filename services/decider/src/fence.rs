@@ -72,7 +72,8 @@ impl Fence {
         let assignments = Arc::new(assignments);
         assignments.renew().await.map_err(text)?;
         let epoch = assignments.seize(tenant, state.epoch).await.map_err(text)?;
-        let epoch = epoch.ok_or("another decider took the tenant over at this moment: try again")?;
+        let epoch =
+            epoch.ok_or("another decider took the tenant over at this moment: try again")?;
         let renewed = Arc::clone(&assignments);
         let alive = tokio::spawn(async move {
             loop {

@@ -93,7 +93,10 @@ pub async fn repair(
     let root = Signer::new(root.key.clone());
     let holds = left.state.ring.key(&root.id).is_some_and(|e| e.is_current() && e.may(Use::Root));
     if !holds {
-        return Err(format!("the root key at hand, {}, holds on no record of this ledger", root.id));
+        return Err(format!(
+            "the root key at hand, {}, holds on no record of this ledger",
+            root.id
+        ));
     }
     // The keys that hold after the last record that stands, whatever the lost ones changed.
     let record = signers.record(&left.state.ring)?;

@@ -167,7 +167,8 @@ pub async fn mirror(
     replicas: u8,
 ) -> Result<(), Error> {
     let mut config = streams::audit_volume(tenant, number, replicas);
-    if let Some(live) = one(bus, tenant, number).await?.filter(|live| live.after + 1 != live.first) {
+    if let Some(live) = one(bus, tenant, number).await?.filter(|live| live.after + 1 != live.first)
+    {
         config["metadata"] = json!({ AFTER: live.after.to_string() });
     }
     create_stream(bus, &config).await

@@ -176,7 +176,8 @@ impl Metrics {
         let frozen = level(names::TENANTS_FROZEN, "Tenants whose commands are refused");
         let help = "Records that signed checkpoints cover";
         let checkpoint_records = level(names::CHECKPOINT_RECORDS, help);
-        let help = "When a checkpoint last covered all, of the tenant for which that is longest ago";
+        let help =
+            "When a checkpoint last covered all, of the tenant for which that is longest ago";
         let oldest_checkpoint = level(names::CHECKPOINT_OLDEST, help);
         let help = "Tenants whose ledger is not what was signed";
         let checkpoint_alarms = level(names::CHECKPOINT_ALARMS, help);

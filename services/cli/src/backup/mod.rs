@@ -7,8 +7,8 @@ mod restore;
 pub(crate) mod serve;
 
 use canonry_backup::check::manifests;
-use canonry_backup::manifest::Manifest;
 use canonry_backup::evidence::{self, ReadBack};
+use canonry_backup::manifest::Manifest;
 use canonry_backup::{Checked, Error, Place, backup, check};
 use canonry_record::Hash;
 use canonry_record::verify::Pins;

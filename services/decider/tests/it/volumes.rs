@@ -286,8 +286,7 @@ async fn drill(change: impl FnOnce(&std::path::Path)) {
     let auditor = auditor(&spine).await;
     until("the mirror holds the repair", || async {
         let info = auditor.js_request("STREAM.INFO.AUDIT_acme_v2", &Value::Null).await.unwrap();
-        info["state"]["first_seq"] == repair.position
-            && info["state"]["last_seq"] == state.position
+        info["state"]["first_seq"] == repair.position && info["state"]["last_seq"] == state.position
     })
     .await;
     assert_eq!(mirrored(auditor).await, all.iter().map(|s| s.seq).collect::<Vec<_>>());

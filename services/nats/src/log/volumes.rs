@@ -196,7 +196,8 @@ impl Log {
         let later = (2..=most).map(|number| async move {
             let info = self.stream_info(&stream_of(&self.stream, number)).await;
             // A mirror that holds nothing yet does not say where it will begin.
-            let info = found(info)?.filter(|info| !is_mirror(info) || info["state"]["messages"] != 0);
+            let info =
+                found(info)?.filter(|info| !is_mirror(info) || info["state"]["messages"] != 0);
             Ok(info.map(|info| (Volume::read(&self.stream, number, &info), info)))
         });
         let later = futures_util::future::try_join_all(later).await?;
@@ -282,9 +283,7 @@ mod tests {
 
     #[test]
     fn a_mirror_begins_with_what_it_holds() {
-        let info = |config: Value| {
-            serde_json::json!({"config": config, "state": {"first_seq": 100, "last_seq": 110}})
-        };
+        let info = |config: Value| serde_json::json!({"config": config, "state": {"first_seq": 100, "last_seq": 110}});
         let mirror = serde_json::json!({"mirror": {"name": "L_v3"}, "metadata": {AFTER: "6"}});
         let later = Volume::read("A", 3, &info(mirror.clone()));
         assert_eq!((later.first, later.last, later.after), (100, 110, 6));
