@@ -161,6 +161,9 @@ pub const EVIDENCE_ORPHAN_AGE: Duration = Duration::from_secs(48 * 60 * 60);
 pub const EVIDENCE_SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Content keys in one stored group.
 pub const CONTENT_KEY_GROUP: usize = 256;
+/// How often whoever closes a volume tries to write the last record of it: a holder commits until it
+/// has heard that the tenant was taken from it.
+pub const FENCE_TRIES: u32 = 100;
 /// Volumes of one ledger.
 pub const VOLUMES: u32 = 32;
 /// Volumes of a ledger that an auditor's creds reach, the first one included.

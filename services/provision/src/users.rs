@@ -110,7 +110,7 @@ impl CellUser {
             Self::Committer => committer(),
             Self::Responder => responder(),
             Self::Intake => intake(),
-            Self::Reader => reader(self.name()),
+            Self::Reader => everything(self.name()),
             Self::Checkpointer => checkpointer(self.name()),
             Self::Evidence => evidence(),
             Self::Service(actor) => service(actor),
@@ -203,6 +203,13 @@ fn reader(name: &str) -> Permissions {
         deny_publish: vec![api(&format!("CONSUMER.MSG.NEXT.*.{INTAKE_CONSUMER}"))],
         subscribe: vec![format!("_INBOX.{name}.>"), "live.>".to_owned()],
     }
+}
+
+/// The reader proper: evidence objects too, which it sees sealed. Backups copy them.
+fn everything(name: &str) -> Permissions {
+    let mut permissions = reader(name);
+    permissions.publish.push(format!("{AUDIT_PREFIX}.CONSUMER.CREATE.*.*.$O.>"));
+    permissions
 }
 
 /// In AUDIT too, so that it cannot direct the answer to a write into a ledger either.
