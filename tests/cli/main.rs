@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod backup;
+#[path = "../../services/secrets/tests/it/bao.rs"]
+#[expect(dead_code, reason = "the tests of the stores use the rest")]
+mod bao;
 mod bench;
 mod checkpoints;
 mod collector;
@@ -14,8 +17,10 @@ mod evidence;
 mod http;
 mod keys;
 mod logins;
+mod postgres;
 mod program;
 mod rotate;
+mod secrets;
 mod serve;
 mod terminal;
 mod tls;
