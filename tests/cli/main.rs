@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod backup;
+#[path = "../../services/secrets/tests/it/bao.rs"]
+#[expect(dead_code, reason = "the tests of the stores use the rest")]
+mod bao;
 mod bench;
 mod bundle;
 #[path = "../../services/decider/tests/it/canary.rs"]
@@ -19,6 +22,7 @@ mod http;
 mod kept;
 mod keys;
 mod logins;
+mod postgres;
 mod program;
 mod rotate;
 #[path = "../../schemas/tests/files/sample.rs"]
@@ -28,4 +32,5 @@ mod serve;
 mod terminal;
 mod tls;
 mod trace;
+mod vault;
 mod wrong;
