@@ -22,6 +22,7 @@ mod http;
 mod kept;
 mod keys;
 mod logins;
+#[expect(dead_code, reason = "who makes users there wants its port")]
 mod postgres;
 mod program;
 mod rotate;

@@ -11,7 +11,7 @@ use canonry_keystore::KeySource;
 use canonry_schemas::refusal::local;
 use canonry_secrets::limits::VALUE_BYTES;
 use canonry_secrets::{
-    Embedded, Error, FILE, Place, Reference, Secret, Settings, Vault, VaultKeys,
+    Embedded, Error, FILE, Place, Reference, Secret, SecretStore, Settings, Vault, VaultKeys,
 };
 use clap::Subcommand;
 use serde_json::json;
