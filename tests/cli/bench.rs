@@ -29,6 +29,7 @@ fn every_figure_has_its_limit_beside_it() {
     let said = bench(folder.path(), &words);
     for name in [
         "raw_batch_per_s",
+        "raw_batch_512_per_s",
         "raw_single_p50_ms",
         "commit_1024_per_s",
         "commit_nats_1024_per_s",
