@@ -5,84 +5,25 @@
 //! a question is in [`crate::question`].
 
 use canonry_schemas::action::{
-    Allowed, Approved, AskedAgain, Command, Denied, Due, Escalated, Event, Held, Lapsed, Rejected,
-    Routed, Settled,
+    Allowed, Approved, AskAgain, AskedAgain, Command, Denied, Due, Escalated, Event, Held, Lapsed,
+    Propose, Rejected, Routed, Settle, Settled,
 };
-use canonry_schemas::budget::{Amount, Line, ModelPrice, Worst};
-use canonry_schemas::decision::{Approvals, Decision, Route};
-use canonry_schemas::ids::{
-    ActorId, KeyedDigest, Position, RoleId, RunId, TicketId,
-};
-use canonry_schemas::limits::{
-    ACTION_GRACE, ACTION_WALL, ACTION_WALL_MOST, ACTIONS_PER_RUN, APPROVERS, QUESTION_LIFE,
-};
+use canonry_schemas::budget::Worst;
+use canonry_schemas::ids::{ActorId, KeyedDigest, RoleId, RunId, TicketId};
+use canonry_schemas::limits::ACTIONS_PER_RUN;
 use canonry_schemas::member::Part;
-use canonry_schemas::refusal::{Denial, Refusal};
-use canonry_schemas::text::{Content, Label};
+use canonry_schemas::refusal::Refusal;
+use canonry_schemas::text::Label;
 use canonry_schemas::time::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::Decider;
-use crate::books::Books;
-use crate::budget::{self, Accounts, Day};
+use crate::budget::{self, Account, Day};
 use crate::facts::{Applied, Facts};
-use crate::prices::{self, Cost, Unpriced};
-use crate::question::{Involved, Question, approvers};
-use crate::role::Role;
+use crate::prices::Cost;
+use crate::question::{Given, Involved, Question};
 use crate::run::Run;
-use crate::ticket::Ticket;
-
-/// What a policy asks of people.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ask {
-    /// How many must agree.
-    pub needed: u16,
-    /// Who may, by name.
-    pub from: Option<Vec<ActorId>>,
-    /// Who may, by part.
-    pub part: Option<Part>,
-    /// Whether whoever has to do with the action is left out.
-    pub four_eyes: bool,
-    /// The level that somebody must step up to.
-    pub level: Option<Label>,
-    /// How long the question is open.
-    pub life_seconds: Option<u32>,
-    /// After how long, each time, the next one is asked.
-    pub escalate_after_seconds: Option<u32>,
-}
-
-/// What follows from a policy's decision.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ruling {
-    /// It may be done.
-    Allow,
-    /// It may not.
-    Deny(Denial),
-    /// Not now.
-    Throttle {
-        /// When to try again.
-        after_seconds: u32,
-    },
-    /// People are asked first.
-    Ask(Ask),
-    /// It belongs elsewhere.
-    Route(Route),
-}
-
-/// What the policy said about an action, and the digests of what it saw.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judged {
-    /// As it stands in the record.
-    pub decision: Decision,
-    /// What follows.
-    pub ruling: Ruling,
-    /// Keyed digest of tool, action and arguments.
-    pub arguments_digest: KeyedDigest,
-    /// Keyed digest of the input.
-    pub input_digest: KeyedDigest,
-    /// The input, sealed.
-    pub input: Content,
-}
+use crate::weigh::{Place, Weighed};
 
 /// How often something was asked, and how often the answer was no.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,8 +37,10 @@ pub struct Counts {
 impl Counts {
     /// Folds an action's event.
     pub fn hear(&mut self, event: &Event) {
-        let decided =
-            matches!(event, Event::Allowed(_) | Event::Held(_) | Event::Routed(_) | Event::Denied(_));
+        let decided = matches!(
+            event,
+            Event::Allowed(_) | Event::Held(_) | Event::Routed(_) | Event::Denied(_)
+        );
         self.actions = self.actions.saturating_add(u32::from(decided));
         self.denied = self.denied.saturating_add(u32::from(matches!(event, Event::Denied(_))));
     }
@@ -175,13 +118,6 @@ impl Action {
 /// The rules.
 pub struct Actions;
 
-/// Where an action belongs.
-struct Place<'a> {
-    run: (&'a RunId, &'a Run),
-    ticket: &'a Ticket,
-    role: (&'a RoleId, &'a Role),
-}
-
 fn own<'a>(facts: &Facts<'a>) -> Result<(&'a RunId, &'a Run), Refusal> {
     facts.allow(&[Part::Operator, Part::Worker])?;
     let (id, run) = facts.run.ok_or(Refusal::RunUnknown)?;
@@ -230,155 +166,11 @@ fn resumable<'a>(
         Stage::Held(_) | Stage::Parked(_) => return Err(Refusal::ApprovalExpired),
         Stage::Allowed { .. } | Stage::Over => return Err(Refusal::ApprovalNotPending),
     };
-    if question.answered() { Ok((action, question)) } else { Err(Refusal::ApprovalMissing) }
-}
-
-/// What was proposed, where it belongs, and what the policy says of it.
-struct Weighed<'a> {
-    place: Place<'a>,
-    ticket: TicketId,
-    tool: Label,
-    action: Label,
-    worst: Worst,
-    proposer: &'a ActorId,
-    judged: &'a Judged,
-}
-
-/// One of the four decided events: what they have in common, and what it has besides.
-macro_rules! decided {
-    ($kind:ident, $w:expr, { $($field:ident: $value:expr),* $(,)? }) => {
-        Event::$kind($kind {
-            run: $w.place.run.0.clone(),
-            ticket: $w.ticket,
-            role: $w.place.role.0.clone(),
-            tool: $w.tool,
-            action: $w.action,
-            worst: $w.worst,
-            arguments_digest: $w.judged.arguments_digest.clone(),
-            input_digest: $w.judged.input_digest.clone(),
-            input: $w.judged.input.clone(),
-            decision: $w.judged.decision.clone(),
-            $($field: $value),*
-        })
-    };
-}
-
-impl Weighed<'_> {
-    fn deny(self, why: Denial) -> Event {
-        self.no(why, None, None)
+    if question.answered(facts.directory) {
+        Ok((action, question))
+    } else {
+        Err(Refusal::ApprovalMissing)
     }
-
-    fn no(self, why: Denial, retry: Option<u32>, exceeded: Option<Line>) -> Event {
-        let code = Label(why.code().to_owned());
-        decided!(Denied, self, { code: code, retry_after_seconds: retry, exceeded: exceeded })
-    }
-
-    /// The one event that comes of it. What people agreed to is there where it was asked before.
-    fn conclude(self, facts: &Facts<'_>, agreed: Option<&Question>) -> Event {
-        if !self.place.role.1.tools.contains(&self.tool) {
-            return self.deny(Denial::ToolNotAllowed);
-        }
-        let judged = self.judged;
-        match (&judged.ruling, agreed) {
-            (Ruling::Deny(why), _) => self.deny(*why),
-            (Ruling::Throttle { after_seconds }, _) => {
-                self.no(Denial::PolicyThrottled, Some(*after_seconds), None)
-            }
-            (Ruling::Route(to), _) => decided!(Routed, self, { to: to.clone() }),
-            (Ruling::Allow, agreed) => self.allow(facts, agreed),
-            (Ruling::Ask(ask), None) => self.hold(facts, ask),
-            (Ruling::Ask(ask), Some(question)) => {
-                let asks = self.approvals(facts, ask);
-                if question.satisfies(&asks, facts.directory, &self.involved()) {
-                    self.allow(facts, agreed)
-                } else {
-                    self.deny(Denial::ApprovalInsufficient)
-                }
-            }
-        }
-    }
-
-    fn involved(&self) -> Involved<'_> {
-        Involved {
-            worker: &self.place.run.1.worker,
-            proposer: self.proposer,
-            opener: &self.place.ticket.opened_by,
-        }
-    }
-
-    fn approvals(&self, facts: &Facts<'_>, ask: &Ask) -> Approvals {
-        let (usual, most) = QUESTION_LIFE;
-        let seconds = ask.life_seconds.unwrap_or(usual).clamp(1, most);
-        let expires = Time(facts.now.0.saturating_add(i64::from(seconds) * 1_000_000));
-        let escalation = match ask.escalate_after_seconds {
-            Some(_) => self.place.role.1.escalation.clone(),
-            None => Vec::new(),
-        };
-        Approvals {
-            needed: ask.needed.min(APPROVERS),
-            from: ask.from.clone(),
-            part: ask.part,
-            four_eyes: ask.four_eyes,
-            level: ask.level.clone(),
-            expires,
-            escalate_after_seconds: ask.escalate_after_seconds.map(|s| s.clamp(1, most)),
-            escalation,
-        }
-    }
-
-    fn hold(self, facts: &Facts<'_>, ask: &Ask) -> Event {
-        let approvals = self.approvals(facts, ask);
-        let there = approvers(&approvals, facts.directory, &self.involved());
-        if there == 0 || there < usize::from(ask.needed) || ask.needed > APPROVERS {
-            return self.deny(Denial::ApproversNone);
-        }
-        decided!(Held, self, { approvals: approvals })
-    }
-
-    fn allow(self, facts: &Facts<'_>, agreed: Option<&Question>) -> Event {
-        let none = Books::default();
-        let books = facts.books.unwrap_or(&none);
-        let priced = prices::worst(books.prices.as_ref(), &self.worst);
-        let (need, cost) = match priced {
-            Ok(priced) => priced,
-            Err(Unpriced::Unknown) => return self.deny(Denial::PriceUnknown),
-            Err(Unpriced::TooMuch) => return self.deny(Denial::BudgetExceeded),
-        };
-        let (role_id, role) = self.place.role;
-        let (run_id, run) = self.place.run;
-        let accounts = Accounts {
-            tenant: &books.account,
-            role: (role_id, &role.account, &role.budget),
-            ticket: (&self.ticket, &self.place.ticket.account),
-            run: (run_id, &run.account),
-        };
-        let reserved = match budget::reserve(&accounts, &need, facts.now) {
-            Ok(reserved) => reserved,
-            Err(exceeded) => return self.no(Denial::BudgetExceeded, None, Some(exceeded.0)),
-        };
-        let price = self.worst.model.clone().zip(cost).map(|(model, cost)| ModelPrice {
-            model,
-            input_micros_per_million_tokens: cost.input,
-            output_micros_per_million_tokens: cost.output,
-        });
-        let table = price.as_ref().and(books.prices.as_ref());
-        let approved_by = agreed.iter().flat_map(|q| &q.given);
-        decided!(Allowed, self, {
-            reserved: reserved.amount,
-            prices: table.map(|prices| Position::of(prices.position)),
-            price: price,
-            warnings: reserved.warnings,
-            until: until(facts.now, self.worst.wall_seconds),
-            approved_by: approved_by.map(|g| Position::of(g.position)).collect(),
-        })
-    }
-}
-
-/// By when an action that may take so long on the wall must be settled.
-fn until(now: Time, wall_seconds: Option<u64>) -> Time {
-    let wall = wall_seconds.unwrap_or(ACTION_WALL.as_secs()).min(ACTION_WALL_MOST.as_secs());
-    let seconds = i64::try_from(wall + ACTION_GRACE.as_secs()).unwrap_or(i64::MAX);
-    Time(now.0.saturating_add(seconds.saturating_mul(1_000_000)))
 }
 
 /// The question that an answer is for, and in whose right it is given.
@@ -400,7 +192,7 @@ fn answer<'a>(
     let involved =
         Involved { worker: &run.worker, proposer: &action.proposer, opener: &ticket.opened_by };
     let right = question.right(facts, &involved)?;
-    if yes && question.answered() {
+    if yes && question.answered(facts.directory) {
         return Err(Refusal::ApprovalNotPending);
     }
     let entity = format!("action/{id}");
@@ -429,7 +221,7 @@ fn due<'a>(
     }
 }
 
-fn propose(facts: &Facts<'_>, c: canonry_schemas::action::Propose) -> Result<Event, Refusal> {
+fn propose(facts: &Facts<'_>, c: Propose) -> Result<Event, Refusal> {
     let place = place(facts)?;
     let judged = facts.judged?;
     let ticket = place.run.1.ticket.clone();
@@ -457,11 +249,7 @@ fn resume(action: Option<&Action>, facts: &Facts<'_>) -> Result<Event, Refusal> 
     Ok(weighed.conclude(facts, Some(question)))
 }
 
-fn settle(
-    action: Option<&Action>,
-    facts: &Facts<'_>,
-    c: canonry_schemas::action::Settle,
-) -> Result<Event, Refusal> {
+fn settle(action: Option<&Action>, facts: &Facts<'_>, c: Settle) -> Result<Event, Refusal> {
     facts.allow(&[Part::Operator, Part::Worker])?;
     let action = action.ok_or(Refusal::ActionUnknown)?;
     own(facts)?;
@@ -469,7 +257,7 @@ fn settle(
         return Err(Refusal::ActionNotOpen);
     };
     let settlement = budget::settle(held, &c.used);
-    Ok(Event::Settled(Settled {
+    Ok(Event::Settled(Box::new(Settled {
         id: c.id,
         run: action.run.clone(),
         ticket: action.ticket.clone(),
@@ -482,7 +270,7 @@ fn settle(
         refunded: settlement.refunded,
         overrun: settlement.overrun,
         allowed_at: *at,
-    }))
+    })))
 }
 
 fn lapse(action: Option<&Action>, facts: &Facts<'_>, c: Due) -> Result<Event, Refusal> {
@@ -511,11 +299,7 @@ fn escalate(action: Option<&Action>, facts: &Facts<'_>, c: Due) -> Result<Event,
     Ok(Event::Escalated(Escalated { id: c.id, at: c.at, to, step: question.escalated + 1 }))
 }
 
-fn ask_again(
-    action: Option<&Action>,
-    facts: &Facts<'_>,
-    c: canonry_schemas::action::AskAgain,
-) -> Result<Event, Refusal> {
+fn ask_again(action: Option<&Action>, facts: &Facts<'_>, c: AskAgain) -> Result<Event, Refusal> {
     facts.allow(&[Part::Operator, Part::Worker])?;
     let action = action.ok_or(Refusal::ActionUnknown)?;
     place(facts)?;
@@ -541,8 +325,8 @@ impl Decider for Actions {
                 Ok(Event::Approved(Approved {
                     id: c.id,
                     approval: c.approval,
-                    of: question.asks.needed,
-                    given: u16::try_from(question.given.len()).unwrap_or(APPROVERS) + 1,
+                    of: question.needed(),
+                    given: u16::try_from(question.given.len()).unwrap_or(u16::MAX - 1) + 1,
                     stood_in_for: right,
                 }))
             }
@@ -562,7 +346,9 @@ impl Decider for Actions {
 
     fn evolve(state: Option<Action>, applied: &Applied<'_>, event: &Event) -> Option<Action> {
         match event {
-            Event::Allowed(e) => Some(begun(state, applied, &Begun::of_allowed(e), allowed(e, applied))),
+            Event::Allowed(e) => {
+                Some(begun(state, applied, &Begun::of_allowed(e), allowed(e, applied)))
+            }
             Event::Held(e) => {
                 let question = Box::new(Question::put(applied, &e.approvals));
                 Some(begun(state, applied, &Begun::of_held(e), Stage::Held(question)))
@@ -633,7 +419,7 @@ fn allowed(e: &Allowed, applied: &Applied<'_>) -> Stage {
 fn moved(mut action: Action, applied: &Applied<'_>, event: &Event) -> Action {
     action.stage = match (action.stage, event) {
         (Stage::Held(mut question), Event::Approved(e)) => {
-            question.given.push(crate::question::Given {
+            question.given.push(Given {
                 by: applied.actor.clone(),
                 stood_in_for: e.stood_in_for.clone(),
                 position: applied.position,
@@ -656,11 +442,11 @@ fn moved(mut action: Action, applied: &Applied<'_>, event: &Event) -> Action {
 }
 
 /// How an account folds an action's event.
-pub fn book(account: &mut budget::Account, applied: &Applied<'_>, event: &Event) {
+pub fn book(account: &mut Account, applied: &Applied<'_>, event: &Event) {
     match event {
         Event::Allowed(e) => account.hold(&e.reserved, Day::of(applied.time)),
         Event::Settled(e) => account.release(&e.reserved, &e.charged, Day::of(e.allowed_at)),
-        Event::Lapsed(e) => release_all(account, &e.charged, e.allowed_at),
+        Event::Lapsed(e) => account.release(&e.charged, &e.charged, Day::of(e.allowed_at)),
         Event::Held(_)
         | Event::Routed(_)
         | Event::Denied(_)
@@ -670,8 +456,4 @@ pub fn book(account: &mut budget::Account, applied: &Applied<'_>, event: &Event)
         | Event::Expired(_)
         | Event::Escalated(_) => {}
     }
-}
-
-fn release_all(account: &mut budget::Account, charged: &Amount, at: Time) {
-    account.release(charged, charged, Day::of(at));
 }

@@ -3,11 +3,11 @@
 //! *Invariant:* each person counts once, for themselves or for one other; an answer names the
 //! position and hash of the record that put the question last.
 
-use canonry_schemas::decision::Approvals;
+use canonry_schemas::decision::{Approvals, Group};
 use canonry_schemas::ids::ActorId;
+use canonry_schemas::limits::APPROVERS;
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
-use canonry_schemas::text::Label;
 use canonry_schemas::time::Time;
 use serde::{Deserialize, Serialize};
 
@@ -69,26 +69,30 @@ impl Involved<'_> {
     }
 }
 
-/// Whether a member may answer in their own right: named by the policy, or of the part that it
-/// names; a worker never.
-fn named(asks: &Approvals, directory: &Directory, actor: &ActorId) -> bool {
+/// Whether a member is of a group: named in it, or of its part; a worker never.
+fn belongs(group: &Group, directory: &Directory, actor: &ActorId) -> bool {
     let Some(member) = directory.member(actor).filter(|m| !m.removed) else { return false };
     if member.parts.contains(&Part::Worker) {
         return false;
     }
-    let part = asks.part.or(asks.from.is_none().then_some(Part::Approver));
-    let by_part = part.is_some_and(|part| member.parts.contains(&part))
-        || (part.is_some() && member.parts.contains(&Part::Founder));
-    by_part || asks.from.as_ref().is_some_and(|from| from.contains(actor))
+    let part = group
+        .part
+        .is_some_and(|part| member.parts.contains(&part) || member.parts.contains(&Part::Founder));
+    part || group.from.as_ref().is_some_and(|from| from.contains(actor))
 }
 
-/// How many may answer a question in their own right.
+/// Whether there are people enough to answer a question, group by group.
 #[must_use]
-pub fn approvers(asks: &Approvals, directory: &Directory, involved: &Involved<'_>) -> usize {
-    let may = |actor: &ActorId| {
-        named(asks, directory, actor) && !(asks.four_eyes && involved.is(actor))
+pub fn answerable(asks: &Approvals, directory: &Directory, involved: &Involved<'_>) -> bool {
+    let enough = |group: &Group| {
+        let may = |actor: &ActorId| {
+            belongs(group, directory, actor) && !(asks.four_eyes && involved.is(actor))
+        };
+        let there = directory.members().filter(|(actor, _)| may(actor)).count();
+        there >= usize::from(group.needed) && group.needed <= APPROVERS
     };
-    directory.members().filter(|(actor, _)| may(actor)).count()
+    let asked = !asks.groups.is_empty() || asks.level.is_some();
+    asked && asks.groups.len() <= usize::from(APPROVERS) && asks.groups.iter().all(enough)
 }
 
 impl Question {
@@ -129,20 +133,45 @@ impl Question {
         self.asks.escalation.get(usize::from(self.escalated))
     }
 
-    /// Whether everybody who is needed has agreed.
+    /// Whether every group has agreed, as far as people go.
     #[must_use]
-    pub fn answered(&self) -> bool {
-        self.given.len() >= usize::from(self.asks.needed)
+    pub fn answered(&self, directory: &Directory) -> bool {
+        self.asks.groups.iter().all(|group| self.agreed(group, directory, |_| true))
+    }
+
+    /// How many must agree, of all groups together.
+    #[must_use]
+    pub fn needed(&self) -> u16 {
+        self.asks.groups.iter().fold(0, |sum, group| sum.saturating_add(group.needed))
+    }
+
+    /// Those whom the escalation reached: they answer in the place of whoever did not.
+    fn reached(&self, actor: &ActorId) -> bool {
+        self.asks.escalation.iter().take(usize::from(self.escalated)).any(|a| a == actor)
+    }
+
+    /// Whether enough of a group have agreed: each person counts in each group that they are of.
+    fn agreed(
+        &self,
+        group: &Group,
+        directory: &Directory,
+        counts: impl Fn(&Given) -> bool,
+    ) -> bool {
+        let of = |given: &&Given| {
+            belongs(group, directory, given.right()) || self.reached(given.right())
+        };
+        let given = self.given.iter().filter(of).filter(|given| counts(given)).count();
+        given >= usize::from(group.needed)
     }
 
     /// Whether this member may answer in their own right: also those whom the escalation reached.
     fn may(&self, directory: &Directory, actor: &ActorId) -> bool {
-        let reached = self.asks.escalation.iter().take(usize::from(self.escalated));
         let there = || {
             let member = directory.member(actor).filter(|m| !m.removed);
             member.is_some_and(|m| !m.parts.contains(&Part::Worker))
         };
-        named(&self.asks, directory, actor) || (reached.clone().any(|a| a == actor) && there())
+        self.asks.groups.iter().any(|group| belongs(group, directory, actor))
+            || (self.reached(actor) && there())
     }
 
     /// In whose right the actor answers: their own, or that of one who delegated to them.
@@ -158,9 +187,8 @@ impl Question {
         if out(facts.actor) {
             return Err(Refusal::SelfApproval);
         }
-        let counted = |actor: &ActorId| {
-            self.given.iter().any(|g| &g.by == actor || g.right() == actor)
-        };
+        let counted =
+            |actor: &ActorId| self.given.iter().any(|g| &g.by == actor || g.right() == actor);
         if counted(facts.actor) {
             return Err(Refusal::ApprovalTwice);
         }
@@ -183,19 +211,14 @@ impl Question {
         directory: &Directory,
         involved: &Involved<'_>,
     ) -> bool {
-        // Whom the escalation reached agreed in the place of those who did not answer.
-        let reached: Vec<&ActorId> =
-            self.asks.escalation.iter().take(usize::from(self.escalated)).collect();
-        let counts = |given: &&Given| {
-            let right = given.right();
-            let out = asks.four_eyes && (involved.is(&given.by) || involved.is(right));
-            !out && (named(asks, directory, right) || reached.contains(&right))
+        let counts = |given: &Given| {
+            !(asks.four_eyes && (involved.is(&given.by) || involved.is(given.right())))
         };
-        let given = self.given.iter().filter(counts).count();
-        given >= usize::from(asks.needed) && self.level_reached(asks.level.as_ref())
+        asks.groups.iter().all(|group| self.agreed(group, directory, counts))
+            && self.level_reached(asks.level)
     }
 
-    fn level_reached(&self, level: Option<&Label>) -> bool {
+    fn level_reached(&self, level: Option<u8>) -> bool {
         // Nobody steps up yet: a level that is asked for was not reached.
         level.is_none()
     }

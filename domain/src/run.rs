@@ -5,9 +5,12 @@ use canonry_schemas::limits::{RUNS_PER_TICKET, STEPS_PER_RUN};
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::run::{Command, End, Ended, Event, Started};
+use canonry_schemas::text::Label;
 use serde::{Deserialize, Serialize};
 
 use crate::Decider;
+use crate::action::Counts;
+use crate::budget::Account;
 use crate::facts::{Applied, Facts};
 
 /// What a decision must know of a run.
@@ -19,10 +22,16 @@ pub struct Run {
     pub worker: ActorId,
     /// How many steps it recorded.
     pub steps: u32,
+    /// The name of the last one.
+    pub phase: Option<Label>,
+    /// What its actions came to.
+    pub counts: Counts,
     /// How many evidence objects belong to it.
     pub evidence: u32,
     /// Whether it has ended.
     pub ended: bool,
+    /// What was spent in it, and what is reserved.
+    pub account: Box<Account>,
 }
 
 /// The rules.
@@ -92,12 +101,17 @@ impl Decider for Runs {
                 ticket: e.ticket.clone(),
                 worker: applied.actor.clone(),
                 steps: 0,
+                phase: None,
+                counts: Counts::default(),
                 evidence: 0,
                 ended: false,
+                account: Box::default(),
             }),
-            Event::StepRecorded(_) => {
-                state.map(|run| Run { steps: run.steps.saturating_add(1), ..run })
-            }
+            Event::StepRecorded(e) => state.map(|run| Run {
+                steps: run.steps.saturating_add(1),
+                phase: Some(e.name.clone()),
+                ..run
+            }),
             Event::Completed(_) | Event::Failed(_) | Event::Cancelled(_) => {
                 state.map(|run| Run { ended: true, ..run })
             }

@@ -32,7 +32,11 @@ pub fn fold(tx: &Transaction<'_>, record: &Recorded) -> Result<(), Error> {
         Event::Run(e) => fold.run(e),
         Event::Ext(e) => fold.ext(e),
         // The row among the events is all: lists of evidence are lists of events.
-        Event::Evidence(_) | Event::Actor(_) | Event::Refused { .. } => Ok(()),
+        Event::Evidence(_)
+        | Event::Policy(_)
+        | Event::Action(_)
+        | Event::Actor(_)
+        | Event::Refused { .. } => Ok(()),
     }
 }
 
@@ -127,6 +131,7 @@ impl Fold<'_> {
                 self.keys(&e.keys, &e.revoked)
             }
             member::Event::KeysRotated(e) => self.keys(&e.keys, &e.revoked),
+            member::Event::Delegated(_) | member::Event::DelegationEnded(_) => Ok(()),
         }
     }
 

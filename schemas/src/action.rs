@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::budget::{Amount, Line, ModelPrice, Used, Worst};
+use crate::budget::{Amount, ModelPrice, Used, Worst};
 use crate::catalogue::{commands, data, events};
 use crate::decision::{Approvals, Decision, Route};
 use crate::ids::{ActionId, ActorId, KeyedDigest, Position, RoleId, RunId, TicketId};
@@ -96,11 +96,11 @@ data! {
         /// JWT by the approver's `member` key.
         #[schemars(length(max = 4096))]
         approval: String,
-        /// How many are needed.
-        #[schemars(range(max = 16))]
+        /// How many are needed, of all groups together.
+        #[schemars(range(max = 256))]
         of: u16,
-        /// How many have agreed by now.
-        #[schemars(range(max = 16))]
+        /// How many people have agreed by now.
+        #[schemars(range(max = 256))]
         given: u16,
         /// For whom the approver stood in.
         #[serde(rename = "for", default, skip_serializing_if = "Option::is_none")]
@@ -228,10 +228,10 @@ decided! {
         /// What the model costs by that table: what it has cost is computed with it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         price: Option<ModelPrice>,
-        /// Limits that came to four fifths with this.
+        /// Limits that came to four fifths with this: `<account> <period> <dimension>`.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         #[schemars(length(max = 64))]
-        warnings: Vec<Line>,
+        warnings: Vec<Label>,
         /// What it has cost must be said by then.
         until: Time,
         /// Positions of the answers that it rests on.
@@ -246,8 +246,9 @@ decided! {
     }
     /// It is for another tool, model or queue: to be proposed there.
     Routed {
-        /// Where.
-        to: Route,
+        /// Where; one of a kind.
+        #[schemars(length(min = 1, max = 3))]
+        to: Vec<Route>,
     }
     /// It may not be done. Answered as a refusal with this code.
     Denied {
@@ -255,11 +256,11 @@ decided! {
         code: Label,
         /// When it is worth a new try.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[schemars(range(max = 604_800))]
+        #[schemars(range(max = 2_592_000))]
         retry_after_seconds: Option<u32>,
-        /// The limit that has no room.
+        /// The limit that has no room: `<account> <period> <dimension>`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        exceeded: Option<Line>,
+        exceeded: Option<Label>,
     }
 }
 
@@ -286,13 +287,13 @@ commands! { "action";
 
 events! { "action";
     /// Allowed; the id is in `entity`.
-    "allowed" v 1 => Allowed(Allowed),
+    "allowed" v 1 => Allowed(Box<Allowed>),
     /// Held.
-    "held" v 1 => Held(Held),
+    "held" v 1 => Held(Box<Held>),
     /// Routed.
-    "routed" v 1 => Routed(Routed),
+    "routed" v 1 => Routed(Box<Routed>),
     /// Denied.
-    "denied" v 1 => Denied(Denied),
+    "denied" v 1 => Denied(Box<Denied>),
     /// Approved.
     "approved" v 1 => Approved(Approved),
     /// Rejected.
@@ -300,7 +301,7 @@ events! { "action";
     /// Asked again.
     "asked-again" v 1 => AskedAgain(AskedAgain),
     /// Settled.
-    "settled" v 1 => Settled(Settled),
+    "settled" v 1 => Settled(Box<Settled>),
     /// Expired: parked until it is asked again.
     "expired" v 1 => Expired(Due),
     /// Escalated.
@@ -312,7 +313,7 @@ events! { "action";
 impl Event {
     /// The policy's input, sealed, where this is a decision.
     #[must_use]
-    pub const fn input(&self) -> Option<&Content> {
+    pub fn input(&self) -> Option<&Content> {
         match self {
             Self::Allowed(e) => Some(&e.input),
             Self::Held(e) => Some(&e.input),
@@ -328,21 +329,44 @@ impl Event {
         }
     }
 
-    /// The role, run and ticket whose states fold this too.
+    /// Every other entity whose state folds this, sorted: role, run and ticket of a decision, and
+    /// the tenant too where it moves money.
     #[must_use]
-    pub const fn moves(&self) -> Option<(&RoleId, &RunId, &TicketId)> {
+    pub fn touches(&self, tenant: &str) -> Vec<String> {
+        let moves = |role: &RoleId, run: &RunId, ticket: &TicketId, money: bool| {
+            let mut all = vec![format!("role/{role}"), format!("run/{run}")];
+            all.extend(money.then(|| format!("tenant/{tenant}")));
+            all.push(format!("ticket/{ticket}"));
+            all
+        };
         match self {
-            Self::Allowed(e) => Some((&e.role, &e.run, &e.ticket)),
-            Self::Held(e) => Some((&e.role, &e.run, &e.ticket)),
-            Self::Routed(e) => Some((&e.role, &e.run, &e.ticket)),
-            Self::Denied(e) => Some((&e.role, &e.run, &e.ticket)),
-            Self::Settled(e) => Some((&e.role, &e.run, &e.ticket)),
-            Self::Lapsed(e) => Some((&e.role, &e.run, &e.ticket)),
+            Self::Allowed(e) => moves(&e.role, &e.run, &e.ticket, true),
+            Self::Held(e) => moves(&e.role, &e.run, &e.ticket, false),
+            Self::Routed(e) => moves(&e.role, &e.run, &e.ticket, false),
+            Self::Denied(e) => moves(&e.role, &e.run, &e.ticket, false),
+            Self::Settled(e) => moves(&e.role, &e.run, &e.ticket, true),
+            Self::Lapsed(e) => moves(&e.role, &e.run, &e.ticket, true),
             Self::Approved(_)
             | Self::Rejected(_)
             | Self::AskedAgain(_)
             | Self::Expired(_)
-            | Self::Escalated(_) => None,
+            | Self::Escalated(_) => Vec::new(),
         }
+    }
+}
+
+impl Command {
+    /// The action that it names; none where it makes one.
+    #[must_use]
+    pub const fn action(&self) -> Option<&ActionId> {
+        Some(match self {
+            Self::Propose(_) => return None,
+            Self::Approve(c) => &c.id,
+            Self::Reject(c) => &c.id,
+            Self::Resume(c) => &c.id,
+            Self::AskAgain(c) => &c.id,
+            Self::Settle(c) => &c.id,
+            Self::Expire(c) | Self::Escalate(c) | Self::Lapse(c) => &c.id,
+        })
     }
 }

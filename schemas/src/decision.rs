@@ -45,8 +45,8 @@ pub enum Obligation {
         /// Where it stands in the arguments: a JSON pointer.
         path: Label,
         /// The bound.
-        #[schemars(range(max = 9_007_199_254_740_991_u64))]
-        max: u64,
+        #[schemars(range(min = -9_007_199_254_740_991_i64, max = 9_007_199_254_740_991_i64))]
+        max: i64,
     },
     /// A header is added to the call.
     AddHeader {
@@ -58,7 +58,9 @@ pub enum Obligation {
 }
 
 /// What a routed action is routed to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
     /// Another tool.
@@ -83,34 +85,43 @@ data! {
         /// What it said.
         verdict: Verdict,
         /// The rules that matched, by name.
-        #[schemars(length(max = 64))]
+        #[schemars(length(max = 256))]
         rules: Vec<Label>,
         /// What must be done to an allowed call.
-        #[schemars(length(max = 64))]
+        #[schemars(length(max = 256))]
         obligations: Vec<Obligation>,
     }
-    /// Who must agree to a held action, until when.
-    Approvals {
-        /// How many people; 0 where somebody must only step up.
-        #[schemars(range(max = 16))]
+    /// So many people of a group.
+    Group {
+        /// How many must agree.
+        #[schemars(range(min = 1, max = 16))]
         needed: u16,
-        /// Who may, by name.
+        /// What the policy calls them.
+        name: Label,
+        /// Who they are, by part; founders are among them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        part: Option<Part>,
+        /// Who they are, by name, as they were when the question was put.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schemars(length(max = 64))]
         from: Option<Vec<ActorId>>,
-        /// Who may, by part; approvers where neither is said.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        part: Option<Part>,
+    }
+    /// Who must agree to a held action, until when.
+    Approvals {
+        /// Each group must; none where somebody must only step up.
+        #[schemars(length(max = 16))]
+        groups: Vec<Group>,
         /// Whether the worker, whoever proposed and whoever opened the ticket are left out.
         four_eyes: bool,
         /// The level of the re-authentication that is asked for.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        level: Option<Label>,
+        #[schemars(range(min = 1, max = 9))]
+        level: Option<u8>,
         /// When the question is parked.
         expires: Time,
         /// After how long, each time, the next person of the escalation is asked too.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[schemars(range(min = 1, max = 604_800))]
+        #[schemars(range(min = 1, max = 2_592_000))]
         escalate_after_seconds: Option<u32>,
         /// Who is asked in turn: the role's escalation when the question was put.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]

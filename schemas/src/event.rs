@@ -132,6 +132,10 @@ impl Command {
         match self {
             Self::Member(member::Command::Enrol(c)) => content([("/name", c.name.as_mut())]),
             Self::Member(member::Command::Remove(c)) => content([("/reason", c.reason.as_mut())]),
+            Self::Member(member::Command::Delegate(c)) => content([("/reason", c.reason.as_mut())]),
+            Self::Member(member::Command::EndDelegation(c)) => {
+                content([("/reason", c.reason.as_mut())])
+            }
             Self::Member(member::Command::RotateKeys(_)) | Self::Tenant(_) | Self::Content(_) => {
                 Vec::new()
             }
@@ -184,6 +188,8 @@ impl Event {
         let found: [Option<&Content>; 2] = match self {
             Self::Member(member::Event::Enrolled(e)) => [e.name.as_ref(), None],
             Self::Member(member::Event::Removed(e)) => [e.reason.as_ref(), None],
+            Self::Member(member::Event::Delegated(e)) => [e.reason.as_ref(), None],
+            Self::Member(member::Event::DelegationEnded(e)) => [e.reason.as_ref(), None],
             Self::Role(
                 role::Event::Paused(e) | role::Event::Resumed(e) | role::Event::Retired(e),
             ) => [e.reason.as_ref(), None],

@@ -6,6 +6,7 @@ pub mod action;
 pub mod actor;
 pub mod address;
 pub mod answer;
+pub mod budget;
 mod catalogue;
 pub mod content;
 pub mod decision;

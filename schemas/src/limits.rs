@@ -87,7 +87,7 @@ pub const RUNS_PER_TICKET: u32 = 1_000;
 pub const STEPS_PER_RUN: u32 = 10_000;
 
 /// Actions that one run may propose.
-pub const ACTIONS_PER_RUN: u32 = 100_000;
+pub const ACTIONS_PER_RUN: u32 = 10_000;
 /// Bytes of an action's arguments, as canonical JSON.
 pub const ARGUMENTS_BYTES: usize = 8 * 1024;
 /// Bytes of clear text of a policy's input, sealed in the record of its decision.
@@ -98,11 +98,15 @@ pub const BUNDLE_BYTES: usize = 32 * 1024;
 pub const POLICIES_COMPILED: usize = 64;
 /// Time on the wall of an action that names none.
 pub const ACTION_WALL: Duration = Duration::from_secs(60 * 60);
+/// Time on the wall that counts at the most when it is said by when an action must be settled.
+pub const ACTION_WALL_MOST: Duration = Duration::from_secs(24 * 60 * 60);
 /// How much longer than its time on the wall an allowed action may wait to be settled.
 pub const ACTION_GRACE: Duration = Duration::from_secs(5 * 60);
 /// How long a question waits for an answer when the policy does not say, and at the most.
-pub const QUESTION_LIFE: (u32, u32) = (24 * 60 * 60, 7 * 24 * 60 * 60);
-/// People whom one action may need.
+pub const QUESTION_LIFE: (u32, u32) = (24 * 60 * 60, 30 * 24 * 60 * 60);
+/// How long one member may hand the right to approve to another.
+pub const DELEGATION_LIFE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// People of one group whom one action may need, and groups.
 pub const APPROVERS: u16 = 16;
 
 /// Lifetime of a decider's liveness key.
@@ -178,6 +182,12 @@ pub const EVIDENCE_URL_LIFE: (u32, u32) = (300, 900);
 pub const EVIDENCE_ORPHAN_AGE: Duration = Duration::from_secs(48 * 60 * 60);
 /// How often such objects are looked for.
 pub const EVIDENCE_SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
+/// Models in one price table.
+pub const PRICED_MODELS: usize = 256;
+/// What a million tokens may cost at the most, micro-units.
+pub const PRICE_MICROS: u64 = 1_000_000_000_000;
+/// Part of a limit at whose crossing a record warns, per cent.
+pub const BUDGET_WARNS_AT: u64 = 80;
 /// Content keys in one stored group.
 pub const CONTENT_KEY_GROUP: usize = 256;
 /// Volumes of one ledger.

@@ -107,6 +107,12 @@ refusals! {
     ApprovalTwice = "approval-twice", "this approver, or who they stand in for, has approved already";
     ApprovalArgumentsChanged = "approval-arguments-changed", "the arguments are not those that were approved";
     NotAnApprover = "not-an-approver", "the question is put to others than this approver";
+    // Budgets.
+    BudgetPeriod = "budget-period", "an account of a ticket or run is counted in total only";
+    PriceTwice = "price-twice", "a model stands twice in the price table";
+    CurrencyFixed = "currency-fixed", "the first price table fixed another currency";
+    DelegationInvalid = "delegation-invalid", "nobody can stand in so: themselves, a worker, or for that time";
+    DelegationUnknown = "delegation-unknown", "this member has handed nothing over";
     // Custom record types.
     KindUnknown = "kind-unknown", "no such kind, or no such version of it, is registered";
     KindVersionTaken = "kind-version-taken", "the kind has this version or a higher one already";

@@ -98,11 +98,10 @@ pub fn status(code: &str) -> Option<u16> {
         | "price-unknown"
         | URL_EXPIRED
         | URL_INVALID => 403,
-        "unknown-command" | "action-unknown" | "role-unknown" | "ticket-unknown" | "run-unknown"
-        | "member-unknown" | "kind-unknown" | "entity-unknown" | CHECKPOINT_MISSING
-        | TILE_UNKNOWN | POSITION_UNKNOWN | EVIDENCE_MISSING | EVIDENCE_UNKNOWN | ROUTE_UNKNOWN => {
-            404
-        }
+        "unknown-command" | "action-unknown" | "role-unknown" | "ticket-unknown"
+        | "run-unknown" | "member-unknown" | "kind-unknown" | "entity-unknown"
+        | CHECKPOINT_MISSING | TILE_UNKNOWN | POSITION_UNKNOWN | EVIDENCE_MISSING
+        | EVIDENCE_UNKNOWN | ROUTE_UNKNOWN => 404,
         METHOD_UNKNOWN => 405,
         "intent-reused"
         | "intent-expired"
@@ -134,18 +133,21 @@ pub fn status(code: &str) -> Option<u16> {
         | "approval-arguments-changed"
         | "action-not-open"
         | "action-not-parked"
+        | "delegation-unknown"
         | "bundle-rolled-back"
         | "run-ended"
         | "runs-full"
         | "kind-version-taken"
         | "kind-versions-full"
-        | "evidence-full" => 409,
+        | "evidence-full"
+        | "currency-fixed" => 409,
         EVIDENCE_ERASED => 410,
         "body-too-large" | "bundle-too-large" | "arguments-too-large" => 413,
         "schema-violation" | "content-too-long" | "keys-invalid" | "service-token"
         | "escalation-unknown" | EVIDENCE_INVALID | "nothing-changed" | "deadline-passed"
         | "ext-schema-invalid" | "ext-data-invalid" | "bundle-invalid" | "bundle-unsigned"
-        | "bundle-tampered" | "bundle-expired" => 422,
+        | "bundle-tampered" | "bundle-expired" | "budget-period" | "delegation-invalid"
+        | "price-twice" => 422,
         unrecorded::THROTTLED | "policy-throttled" => 429,
         INTERNAL | unrecorded::UNRECORDABLE => 500,
         unrecorded::RETRY

@@ -10,12 +10,14 @@ use serde_json::{Value, json};
 use super::sample;
 
 /// The verb that each fact comes of. Founding, hand-overs, sums and refusals come of none.
-const VERBS: [(&str, &str, &str); 42] = [
+const VERBS: [(&str, &str, &str); 44] = [
     ("tenant", "rotate-keys", "keys-rotated"),
     ("content", "erase", "erased"),
     ("member", "enrol", "enrolled"),
     ("member", "remove", "removed"),
     ("member", "rotate-keys", "keys-rotated"),
+    ("member", "delegate", "delegated"),
+    ("member", "end-delegation", "delegation-ended"),
     ("role", "hire", "hired"),
     ("role", "amend", "amended"),
     ("role", "pause", "paused"),

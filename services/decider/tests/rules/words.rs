@@ -15,6 +15,8 @@ pub const TICKET: &str = "tkt_00000000000000000000000001";
 pub const RUN: &str = "run_00000000000000000000000001";
 /// The role that the worker works for.
 pub const CLERK: &str = "rol_00000000000000000000000001";
+/// The action of the tables.
+pub const ACTION: &str = "act_00000000000000000000000001";
 /// Another role; the porter works for it.
 pub const PORTER: &str = "rol_00000000000000000000000002";
 
@@ -61,6 +63,8 @@ pub fn fact(position: u64, who: &str, name: &str, id: Option<&str>, over: Value)
         "ticket" => TICKET,
         "run" => RUN,
         "evidence" => TICKET,
+        "action" => ACTION,
+        "policy" => "acme",
         _ => CLERK,
     };
     let id = id.or(own).unwrap_or(usual).to_owned();
@@ -86,7 +90,13 @@ pub fn prologue() -> Vec<Fact> {
 
 /// A JSON object of the tables, with names for ids and moments.
 pub fn object(text: &str) -> Value {
-    let names = [("@ticket", TICKET), ("@run", RUN), ("@clerk", CLERK), ("@porter", PORTER)];
+    let names = [
+        ("@ticket", TICKET),
+        ("@run", RUN),
+        ("@clerk", CLERK),
+        ("@porter", PORTER),
+        ("@action", ACTION),
+    ];
     let mut text = text.replace("ticket/@ticket", &format!("ticket/{TICKET}"));
     for (name, id) in names {
         text = text.replace(&format!("\"{name}\""), &format!("\"{id}\""));
@@ -103,6 +113,28 @@ fn keys_of(actor: &str) -> Value {
             "use": [uses], "actor": actor})
     };
     json!([key(1, "login"), key(2, "member")])
+}
+
+fn one_call() -> Value {
+    json!({"money_micros": 0, "tokens": 0, "calls": 1, "wall_seconds": 0})
+}
+
+/// A decision about the action of the tables.
+fn decided(name: &str) -> Value {
+    let mut all = json!({"run": RUN, "ticket": TICKET, "role": CLERK, "tool": "sorter",
+        "action": "sort", "worst": {}, "arguments_digest": "0".repeat(64),
+        "input_digest": "0".repeat(64), "input": "i",
+        "decision": {"engine": "e", "verdict": "ALLOW", "rules": [], "obligations": []}});
+    let more = match name {
+        "action.allowed" => json!({"reserved": one_call(), "until": MOMENTS[1].1}),
+        "action.held" => json!({"approvals": {"four_eyes": true, "expires": MOMENTS[1].1,
+            "groups": [{"needed": 1, "name": "approver", "part": "approver"}]}}),
+        "action.routed" => json!({"to": [{"kind": "queue", "name": "people"}]}),
+        _ => json!({"code": "policy-denied"}),
+    };
+    let Value::Object(more) = more else { unreachable!("an object") };
+    more.into_iter().for_each(|(field, value)| all[field] = value);
+    all
 }
 
 /// The body of a command, or the data of an event, of this name: what the table says, and what
@@ -149,6 +181,31 @@ pub fn body(name: &str, over: Value, n: u64) -> Value {
         "evidence.attach" | "evidence.attached" => json!({"id": TICKET,
             "object": "evd_00000000000000000000000001", "digest": "0".repeat(64), "size": 1,
             "media_type": "text/plain", "secret": "s"}),
+        "member.delegate" | "member.delegated" => json!({"to": "operator", "until": MOMENTS[2].1}),
+        "member.end-delegation" | "member.delegation-ended" => json!({}),
+        "policy.publish" => json!({"bundle": "AAAA", "revision": 1}),
+        "policy.published" => json!({"bundle": "AAAA", "revision": 1, "digest": "0".repeat(64),
+            "version": "1.0.0", "expires": MOMENTS[2].1, "ttl_seconds": 300}),
+        "action.propose" => json!({"run": RUN, "tool": "sorter", "action": "sort",
+            "arguments": {}, "worst": {}}),
+        "action.resume" => json!({"id": ACTION, "arguments": {}}),
+        "action.approve" => json!({"id": ACTION, "approval": "jwt"}),
+        "action.reject" | "action.rejected" => json!({"id": ACTION, "approval": "jwt"}),
+        "action.approved" => json!({"id": ACTION, "approval": "jwt", "of": 1, "given": 1}),
+        "action.settle" => json!({"id": ACTION, "outcome": "done", "used": {}}),
+        "action.asked-again" => json!({"id": ACTION, "expires": MOMENTS[2].1}),
+        "action.expire" | "action.expired" | "action.escalate" | "action.lapse" => {
+            json!({"id": ACTION, "at": MOMENTS[1].1})
+        }
+        "action.escalated" => json!({"id": ACTION, "at": MOMENTS[1].1, "to": "founder", "step": 1}),
+        "action.settled" => json!({"id": ACTION, "run": RUN, "ticket": TICKET, "role": CLERK,
+            "outcome": "done", "used": {}, "reserved": one_call(), "charged": one_call(),
+            "refunded": {"money_micros": 0, "tokens": 0, "calls": 0, "wall_seconds": 0},
+            "overrun": false, "allowed_at": MOMENTS[0].1}),
+        "action.lapsed" => json!({"id": ACTION, "at": MOMENTS[1].1, "run": RUN, "ticket": TICKET,
+            "role": CLERK, "charged": one_call(), "allowed_at": MOMENTS[0].1}),
+        "action.allowed" | "action.held" | "action.routed" | "action.denied" => decided(name),
+        _ if name.starts_with("action.") => json!({"id": ACTION}),
         _ if name.starts_with("ticket.") => json!({"id": TICKET}),
         _ if name.starts_with("role.") => json!({"id": CLERK}),
         _ => json!({"id": RUN}),
@@ -160,7 +217,8 @@ pub fn body(name: &str, over: Value, n: u64) -> Value {
             other => other,
         };
     }
-    if name.starts_with("member.") && body.get("keys").is_none() {
+    let keyed = !name.starts_with("member.delegat") && name != "member.end-delegation";
+    if name.starts_with("member.") && keyed && body.get("keys").is_none() {
         body["keys"] = keys_of(body["actor"].as_str().unwrap());
     }
     body
