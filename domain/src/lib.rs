@@ -2,11 +2,14 @@
 //! Time, actor, ids and verified signatures arrive as [`Facts`]. No IO, clock, randomness, async
 //! or hash maps here; hosts are in `services/decider`.
 
+pub mod books;
+pub mod budget;
 pub mod directory;
 pub mod erasure;
 pub mod evidence;
 pub mod ext;
 pub mod facts;
+pub mod prices;
 pub mod role;
 pub mod run;
 pub mod state;

@@ -7,6 +7,7 @@ use canonry_schemas::role::{Budget, Command, Event, Tier};
 use serde::{Deserialize, Serialize};
 
 use crate::Decider;
+use crate::budget::Account;
 use crate::facts::{Applied, Facts};
 
 /// Where a role stands.
@@ -29,6 +30,9 @@ pub struct Role {
     pub tier: Tier,
     /// What it may spend.
     pub budget: Budget,
+    /// What was spent for it, and what is reserved.
+    #[serde(default, skip_serializing_if = "Account::is_fresh")]
+    pub account: Box<Account>,
 }
 
 impl Role {
@@ -109,9 +113,12 @@ impl Decider for Roles {
     fn evolve(state: Option<Role>, _: &Applied<'_>, event: &Event) -> Option<Role> {
         let stage = |stage| state.clone().map(|role| Role { stage, ..role });
         match event {
-            Event::Hired(e) => {
-                Some(Role { stage: Stage::Active, tier: e.tier, budget: e.budget.clone() })
-            }
+            Event::Hired(e) => Some(Role {
+                stage: Stage::Active,
+                tier: e.tier,
+                budget: e.budget.clone(),
+                account: Box::default(),
+            }),
             Event::Amended(e) => state.clone().map(|role| Role {
                 tier: e.tier.unwrap_or(role.tier),
                 budget: e.budget.clone().unwrap_or(role.budget),

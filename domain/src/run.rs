@@ -8,6 +8,7 @@ use canonry_schemas::run::{Command, End, Ended, Event, Started};
 use serde::{Deserialize, Serialize};
 
 use crate::Decider;
+use crate::budget::Account;
 use crate::facts::{Applied, Facts};
 
 /// What a decision must know of a run.
@@ -23,6 +24,9 @@ pub struct Run {
     pub evidence: u32,
     /// Whether it has ended.
     pub ended: bool,
+    /// What was spent in it, and what is reserved.
+    #[serde(default, skip_serializing_if = "Account::is_fresh")]
+    pub account: Box<Account>,
 }
 
 /// The rules.
@@ -94,6 +98,7 @@ impl Decider for Runs {
                 steps: 0,
                 evidence: 0,
                 ended: false,
+                account: Box::default(),
             }),
             Event::StepRecorded(_) => {
                 state.map(|run| Run { steps: run.steps.saturating_add(1), ..run })

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::books::Books;
+use crate::budget::Account;
 use crate::ext::Kind;
 use crate::role::Role;
 use crate::run::Run;
@@ -43,4 +45,31 @@ pub enum State {
     Run(Run),
     /// A custom record type.
     Kind(Kind),
+    /// The tenant's account and prices.
+    Books(Books),
+}
+
+impl State {
+    /// Its account, if it has one.
+    #[must_use]
+    pub fn account(&self) -> Option<&Account> {
+        match self {
+            Self::Role(role) => Some(&role.account),
+            Self::Ticket(ticket) => Some(&ticket.account),
+            Self::Run(run) => Some(&run.account),
+            Self::Books(books) => Some(&books.account),
+            Self::Kind(_) => None,
+        }
+    }
+
+    /// Its account, for a fold.
+    pub fn account_mut(&mut self) -> Option<&mut Account> {
+        match self {
+            Self::Role(role) => Some(&mut role.account),
+            Self::Ticket(ticket) => Some(&mut ticket.account),
+            Self::Run(run) => Some(&mut run.account),
+            Self::Books(books) => Some(&mut books.account),
+            Self::Kind(_) => None,
+        }
+    }
 }

@@ -9,6 +9,7 @@ use canonry_schemas::time::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::Decider;
+use crate::budget::Account;
 use crate::facts::{Applied, Facts};
 
 /// Where a ticket stands.
@@ -65,6 +66,9 @@ pub struct Ticket {
     pub runs: u32,
     /// How many evidence objects belong to it.
     pub evidence: u32,
+    /// What was spent on it, and what is reserved.
+    #[serde(default, skip_serializing_if = "Account::is_fresh")]
+    pub account: Box<Account>,
 }
 
 impl Ticket {
@@ -277,6 +281,7 @@ impl Decider for Tickets {
                 run: None,
                 runs: 0,
                 evidence: 0,
+                account: Box::default(),
             });
         }
         let mut ticket = state?;

@@ -32,7 +32,7 @@ pub fn fold(tx: &Transaction<'_>, record: &Recorded) -> Result<(), Error> {
         Event::Run(e) => fold.run(e),
         Event::Ext(e) => fold.ext(e),
         // The row among the events is all: lists of evidence are lists of events.
-        Event::Evidence(_) | Event::Actor(_) | Event::Refused { .. } => Ok(()),
+        Event::Evidence(_) | Event::Budget(_) | Event::Actor(_) | Event::Refused { .. } => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::text::Content;
-use crate::{actor, content, evidence, ext, member, role, run, tenant, ticket};
+use crate::{actor, budget, content, evidence, ext, member, role, run, tenant, ticket};
 
 /// A command of any aggregate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Command {
     Ext(ext::Command),
     /// Of evidence.
     Evidence(evidence::Command),
+    /// Of budgets and prices.
+    Budget(budget::Command),
 }
 
 /// Why no command came of a subject and a body.
@@ -50,6 +52,7 @@ impl Command {
             "run" => run::Command::parse(verb, body).map(|r| r.map(Self::Run)),
             "ext" => ext::Command::parse(verb, body).map(|r| r.map(Self::Ext)),
             "evidence" => evidence::Command::parse(verb, body).map(|r| r.map(Self::Evidence)),
+            "budget" => budget::Command::parse(verb, body).map(|r| r.map(Self::Budget)),
             _ => None,
         };
         parsed.ok_or(NotACommand::Unknown)?.map_err(NotACommand::Body)
@@ -67,6 +70,7 @@ impl Command {
             Self::Run(c) => ("run", c.verb()),
             Self::Ext(c) => ("ext", c.verb()),
             Self::Evidence(c) => ("evidence", c.verb()),
+            Self::Budget(c) => ("budget", c.verb()),
         }
     }
 
@@ -82,6 +86,7 @@ impl Command {
             ("run", run::Command::schemas()),
             ("ext", ext::Command::schemas()),
             ("evidence", evidence::Command::schemas()),
+            ("budget", budget::Command::schemas()),
         ];
         all.into_iter()
             .flat_map(|(a, v)| v.into_iter().map(move |(verb, s)| (a, verb, s)))
@@ -94,7 +99,7 @@ impl Command {
         use member::Command as M;
         use role::Command as R;
         match self {
-            Self::Tenant(_) | Self::Content(_) => true,
+            Self::Tenant(_) | Self::Content(_) | Self::Budget(_) => true,
             Self::Role(c) => matches!(c, R::Hire(_) | R::Amend(_) | R::Resume(_) | R::Retire(_)),
             Self::Member(c) => matches!(c, M::Enrol(_) | M::Remove(_)),
             // To lift the need for an approval opens the gate; to demand one does not.
@@ -153,7 +158,7 @@ impl Command {
                     content([("/reason", c.reason.as_mut())])
                 }
             },
-            Self::Ext(_) => Vec::new(),
+            Self::Ext(_) | Self::Budget(_) => Vec::new(),
             Self::Evidence(evidence::Command::Attach(c)) => {
                 content([("/secret", Some(&mut c.secret)), ("/name", c.name.as_mut())])
             }
@@ -195,7 +200,8 @@ impl Event {
             },
             Self::Ext(ext::Event::Appended(e)) => return e.data.sealed(),
             Self::Evidence(evidence::Event::Attached(e)) => [Some(&e.secret), e.name.as_ref()],
-            Self::Ext(ext::Event::Registered(_))
+            Self::Budget(_)
+            | Self::Ext(ext::Event::Registered(_))
             | Self::Member(member::Event::KeysRotated(_))
             | Self::Role(role::Event::Hired(_) | role::Event::Amended(_))
             | Self::Tenant(_)
@@ -232,6 +238,8 @@ pub enum Event {
     Ext(ext::Event),
     /// Of evidence.
     Evidence(evidence::Event),
+    /// Of budgets and prices.
+    Budget(budget::Event),
     /// Of an actor.
     Actor(actor::Event),
     /// `<verb>-refused` of a known aggregate and verb.
@@ -258,6 +266,7 @@ impl Event {
             Self::Run(_) => "run",
             Self::Ext(_) => "ext",
             Self::Evidence(_) => "evidence",
+            Self::Budget(_) => "budget",
             Self::Actor(_) => "actor",
             Self::Refused { aggregate, .. } => aggregate,
         }
@@ -275,6 +284,7 @@ impl Event {
             Self::Run(e) => e.name().to_owned(),
             Self::Ext(e) => e.name().to_owned(),
             Self::Evidence(e) => e.name().to_owned(),
+            Self::Budget(e) => e.name().to_owned(),
             Self::Actor(e) => e.name().to_owned(),
             Self::Refused { verb, .. } => format!("{verb}-refused"),
         }
@@ -292,6 +302,7 @@ impl Event {
             Self::Run(e) => e.version(),
             Self::Ext(e) => e.version(),
             Self::Evidence(e) => e.version(),
+            Self::Budget(e) => e.version(),
             Self::Actor(e) => e.version(),
             Self::Refused { .. } => 1,
         }
@@ -311,6 +322,7 @@ impl Event {
             Self::Run(e) => e.data(),
             Self::Ext(e) => e.data(),
             Self::Evidence(e) => e.data(),
+            Self::Budget(e) => e.data(),
             Self::Actor(e) => e.data(),
             Self::Refused { data, .. } => serde_json::to_string(data),
         }
@@ -350,6 +362,7 @@ impl Event {
             "evidence" => {
                 evidence::Event::parse(name, version, data).map(|r| r.map(Self::Evidence))
             }
+            "budget" => budget::Event::parse(name, version, data).map(|r| r.map(Self::Budget)),
             "actor" => actor::Event::parse(name, version, data).map(|r| r.map(Self::Actor)),
             _ => None,
         }
@@ -367,6 +380,7 @@ impl Event {
             ("run", run::Event::schemas()),
             ("ext", ext::Event::schemas()),
             ("evidence", evidence::Event::schemas()),
+            ("budget", budget::Event::schemas()),
             ("actor", actor::Event::schemas()),
         ];
         let mut all: Vec<_> = named
@@ -396,6 +410,7 @@ pub fn verbs() -> impl Iterator<Item = (&'static str, &'static str)> {
         ("run", run::Command::VERBS),
         ("ext", ext::Command::VERBS),
         ("evidence", evidence::Command::VERBS),
+        ("budget", budget::Command::VERBS),
     ]
     .into_iter()
     .flat_map(|(a, verbs)| verbs.iter().map(move |v| (a, *v)))

@@ -157,6 +157,22 @@ id_type!(
     })
 );
 id_type!(
+    /// Whose account: the tenant's, or that of a role, ticket or run.
+    Scope, "account", "tenant, role/<id>, ticket/<id> or run/<id>",
+    "^(tenant|role/rol_[0-7][0-9a-hjkmnp-tv-z]{25}|ticket/tkt_[0-7][0-9a-hjkmnp-tv-z]{25}|run/run_[0-7][0-9a-hjkmnp-tv-z]{25})$",
+    |s| s == "tenant" || s.split_once('/').is_some_and(|(aggregate, id)| match aggregate {
+        "role" => has_ulid(id, "rol_"),
+        "ticket" => has_ulid(id, "tkt_"),
+        "run" => has_ulid(id, "run_"),
+        _ => false,
+    })
+);
+id_type!(
+    /// A currency's code, three capital letters.
+    Currency, "currency", "three capital letters", "^[A-Z]{3}$",
+    |s| s.len() == 3 && s.bytes().all(|c| c.is_ascii_uppercase())
+);
+id_type!(
     /// A key's id: the first 16 hex digits of SHA-256 of the 32-byte public key.
     KeyId, "key id", "16 lower-case hex digits", "^[0-9a-f]{16}$",
     |s| s.len() == 16 && s.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c))
@@ -181,6 +197,38 @@ impl ActorId {
     #[must_use]
     pub fn is_service(&self) -> bool {
         self.0.starts_with("svc_")
+    }
+}
+
+impl Scope {
+    /// The tenant's account.
+    #[must_use]
+    pub fn tenant() -> Self {
+        Self("tenant".into())
+    }
+
+    /// A role's account.
+    #[must_use]
+    pub fn role(id: &RoleId) -> Self {
+        Self(format!("role/{id}").into())
+    }
+
+    /// A ticket's account.
+    #[must_use]
+    pub fn ticket(id: &TicketId) -> Self {
+        Self(format!("ticket/{id}").into())
+    }
+
+    /// A run's account.
+    #[must_use]
+    pub fn run(id: &RunId) -> Self {
+        Self(format!("run/{id}").into())
+    }
+
+    /// Aggregate and id; `None` for the tenant's.
+    #[must_use]
+    pub fn entity(&self) -> Option<(&str, &str)> {
+        self.0.split_once('/')
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod actor;
 pub mod address;
 pub mod answer;
+pub mod budget;
 mod catalogue;
 pub mod content;
 pub mod event;

@@ -159,6 +159,12 @@ pub const EVIDENCE_URL_LIFE: (u32, u32) = (300, 900);
 pub const EVIDENCE_ORPHAN_AGE: Duration = Duration::from_secs(48 * 60 * 60);
 /// How often such objects are looked for.
 pub const EVIDENCE_SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
+/// Models in one price table.
+pub const PRICED_MODELS: usize = 256;
+/// What a million tokens may cost at the most, micro-units.
+pub const PRICE_MICROS: u64 = 1_000_000_000_000;
+/// Part of a limit at whose crossing a record warns, per cent.
+pub const BUDGET_WARNS_AT: u64 = 80;
 /// Content keys in one stored group.
 pub const CONTENT_KEY_GROUP: usize = 256;
 /// Volumes of one ledger.

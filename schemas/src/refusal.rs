@@ -90,6 +90,10 @@ refusals! {
     RunsFull = "runs-full", "the ticket or run has as many runs or steps as it may have";
     EvidenceFull = "evidence-full", "the ticket or run has as much evidence as it may have";
     OtherRole = "other-role", "the worker works for another role";
+    // Budgets.
+    BudgetPeriod = "budget-period", "an account of a ticket or run is counted in total only";
+    PriceTwice = "price-twice", "a model stands twice in the price table";
+    CurrencyFixed = "currency-fixed", "the first price table fixed another currency";
     // Custom record types.
     KindUnknown = "kind-unknown", "no such kind, or no such version of it, is registered";
     KindVersionTaken = "kind-version-taken", "the kind has this version or a higher one already";

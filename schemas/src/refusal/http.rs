@@ -119,12 +119,13 @@ pub fn status(code: &str) -> Option<u16> {
         | "runs-full"
         | "kind-version-taken"
         | "kind-versions-full"
-        | "evidence-full" => 409,
+        | "evidence-full"
+        | "currency-fixed" => 409,
         EVIDENCE_ERASED => 410,
         "body-too-large" => 413,
         "schema-violation" | "content-too-long" | "keys-invalid" | "service-token"
         | "escalation-unknown" | EVIDENCE_INVALID | "nothing-changed" | "deadline-passed"
-        | "ext-schema-invalid" | "ext-data-invalid" => 422,
+        | "ext-schema-invalid" | "ext-data-invalid" | "budget-period" | "price-twice" => 422,
         unrecorded::THROTTLED => 429,
         INTERNAL | unrecorded::UNRECORDABLE => 500,
         unrecorded::RETRY

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use canonry_domain::Approval;
+use canonry_domain::books::Budgets;
 use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::Exts;
 use canonry_domain::role::Roles;
@@ -39,7 +40,7 @@ mod names;
 mod own;
 
 pub use names::target;
-use names::{home, is_token, named, prefix};
+use names::{home, is_token, limited, named, prefix};
 
 /// A message as it came in.
 #[derive(Debug, Clone)]
@@ -328,10 +329,13 @@ impl Desk<'_> {
 
     /// The entity that a body names, if it exists: only then may its id stand in a refusal.
     fn named_entity(&self, asked: &Asked) -> Result<Option<String>, Need> {
-        if asked.aggregate == "tenant" && known(&asked.aggregate, &asked.verb).is_some() {
+        let named = named(asked);
+        // What names no other account is about the tenant's.
+        let own = asked.aggregate == "tenant" || (asked.aggregate == "budget" && named.is_none());
+        if own && known(&asked.aggregate, &asked.verb).is_some() {
             return Ok(Some(format!("tenant/{}", self.tenant)));
         }
-        let Some((aggregate, id)) = named(asked) else { return Ok(None) };
+        let Some((aggregate, id)) = named else { return Ok(None) };
         let entity = format!("{aggregate}/{id}");
         let exists = match aggregate {
             "member" => id.parse().is_ok_and(|id| self.world.directory.member(&id).is_some()),
@@ -369,6 +373,7 @@ impl Desk<'_> {
         let found = self.look_over(&mut command)?;
         let named = match &command {
             Command::Ext(custom::Command::Append(c)) => c.entity.as_ref().map(ToString::to_string),
+            Command::Budget(c) => Some(limited(c, self.tenant)),
             _ => target(&command).map(|id| format!("{}/{id}", home(aggregate, &id))),
         };
         let used = match &named {
@@ -506,6 +511,10 @@ impl Desk<'_> {
             Command::Evidence(c) => {
                 let work = self.world.slot(entity)?.state.as_ref();
                 (Event::Evidence(hosted::decide::<Evidences>(work, facts, c)?), Vec::new())
+            }
+            Command::Budget(c) => {
+                let limited = self.world.slot(entity)?.state.as_ref();
+                (Event::Budget(hosted::decide::<Budgets>(limited, facts, c)?), Vec::new())
             }
         })
     }

@@ -10,6 +10,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use canonry_domain::books::Budgets;
 use canonry_domain::directory::Directory;
 use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::Exts;
@@ -21,7 +22,7 @@ use canonry_schemas::ids::{ActorId, RoleId};
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::time::Time;
-use canonry_schemas::{evidence, ext, role, run, ticket};
+use canonry_schemas::{budget, evidence, ext, role, run, ticket};
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
 use serde::de::{DeserializeOwned, Error as _};
@@ -105,7 +106,7 @@ macro_rules! catalogued {
         }
     )*};
 }
-catalogued!(role, ticket, run, ext, evidence);
+catalogued!(role, ticket, run, ext, evidence, budget);
 
 /// An event as cqrs-es carries it.
 #[derive(Debug, Clone, PartialEq)]
@@ -165,6 +166,9 @@ impl Hostable for Exts {
 }
 impl Hostable for Evidences {
     const NAME: &'static str = "evidence";
+}
+impl Hostable for Budgets {
+    const NAME: &'static str = "budget";
 }
 
 /// A decider's state, hosted.

@@ -326,6 +326,7 @@ pub fn fold_keys(ring: &mut KeyRing, event: &Event, hash: Hash, position: u64) {
         | Event::Run(_)
         | Event::Ext(_)
         | Event::Evidence(_)
+        | Event::Budget(_)
         | Event::Actor(_)
         | Event::Refused { .. } => return,
     };

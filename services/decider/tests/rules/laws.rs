@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use canonry_decider::hosted::{Catalogued, Hostable, Hosted, OwnFacts, Refused};
+use canonry_domain::books::Budgets;
 use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::Exts;
 use canonry_domain::role::Roles;
@@ -13,7 +14,7 @@ use canonry_schemas::event::{Command, Event};
 use canonry_schemas::ids::ActorId;
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
-use canonry_schemas::{evidence, ext, member, role, run, tenant, ticket};
+use canonry_schemas::{budget, evidence, ext, member, role, run, tenant, ticket};
 use cqrs_es::Aggregate as _;
 use cqrs_es::event_sink::EventSink;
 use futures_util::FutureExt as _;
@@ -26,7 +27,7 @@ use serde_json::json;
 
 use crate::moves::{Move, Play, moves};
 use crate::table::history;
-use crate::tenant::{Ask, Fact, Tenant, kind_of, target};
+use crate::tenant::{Ask, Fact, Tenant, kind_of, target, whose};
 
 /// Moves of one play, at most.
 const MOVES: usize = 160;
@@ -188,7 +189,7 @@ fn workable(open: &mut BTreeMap<String, bool>, id: &str, event: &role::Event) ->
 fn audit(history: &[Fact]) -> TestCaseResult {
     let (mut people, mut tickets) = (People::default(), BTreeMap::<String, Told>::new());
     let (mut roles, mut run_tickets) = (BTreeMap::new(), BTreeMap::new());
-    let mut versions = BTreeMap::new();
+    let (mut versions, mut currency) = (BTreeMap::new(), None);
     for fact in history {
         let actor = &fact.at.actor;
         prop_assert!(!people.removed.contains(actor), "{actor} was removed and asked on");
@@ -237,6 +238,20 @@ fn audit(history: &[Fact]) -> TestCaseResult {
                 let known = tickets.contains_key(&fact.id) || run_tickets.contains_key(&fact.id);
                 prop_assert!(known, "evidence of nothing");
             }
+            Event::Budget(e) => {
+                prop_assert!(people.is_founder(actor), "limited or priced by {actor}");
+                match e {
+                    budget::Event::Limited(e) => {
+                        let by_day = e.period == budget::Period::Day;
+                        let whose = e.scope.entity().map(|(aggregate, _)| aggregate);
+                        prop_assert!(!by_day || matches!(whose, None | Some("role")));
+                    }
+                    budget::Event::Priced(e) => {
+                        let first = currency.get_or_insert_with(|| e.currency.clone());
+                        prop_assert_eq!(&*first, &e.currency, "another currency");
+                    }
+                }
+            }
             Event::Tenant(_) | Event::Actor(_) | Event::Refused { .. } => {}
         }
         people.hear(&fact.event);
@@ -283,6 +298,10 @@ proptest! {
                     }
                     Command::Evidence(c) => {
                         handle::<Evidences>(play.tenant.work(&id).as_ref(), facts, c)
+                    }
+                    Command::Budget(c) => {
+                        let limited = play.tenant.limited(whose(&c));
+                        handle::<Budgets>(limited.as_ref(), facts, c)
                     }
                 }
             };
@@ -344,6 +363,7 @@ fn the_moves_reach_everything() {
         ("run", run::Event::NAMES),
         ("ext", ext::Event::NAMES),
         ("evidence", evidence::Event::NAMES),
+        ("budget", budget::Event::NAMES),
     ] {
         for (name, _) in names {
             let key = (aggregate, (*name).to_owned());
@@ -377,6 +397,9 @@ fn a_broken_law_is_found() {
         ("operator: role.retired", "role.hired; operator: role.paused"),
         ("operator: tenant.keys-rotated", "tenant.keys-rotated"),
         ("operator: content.erased", "content.erased"),
+        ("operator: budget.limited", "budget.limited"),
+        (r#"budget.priced {"currency":"USD"}"#, "budget.priced"),
+        (r#"budget.limited {"scope":"ticket/@ticket","period":"day"}"#, "ticket.opened"),
     ] {
         assert!(audit(&history(lawful)).is_ok(), "{lawful}");
         assert!(audit(&history(&format!("{lawful}; {broken}"))).is_err(), "{lawful}; {broken}");

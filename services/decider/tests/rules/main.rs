@@ -18,7 +18,7 @@ use std::path::Path;
 
 use canonry_schemas::event::{Event, verbs};
 use canonry_schemas::refusal::Refusal;
-use canonry_schemas::{content, evidence, ext, member, role, run, ticket};
+use canonry_schemas::{budget, content, evidence, ext, member, role, run, ticket};
 
 use crate::table::{Row, check, rows};
 
@@ -30,6 +30,7 @@ const MEMBER: &str = include_str!("member.txt");
 const TENANT: &str = include_str!("tenant.txt");
 const EXT: &str = include_str!("ext.txt");
 const EVIDENCE: &str = include_str!("evidence.txt");
+const BUDGET: &str = include_str!("budget.txt");
 
 fn hold(table: &str) {
     let rows = rows(table);
@@ -77,8 +78,13 @@ fn evidence_of_tickets_and_runs() {
     hold(EVIDENCE);
 }
 
+#[test]
+fn limits_and_prices() {
+    hold(BUDGET);
+}
+
 fn all() -> Vec<Row> {
-    let tables = [TICKET, APPROVAL, ROLE, RUN, MEMBER, TENANT, EXT, EVIDENCE];
+    let tables = [TICKET, APPROVAL, ROLE, RUN, MEMBER, TENANT, EXT, EVIDENCE, BUDGET];
     tables.iter().flat_map(|table| rows(table)).collect()
 }
 
@@ -98,7 +104,7 @@ fn expected(rows: &[Row], aggregates: &[&str]) -> BTreeSet<String> {
 #[test]
 fn every_refusal_of_the_domain_has_a_row() {
     const ALL: &[&str] =
-        &["tenant", "content", "member", "role", "ticket", "run", "ext", "evidence"];
+        &["tenant", "content", "member", "role", "ticket", "run", "ext", "evidence", "budget"];
     let rows = all();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../domain/src");
     let mut seen = 0;
@@ -114,6 +120,7 @@ fn every_refusal_of_the_domain_has_a_row() {
             "run" => &["run"],
             "ext" => &["ext"],
             "evidence" => &["evidence"],
+            "books" => &["budget"],
             _ => ALL,
         };
         let expected = expected(&rows, aggregates);
@@ -143,6 +150,7 @@ fn every_command_has_its_good_way() {
         ("run", run::Event::NAMES),
         ("ext", ext::Event::NAMES),
         ("evidence", evidence::Event::NAMES),
+        ("budget", budget::Event::NAMES),
     ] {
         for (name, _) in names {
             assert!(events.contains(&(aggregate, (*name).to_owned())), "{aggregate}.{name}");

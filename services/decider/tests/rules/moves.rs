@@ -176,6 +176,19 @@ impl Play {
                 "entity": format!("ticket/{ticket}")}),
             ("evidence", _) if m.other.is_multiple_of(2) => json!({"id": ticket}),
             ("evidence", _) => json!({"id": nth(&runs, m.which, words::RUN)}),
+            ("budget", "limit") => {
+                let scopes = [
+                    "tenant".to_owned(),
+                    format!("role/{role}"),
+                    format!("ticket/{ticket}"),
+                    format!("run/{}", nth(&runs, m.which, words::RUN)),
+                ];
+                let period = if m.which.is_multiple_of(3) { "day" } else { "total" };
+                json!({"scope": scopes[m.other % 4], "period": period, "calls": m.which})
+            }
+            ("budget", _) => {
+                json!({"currency": if m.which.is_multiple_of(4) { "USD" } else { "EUR" }})
+            }
             ("member", "enrol") => {
                 let role = (m.other % 3 == 1).then_some(role);
                 let mut over = json!({"actor": MEMBERS[m.which % 8], "name": m.text,

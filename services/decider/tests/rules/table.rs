@@ -230,7 +230,7 @@ pub fn check(row: &Row) {
             told::expect::<Exts>(&own, &kind, facts, c, then);
         }
         // Its state is another aggregate's, which the kit cannot be given.
-        Command::Evidence(_) => assert_eq!(tenant.decide(&row.ask), row.then),
+        Command::Evidence(_) | Command::Budget(_) => assert_eq!(tenant.decide(&row.ask), row.then),
         Command::Member(_) | Command::Tenant(_) | Command::Content(_) => {
             assert_eq!(tenant.decide_own(&row.ask), row.then);
         }

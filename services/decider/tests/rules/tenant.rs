@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 pub use canonry_decider::desk::target;
 use canonry_decider::hosted::{self, OwnFacts};
+use canonry_domain::books::{Books, Budgets};
 use canonry_domain::directory::Directory;
 use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::{Exts, Kind};
@@ -17,7 +18,7 @@ use canonry_schemas::event::{Command, Event};
 use canonry_schemas::ids::{ActorId, RoleId};
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::time::Time;
-use canonry_schemas::{content, ext, member, run, tenant, ticket};
+use canonry_schemas::{budget, content, ext, member, run, tenant, ticket};
 use serde::{Deserialize, Serialize};
 
 /// Where, when and whose: what the chain knows of a fact beside what happened.
@@ -61,6 +62,17 @@ pub fn kind_of(command: &ext::Command) -> &str {
     match command {
         ext::Command::Register(c) => c.kind.as_str(),
         ext::Command::Append(c) => c.kind.as_str(),
+    }
+}
+
+/// The tenant of the tables.
+pub const TENANT: &str = "acme";
+
+/// The id of what a command limits; prices are the tenant's.
+pub fn whose(command: &budget::Command) -> &str {
+    match command {
+        budget::Command::Limit(c) => c.scope.entity().map_or(TENANT, |(_, id)| id),
+        budget::Command::Price(_) => TENANT,
     }
 }
 
@@ -109,6 +121,8 @@ pub struct Tenant {
     pub erased: BTreeSet<String>,
     /// Custom record types by name.
     pub kinds: BTreeMap<String, Kind>,
+    /// The tenant's account and prices, once something was written into them.
+    pub books: Option<Books>,
 }
 
 fn step<D: Decider>(states: &mut BTreeMap<String, D::State>, fact: &Fact, event: &D::Event) {
@@ -151,12 +165,33 @@ impl Tenant {
                     self.tickets.insert(id, old.evolve_run(&fact.id, e));
                 }
             }
-            Event::Evidence(e) => match fact.at.evolve::<Evidences>(self.work(&fact.id), e) {
-                Some(State::Ticket(new)) => drop(self.tickets.insert(fact.id.clone(), new)),
-                Some(State::Run(new)) => drop(self.runs.insert(fact.id.clone(), new)),
-                Some(State::Role(_) | State::Kind(_)) | None => {}
-            },
+            Event::Evidence(e) => {
+                let new = fact.at.evolve::<Evidences>(self.work(&fact.id), e);
+                self.put(&fact.id, new);
+            }
+            Event::Budget(e) => {
+                let new = fact.at.evolve::<Budgets>(self.limited(&fact.id), e);
+                self.put(&fact.id, new);
+            }
         }
+    }
+
+    fn put(&mut self, id: &str, new: Option<State>) {
+        match new {
+            Some(State::Role(new)) => drop(self.roles.insert(id.to_owned(), new)),
+            Some(State::Ticket(new)) => drop(self.tickets.insert(id.to_owned(), new)),
+            Some(State::Run(new)) => drop(self.runs.insert(id.to_owned(), new)),
+            Some(State::Books(new)) => self.books = Some(new),
+            Some(State::Kind(_)) | None => {}
+        }
+    }
+
+    /// What has an account: a role, ticket or run, else the tenant.
+    pub fn limited(&self, id: &str) -> Option<State> {
+        if id == TENANT {
+            return self.books.clone().map(State::Books);
+        }
+        self.work(id).or_else(|| self.roles.get(id).cloned().map(State::Role))
     }
 
     /// A ticket or run.
@@ -226,6 +261,7 @@ impl Tenant {
             | Command::Content(_)
             | Command::Role(_)
             | Command::Evidence(_)
+            | Command::Budget(_)
             | Command::Ticket(_)
             | Command::Ext(_) => (None, None),
         }
@@ -297,6 +333,10 @@ impl Tenant {
             Command::Evidence(c) => {
                 let work = self.work(&id);
                 Event::Evidence(hosted::decide::<Evidences>(work.as_ref(), facts, c)?)
+            }
+            Command::Budget(c) => {
+                let limited = self.limited(whose(&c));
+                Event::Budget(hosted::decide::<Budgets>(limited.as_ref(), facts, c)?)
             }
         })
     }
