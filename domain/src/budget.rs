@@ -75,6 +75,12 @@ pub struct Account {
 }
 
 impl Account {
+    /// Whether nothing was ever written into it: then it need not be stored.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Since the beginning.
     #[must_use]
     pub const fn total(&self) -> Tally {

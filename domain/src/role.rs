@@ -41,6 +41,7 @@ pub struct Role {
     /// What it may spend.
     pub budget: Budget,
     /// What was spent for it, and what is reserved.
+    #[serde(default, skip_serializing_if = "Account::is_fresh")]
     pub account: Box<Account>,
 }
 

@@ -31,6 +31,7 @@ pub struct Run {
     /// Whether it has ended.
     pub ended: bool,
     /// What was spent in it, and what is reserved.
+    #[serde(default, skip_serializing_if = "Account::is_fresh")]
     pub account: Box<Account>,
 }
 

@@ -74,6 +74,7 @@ pub struct Ticket {
     /// How many evidence objects belong to it.
     pub evidence: u32,
     /// What was spent on it, and what is reserved.
+    #[serde(default, skip_serializing_if = "Account::is_fresh")]
     pub account: Box<Account>,
 }
 

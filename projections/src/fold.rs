@@ -35,6 +35,7 @@ pub fn fold(tx: &Transaction<'_>, record: &Recorded) -> Result<(), Error> {
         Event::Evidence(_)
         | Event::Policy(_)
         | Event::Action(_)
+        | Event::Budget(_)
         | Event::Actor(_)
         | Event::Refused { .. } => Ok(()),
     }

@@ -4,7 +4,9 @@ use serde_json::Value;
 
 use crate::refusal::Denial;
 use crate::text::Content;
-use crate::{action, actor, content, evidence, ext, member, policy, role, run, tenant, ticket};
+use crate::{
+    action, actor, budget, content, evidence, ext, member, policy, role, run, tenant, ticket,
+};
 
 /// A command of any aggregate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub enum Command {
     Policy(policy::Command),
     /// Of an action.
     Action(action::Command),
+    /// Of budgets and prices.
+    Budget(budget::Command),
 }
 
 /// Why no command came of a subject and a body.
@@ -57,6 +61,7 @@ impl Command {
             "evidence" => evidence::Command::parse(verb, body).map(|r| r.map(Self::Evidence)),
             "policy" => policy::Command::parse(verb, body).map(|r| r.map(Self::Policy)),
             "action" => action::Command::parse(verb, body).map(|r| r.map(Self::Action)),
+            "budget" => budget::Command::parse(verb, body).map(|r| r.map(Self::Budget)),
             _ => None,
         };
         parsed.ok_or(NotACommand::Unknown)?.map_err(NotACommand::Body)
@@ -76,6 +81,7 @@ impl Command {
             Self::Evidence(c) => ("evidence", c.verb()),
             Self::Policy(c) => ("policy", c.verb()),
             Self::Action(c) => ("action", c.verb()),
+            Self::Budget(c) => ("budget", c.verb()),
         }
     }
 
@@ -93,6 +99,7 @@ impl Command {
             ("evidence", evidence::Command::schemas()),
             ("policy", policy::Command::schemas()),
             ("action", action::Command::schemas()),
+            ("budget", budget::Command::schemas()),
         ];
         all.into_iter()
             .flat_map(|(a, v)| v.into_iter().map(move |(verb, s)| (a, verb, s)))
@@ -105,7 +112,7 @@ impl Command {
         use member::Command as M;
         use role::Command as R;
         match self {
-            Self::Tenant(_) | Self::Content(_) | Self::Policy(_) => true,
+            Self::Tenant(_) | Self::Content(_) | Self::Policy(_) | Self::Budget(_) => true,
             Self::Role(c) => matches!(c, R::Hire(_) | R::Amend(_) | R::Resume(_) | R::Retire(_)),
             Self::Member(c) => matches!(c, M::Enrol(_) | M::Remove(_)),
             // To lift the need for an approval opens the gate; to demand one does not.
@@ -172,7 +179,7 @@ impl Command {
             },
             // The arguments of an action are no field of its record: see `Event::content`.
             Self::Action(action::Command::Reject(c)) => content([("/reason", c.reason.as_mut())]),
-            Self::Ext(_) | Self::Policy(_) | Self::Action(_) => Vec::new(),
+            Self::Ext(_) | Self::Policy(_) | Self::Action(_) | Self::Budget(_) => Vec::new(),
             Self::Evidence(evidence::Command::Attach(c)) => {
                 content([("/secret", Some(&mut c.secret)), ("/name", c.name.as_mut())])
             }
@@ -222,6 +229,7 @@ impl Event {
                 e => [e.input(), None],
             },
             Self::Policy(_)
+            | Self::Budget(_)
             | Self::Ext(ext::Event::Registered(_))
             | Self::Member(member::Event::KeysRotated(_))
             | Self::Role(role::Event::Hired(_) | role::Event::Amended(_))
@@ -263,6 +271,8 @@ pub enum Event {
     Policy(policy::Event),
     /// Of an action.
     Action(action::Event),
+    /// Of budgets and prices.
+    Budget(budget::Event),
     /// Of an actor.
     Actor(actor::Event),
     /// `<verb>-refused` of a known aggregate and verb.
@@ -291,6 +301,7 @@ impl Event {
             Self::Evidence(_) => "evidence",
             Self::Policy(_) => "policy",
             Self::Action(_) => "action",
+            Self::Budget(_) => "budget",
             Self::Actor(_) => "actor",
             Self::Refused { aggregate, .. } => aggregate,
         }
@@ -310,6 +321,7 @@ impl Event {
             Self::Evidence(e) => e.name().to_owned(),
             Self::Policy(e) => e.name().to_owned(),
             Self::Action(e) => e.name().to_owned(),
+            Self::Budget(e) => e.name().to_owned(),
             Self::Actor(e) => e.name().to_owned(),
             Self::Refused { verb, .. } => format!("{verb}-refused"),
         }
@@ -329,6 +341,7 @@ impl Event {
             Self::Evidence(e) => e.version(),
             Self::Policy(e) => e.version(),
             Self::Action(e) => e.version(),
+            Self::Budget(e) => e.version(),
             Self::Actor(e) => e.version(),
             Self::Refused { .. } => 1,
         }
@@ -350,6 +363,7 @@ impl Event {
             Self::Evidence(e) => e.data(),
             Self::Policy(e) => e.data(),
             Self::Action(e) => e.data(),
+            Self::Budget(e) => e.data(),
             Self::Actor(e) => e.data(),
             Self::Refused { data, .. } => serde_json::to_string(data),
         }
@@ -407,6 +421,7 @@ impl Event {
             }
             "policy" => policy::Event::parse(name, version, data).map(|r| r.map(Self::Policy)),
             "action" => action::Event::parse(name, version, data).map(|r| r.map(Self::Action)),
+            "budget" => budget::Event::parse(name, version, data).map(|r| r.map(Self::Budget)),
             "actor" => actor::Event::parse(name, version, data).map(|r| r.map(Self::Actor)),
             _ => None,
         }
@@ -426,6 +441,7 @@ impl Event {
             ("evidence", evidence::Event::schemas()),
             ("policy", policy::Event::schemas()),
             ("action", action::Event::schemas()),
+            ("budget", budget::Event::schemas()),
             ("actor", actor::Event::schemas()),
         ];
         let mut all: Vec<_> = named
@@ -457,6 +473,7 @@ pub fn verbs() -> impl Iterator<Item = (&'static str, &'static str)> {
         ("evidence", evidence::Command::VERBS),
         ("policy", policy::Command::VERBS),
         ("action", action::Command::VERBS),
+        ("budget", budget::Command::VERBS),
     ]
     .into_iter()
     .flat_map(|(a, verbs)| verbs.iter().map(move |v| (a, *v)))

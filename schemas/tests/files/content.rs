@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::sample;
 
 /// The verb that each fact comes of. Founding, hand-overs, sums and refusals come of none.
-const VERBS: [(&str, &str, &str); 44] = [
+const VERBS: [(&str, &str, &str); 46] = [
     ("tenant", "rotate-keys", "keys-rotated"),
     ("content", "erase", "erased"),
     ("member", "enrol", "enrolled"),
@@ -42,6 +42,8 @@ const VERBS: [(&str, &str, &str); 44] = [
     ("ext", "register", "registered"),
     ("ext", "append", "appended"),
     ("evidence", "attach", "attached"),
+    ("budget", "limit", "limited"),
+    ("budget", "price", "priced"),
     ("policy", "publish", "published"),
     ("action", "propose", "allowed"),
     ("action", "propose", "held"),

@@ -6,6 +6,7 @@ mod ext;
 
 use bytes::Bytes;
 use canonry_domain::Approval;
+use canonry_domain::books::Budgets;
 use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::Exts;
 use canonry_domain::policy::Policies;
@@ -41,7 +42,7 @@ mod own;
 
 pub use action::ActionKeys;
 pub use names::target;
-use names::{home, is_token, named, prefix};
+use names::{home, is_token, limited, named, prefix};
 
 /// A message as it came in.
 #[derive(Debug, Clone)]
@@ -334,13 +335,16 @@ impl Desk<'_> {
 
     /// The entity that a body names, if it exists: only then may its id stand in a refusal.
     fn named_entity(&self, asked: &Asked) -> Result<Option<String>, Need> {
-        if asked.aggregate == "tenant" && known(&asked.aggregate, &asked.verb).is_some() {
+        let named = named(asked);
+        // What names no other account is about the tenant's.
+        let own = asked.aggregate == "tenant" || (asked.aggregate == "budget" && named.is_none());
+        if own && known(&asked.aggregate, &asked.verb).is_some() {
             return Ok(Some(format!("tenant/{}", self.tenant)));
         }
         if asked.aggregate == "policy" && known(&asked.aggregate, &asked.verb).is_some() {
             return Ok(Some(format!("policy/{}", self.tenant)));
         }
-        let Some((aggregate, id)) = named(asked) else { return Ok(None) };
+        let Some((aggregate, id)) = named else { return Ok(None) };
         let entity = format!("{aggregate}/{id}");
         let exists = match aggregate {
             "member" => id.parse().is_ok_and(|id| self.world.directory.member(&id).is_some()),
@@ -385,6 +389,7 @@ impl Desk<'_> {
             Command::Member(member::Command::Delegate(_) | member::Command::EndDelegation(_)) => {
                 Some(format!("member/{}", who.actor))
             }
+            Command::Budget(c) => Some(limited(c, self.tenant)),
             _ => target(&command).map(|id| format!("{}/{id}", home(aggregate, &id))),
         };
         let used = match &named {
@@ -521,6 +526,10 @@ impl Desk<'_> {
             Command::Evidence(c) => {
                 let work = self.world.slot(entity)?.state.as_ref();
                 (Event::Evidence(hosted::decide::<Evidences>(work, facts, c)?), Vec::new())
+            }
+            Command::Budget(c) => {
+                let limited = self.world.slot(entity)?.state.as_ref();
+                (Event::Budget(hosted::decide::<Budgets>(limited, facts, c)?), Vec::new())
             }
         })
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use canonry_domain::action::Actions;
-use canonry_domain::books::Books;
+use canonry_domain::books::{Books, Budgets};
 use canonry_domain::directory::Directory;
 use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::Exts;
@@ -25,7 +25,7 @@ use canonry_schemas::ids::{ActorId, RoleId, RunId};
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::time::Time;
-use canonry_schemas::{action, evidence, ext, policy, role, run, ticket};
+use canonry_schemas::{action, budget, evidence, ext, policy, role, run, ticket};
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
 use serde::de::{DeserializeOwned, Error as _};
@@ -123,7 +123,7 @@ macro_rules! catalogued {
         }
     )*};
 }
-catalogued!(role, ticket, run, ext, evidence, policy, action);
+catalogued!(role, ticket, run, ext, evidence, budget, policy, action);
 
 /// An event as cqrs-es carries it.
 #[derive(Debug, Clone, PartialEq)]
@@ -189,6 +189,9 @@ impl Hostable for Actions {
 }
 impl Hostable for Evidences {
     const NAME: &'static str = "evidence";
+}
+impl Hostable for Budgets {
+    const NAME: &'static str = "budget";
 }
 
 /// A decider's state, hosted.

@@ -329,6 +329,7 @@ pub fn fold_keys(ring: &mut KeyRing, event: &Event, hash: Hash, position: u64) {
         | Event::Evidence(_)
         | Event::Policy(_)
         | Event::Action(_)
+        | Event::Budget(_)
         | Event::Actor(_)
         | Event::Refused { .. } => return,
     };

@@ -10,6 +10,7 @@ mod acting;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use canonry_domain::books::Budgets;
 use canonry_domain::directory::Directory;
 use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::{Exts, Kind};
@@ -397,7 +398,10 @@ impl World {
                 };
                 slot.state = Exts::evolve(old, &applied, e).map(State::Kind);
             })?,
-            // No deadline moves by it.
+            // No deadline moves by these.
+            Event::Budget(e) => self.change(r.entity, |slot| {
+                slot.state = Budgets::evolve(slot.state.take(), &applied, e);
+            })?,
             Event::Evidence(e) => self.change(r.entity, |slot| {
                 slot.state = Evidences::evolve(slot.state.take(), &applied, e);
             })?,

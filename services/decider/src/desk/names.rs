@@ -1,9 +1,9 @@
 //! Which entity a command names, and what a client's body names.
 
 use canonry_schemas::event::{Command, known};
-use canonry_schemas::ids::ActorId;
+use canonry_schemas::ids::{ActorId, TenantId};
 use canonry_schemas::limits::COMMAND_BYTES;
-use canonry_schemas::{content, evidence, ext, json, member, role, run, ticket};
+use canonry_schemas::{budget, content, evidence, ext, json, member, role, run, ticket};
 
 use super::Asked;
 
@@ -21,6 +21,11 @@ pub(super) fn named(asked: &Asked) -> Option<(&'static str, String)> {
             .find(|a| *a == aggregate)?;
         return Some((aggregate, id.to_owned()));
     }
+    if aggregate == "budget" {
+        let (aggregate, id) = body.get("scope")?.as_str()?.split_once('/')?;
+        let aggregate = ["role", "ticket", "run"].into_iter().find(|a| *a == aggregate)?;
+        return Some((aggregate, id.to_owned()));
+    }
     let id = body.get("id").or_else(|| body.get("actor"))?.as_str()?;
     Some((home(aggregate, id), id.to_owned()))
 }
@@ -32,6 +37,14 @@ pub(super) fn home(aggregate: &'static str, id: &str) -> &'static str {
         "evidence" if id.starts_with(prefix("ticket")) => "ticket",
         "evidence" => "run",
         own => own,
+    }
+}
+
+/// The entity whose account a command limits; prices are the tenant's.
+pub(super) fn limited(command: &budget::Command, tenant: &TenantId) -> String {
+    match command {
+        budget::Command::Limit(c) if c.scope.entity().is_some() => c.scope.to_string(),
+        budget::Command::Limit(_) | budget::Command::Price(_) => format!("tenant/{tenant}"),
     }
 }
 
@@ -98,5 +111,7 @@ pub fn target(command: &Command) -> Option<String> {
         },
         Command::Action(c) => c.action()?.to_string(),
         Command::Evidence(evidence::Command::Attach(c)) => c.id.to_string(),
+        Command::Budget(budget::Command::Limit(c)) => c.scope.entity()?.1.to_owned(),
+        Command::Budget(budget::Command::Price(_)) => return None,
     })
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use canonry_decider::hosted::{Catalogued, Hostable, Hosted, OwnFacts, Refused};
 use canonry_domain::action::Actions;
+use canonry_domain::books::Budgets;
 use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::Exts;
 use canonry_domain::policy::Policies;
@@ -15,7 +16,7 @@ use canonry_schemas::event::{Command, Event};
 use canonry_schemas::ids::ActorId;
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
-use canonry_schemas::{action, evidence, ext, member, policy, role, run, tenant, ticket};
+use canonry_schemas::{action, budget, evidence, ext, member, policy, role, run, tenant, ticket};
 use cqrs_es::Aggregate as _;
 use cqrs_es::event_sink::EventSink;
 use futures_util::FutureExt as _;
@@ -28,7 +29,7 @@ use serde_json::json;
 
 use crate::moves::{Move, Play, moves};
 use crate::table::history;
-use crate::tenant::{Ask, Fact, Tenant, kind_of, target};
+use crate::tenant::{Ask, Fact, Tenant, kind_of, target, whose};
 
 /// Moves of one play, at most.
 const MOVES: usize = 160;
@@ -244,7 +245,7 @@ impl Acts {
 fn audit(history: &[Fact]) -> TestCaseResult {
     let (mut people, mut tickets) = (People::default(), BTreeMap::<String, Told>::new());
     let (mut roles, mut run_tickets) = (BTreeMap::new(), BTreeMap::new());
-    let (mut versions, mut revision) = (BTreeMap::new(), 0);
+    let (mut versions, mut revision, mut currency) = (BTreeMap::new(), 0, None);
     let mut acts = Acts::default();
     for fact in history {
         let actor = &fact.at.actor;
@@ -300,6 +301,20 @@ fn audit(history: &[Fact]) -> TestCaseResult {
                 revision = e.revision;
             }
             Event::Action(e) => acts.hear(fact, e)?,
+            Event::Budget(e) => {
+                prop_assert!(people.is_founder(actor), "limited or priced by {actor}");
+                match e {
+                    budget::Event::Limited(e) => {
+                        let by_day = e.period == budget::Period::Day;
+                        let whose = e.scope.entity().map(|(aggregate, _)| aggregate);
+                        prop_assert!(!by_day || matches!(whose, None | Some("role")));
+                    }
+                    budget::Event::Priced(e) => {
+                        let first = currency.get_or_insert_with(|| e.currency.clone());
+                        prop_assert_eq!(&*first, &e.currency, "another currency");
+                    }
+                }
+            }
             Event::Tenant(_) | Event::Actor(_) | Event::Refused { .. } => {}
             Event::Member(member::Event::Delegated(_) | member::Event::DelegationEnded(_)) => {}
         }
@@ -353,6 +368,10 @@ proptest! {
                     }
                     Command::Action(c) => {
                         handle::<Actions>(play.tenant.actions.get(&id), facts, c)
+                    }
+                    Command::Budget(c) => {
+                        let limited = play.tenant.limited(whose(&c));
+                        handle::<Budgets>(limited.as_ref(), facts, c)
                     }
                 }
             };
@@ -416,6 +435,7 @@ fn the_moves_reach_everything() {
         ("evidence", evidence::Event::NAMES),
         ("policy", policy::Event::NAMES),
         ("action", action::Event::NAMES),
+        ("budget", budget::Event::NAMES),
     ] {
         for (name, _) in names {
             let key = (aggregate, (*name).to_owned());
@@ -454,6 +474,9 @@ fn a_broken_law_is_found() {
         ("approver: action.approved", "worker: action.held; timer: action.expired"),
         ("worker: action.settled", "worker: action.allowed; worker: action.settled"),
         ("timer: action.lapsed", "worker: action.allowed; worker: action.settled"),
+        ("operator: budget.limited", "budget.limited"),
+        (r#"budget.priced {"currency":"USD"}"#, "budget.priced"),
+        (r#"budget.limited {"scope":"ticket/@ticket","period":"day"}"#, "ticket.opened"),
     ] {
         assert!(audit(&history(lawful)).is_ok(), "{lawful}");
         assert!(audit(&history(&format!("{lawful}; {broken}"))).is_err(), "{lawful}; {broken}");

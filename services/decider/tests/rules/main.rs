@@ -18,7 +18,7 @@ use std::path::Path;
 
 use canonry_schemas::event::{Event, verbs};
 use canonry_schemas::refusal::Refusal;
-use canonry_schemas::{action, content, evidence, ext, member, policy, role, run, ticket};
+use canonry_schemas::{action, budget, content, evidence, ext, member, policy, role, run, ticket};
 
 use crate::table::{Row, check, rows};
 
@@ -33,6 +33,7 @@ const EVIDENCE: &str = include_str!("evidence.txt");
 const POLICY: &str = include_str!("policy.txt");
 const ACTION: &str = include_str!("action.txt");
 const QUESTION: &str = include_str!("question.txt");
+const BUDGET: &str = include_str!("budget.txt");
 
 fn hold(table: &str) {
     let rows = rows(table);
@@ -95,9 +96,16 @@ fn questions_to_people() {
     hold(QUESTION);
 }
 
+#[test]
+fn limits_and_prices() {
+    hold(BUDGET);
+}
+
 fn all() -> Vec<Row> {
-    let tables =
-        [TICKET, APPROVAL, ROLE, RUN, MEMBER, TENANT, EXT, EVIDENCE, POLICY, ACTION, QUESTION];
+    let tables = [
+        TICKET, APPROVAL, ROLE, RUN, MEMBER, TENANT, EXT, EVIDENCE, BUDGET, POLICY, ACTION,
+        QUESTION,
+    ];
     tables.iter().flat_map(|table| rows(table)).collect()
 }
 
@@ -118,7 +126,7 @@ fn expected(rows: &[Row], aggregates: &[&str]) -> BTreeSet<String> {
 fn every_refusal_of_the_domain_has_a_row() {
     const ALL: &[&str] = &[
         "tenant", "content", "member", "role", "ticket", "run", "ext", "evidence", "policy",
-        "action",
+        "action", "budget",
     ];
     let rows = all();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../domain/src");
@@ -136,7 +144,8 @@ fn every_refusal_of_the_domain_has_a_row() {
             "ext" => &["ext"],
             "evidence" => &["evidence"],
             "policy" => &["policy"],
-            "action" | "question" => &["action"],
+            "action" | "question" | "weigh" => &["action"],
+            "books" => &["budget"],
             _ => ALL,
         };
         let expected = expected(&rows, aggregates);
@@ -168,6 +177,7 @@ fn every_command_has_its_good_way() {
         ("evidence", evidence::Event::NAMES),
         ("policy", policy::Event::NAMES),
         ("action", action::Event::NAMES),
+        ("budget", budget::Event::NAMES),
     ] {
         for (name, _) in names {
             assert!(events.contains(&(aggregate, (*name).to_owned())), "{aggregate}.{name}");

@@ -133,13 +133,18 @@ ticket.cancel            unknown  yes        yes        has-run    yes        en
 ticket.breach            unknown  yes        yes        yes        yes        ended      ended
 run.start                unknown  yes        yes        has-run    yes        ended      ended
 evidence.attach          unknown  yes        yes        yes        yes        yes        yes
+budget.limit             unknown  yes        yes        yes        yes        yes        yes
 ";
 
 #[test]
 fn each_command_at_each_stage_of_a_ticket() {
     names_every_verb(&[TICKET], "ticket");
     compare(TICKET, &TICKET_STAGES, |_, command| {
-        let over = if command == "ticket.amend" { "{\"priority\":1}" } else { "" };
+        let over = match command {
+            "ticket.amend" => "{\"priority\":1}",
+            "budget.limit" => "{\"scope\":\"ticket/@ticket\"}",
+            _ => "",
+        };
         format!("{}: {command} {over}", asker(command))
     });
 }
@@ -208,6 +213,7 @@ role.resume    no-role  unpaused  yes     unpaused  retired
 role.retire    no-role  yes       yes     yes       retired
 member.enrol   no-role  yes       yes     yes       retired
 ticket.open    no-role  yes       yes     yes       retired
+budget.limit   no-role  yes       yes     yes       yes
 ";
 
 #[test]
@@ -217,6 +223,7 @@ fn each_command_at_each_stage_of_a_role() {
         let over = match command {
             "role.amend" => "{\"tier\":\"T0\"}",
             "member.enrol" | "ticket.open" => "{\"role\":\"@clerk\"}",
+            "budget.limit" => "{\"scope\":\"role/@clerk\"}",
             _ => "",
         };
         format!("founder: {command} {over}")
@@ -244,6 +251,7 @@ run.complete     no-run  yes    yes      run-ended  run-ended  run-ended
 run.fail         no-run  yes    yes      run-ended  run-ended  run-ended
 run.cancel       no-run  yes    yes      run-ended  run-ended  run-ended
 evidence.attach  no-run  yes    yes      yes        yes        yes
+budget.limit     no-run  yes    yes      yes        yes        yes
 ";
 
 #[test]
@@ -251,6 +259,7 @@ fn each_command_at_each_stage_of_a_run() {
     names_every_verb(&[RUN], "run");
     compare(RUN, &RUN_STAGES, |_, command| match command {
         "evidence.attach" => format!("worker: {command} {{\"id\":\"@run\"}}"),
+        "budget.limit" => format!("founder: {command} {{\"scope\":\"run/@run\"}}"),
         _ => format!("worker: {command}"),
     });
 }
@@ -366,6 +375,8 @@ action.settle           yes     yes      no       no      yes    theirs theirs n
 action.expire           no      no       no       no      no     no     no     no      yes   who
 action.escalate         no      no       no       no      no     no     no     no      yes   who
 action.lapse            no      no       no       no      no     no     no     no      yes   who
+budget.limit            yes     only     only     only    only   only   only   only    only  who
+budget.price            yes     only     only     only    only   only   only   only    only  who
 ";
 
 /// A history after which nothing but the asker's parts stands against a command.
@@ -406,7 +417,7 @@ fn ready(command: &str) -> &'static str {
 fn each_part_with_each_command() {
     for aggregate in [
         "tenant", "content", "member", "role", "ticket", "run", "ext", "evidence", "policy",
-        "action",
+        "action", "budget",
     ] {
         names_every_verb(&[PARTS], aggregate);
     }

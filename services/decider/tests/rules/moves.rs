@@ -201,6 +201,19 @@ impl Play {
                 "tool": if m.other.is_multiple_of(9) { "shredder" } else { "sorter" },
                 "worst": {"money_micros": m.other % 5}}),
             ("action", verb) => self.about(verb, m, &keys(self.tenant.actions.keys().collect())),
+            ("budget", "limit") => {
+                let scopes = [
+                    "tenant".to_owned(),
+                    format!("role/{role}"),
+                    format!("ticket/{ticket}"),
+                    format!("run/{}", nth(&runs, m.which, words::RUN)),
+                ];
+                let period = if m.which.is_multiple_of(3) { "day" } else { "total" };
+                json!({"scope": scopes[m.other % 4], "period": period, "calls": m.which})
+            }
+            ("budget", _) => {
+                json!({"currency": if m.which.is_multiple_of(4) { "USD" } else { "EUR" }})
+            }
             ("member", "enrol") => {
                 let role = (m.other % 3 == 1).then_some(role);
                 let mut over = json!({"actor": MEMBERS[m.which % 8], "name": m.text,

@@ -335,7 +335,7 @@ pub fn check(row: &Row) {
             told!(Actions, c, Event::Action);
         }
         // Its state is another aggregate's, which the kit cannot be given.
-        Command::Evidence(_) => assert_eq!(tenant.decide(&row.ask), row.then),
+        Command::Evidence(_) | Command::Budget(_) => assert_eq!(tenant.decide(&row.ask), row.then),
         Command::Member(_) | Command::Tenant(_) | Command::Content(_) => {
             assert_eq!(tenant.decide_own(&row.ask), row.then);
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 pub use canonry_decider::desk::target;
 use canonry_decider::hosted::{self, OwnFacts};
 use canonry_domain::action::{Action, Actions, ready};
-use canonry_domain::books::Books;
+use canonry_domain::books::{Books, Budgets};
 use canonry_domain::directory::Directory;
 use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::{Exts, Kind};
@@ -21,7 +21,7 @@ use canonry_schemas::event::{Command, Event};
 use canonry_schemas::ids::{ActorId, RoleId, RunId};
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::time::Time;
-use canonry_schemas::{action, content, ext, member, run, tenant, ticket};
+use canonry_schemas::{action, budget, content, ext, member, run, tenant, ticket};
 use serde::{Deserialize, Serialize};
 
 /// Where, when and whose: what the chain knows of a fact beside what happened.
@@ -65,6 +65,17 @@ pub fn kind_of(command: &ext::Command) -> &str {
     match command {
         ext::Command::Register(c) => c.kind.as_str(),
         ext::Command::Append(c) => c.kind.as_str(),
+    }
+}
+
+/// The tenant of the tables.
+pub const TENANT: &str = "acme";
+
+/// The id of what a command limits; prices are the tenant's.
+pub fn whose(command: &budget::Command) -> &str {
+    match command {
+        budget::Command::Limit(c) => c.scope.entity().map_or(TENANT, |(_, id)| id),
+        budget::Command::Price(_) => TENANT,
     }
 }
 
@@ -121,8 +132,8 @@ pub struct Tenant {
     pub policies: BTreeMap<String, Policy>,
     /// Actions by id.
     pub actions: BTreeMap<String, Action>,
-    /// The tenant's account and prices.
-    pub books: Books,
+    /// The tenant's account and prices, once something was written into them.
+    pub books: Option<Books>,
 }
 
 /// Folds an action's fact into another state, which must stay of its kind.
@@ -177,11 +188,14 @@ impl Tenant {
                     self.tickets.insert(id, old.evolve_run(&fact.id, e));
                 }
             }
-            Event::Evidence(e) => match fact.at.evolve::<Evidences>(self.work(&fact.id), e) {
-                Some(State::Ticket(new)) => drop(self.tickets.insert(fact.id.clone(), new)),
-                Some(State::Run(new)) => drop(self.runs.insert(fact.id.clone(), new)),
-                Some(_) | None => {}
-            },
+            Event::Evidence(e) => {
+                let new = fact.at.evolve::<Evidences>(self.work(&fact.id), e);
+                self.put(&fact.id, new);
+            }
+            Event::Budget(e) => {
+                let new = fact.at.evolve::<Budgets>(self.limited(&fact.id), e);
+                self.put(&fact.id, new);
+            }
             Event::Policy(e) => step::<Policies>(&mut self.policies, fact, e),
             Event::Action(e) => {
                 step::<Actions>(&mut self.actions, fact, e);
@@ -200,9 +214,30 @@ impl Tenant {
                 "role" => through!(self.roles.get_mut(id), Role, &applied, event),
                 "run" => through!(self.runs.get_mut(id), Run, &applied, event),
                 "ticket" => through!(self.tickets.get_mut(id), Ticket, &applied, event),
-                _ => through!(Some(&mut self.books), Books, &applied, event),
+                _ => {
+                    let books = self.books.get_or_insert_default();
+                    through!(Some(books), Books, &applied, event);
+                }
             }
         }
+    }
+
+    fn put(&mut self, id: &str, new: Option<State>) {
+        match new {
+            Some(State::Role(new)) => drop(self.roles.insert(id.to_owned(), new)),
+            Some(State::Ticket(new)) => drop(self.tickets.insert(id.to_owned(), new)),
+            Some(State::Run(new)) => drop(self.runs.insert(id.to_owned(), new)),
+            Some(State::Books(new)) => self.books = Some(new),
+            Some(_) | None => {}
+        }
+    }
+
+    /// What has an account: a role, ticket or run, else the tenant.
+    pub fn limited(&self, id: &str) -> Option<State> {
+        if id == TENANT {
+            return self.books.clone().map(State::Books);
+        }
+        self.work(id).or_else(|| self.roles.get(id).cloned().map(State::Role))
     }
 
     /// A ticket or run.
@@ -247,7 +282,7 @@ impl Tenant {
             ticket: ticket.cloned(),
             appended: ask.appended,
             run: self.run_of(&ask.command).map(|(id, run)| (id, run.clone())),
-            books: Some(self.books.clone()),
+            books: self.books.clone(),
             judged: ask.judged.clone(),
             bundle: ask.bundle.clone(),
         })
@@ -293,6 +328,7 @@ impl Tenant {
             | Command::Content(_)
             | Command::Role(_)
             | Command::Evidence(_)
+            | Command::Budget(_)
             | Command::Ticket(_)
             | Command::Policy(_)
             | Command::Ext(_) => (None, None),
@@ -380,6 +416,10 @@ impl Tenant {
                     ready(action, &facts.borrow(), &c)?;
                 }
                 Event::Action(hosted::decide::<Actions>(action, facts, c)?)
+            }
+            Command::Budget(c) => {
+                let limited = self.limited(whose(&c));
+                Event::Budget(hosted::decide::<Budgets>(limited.as_ref(), facts, c)?)
             }
         })
     }

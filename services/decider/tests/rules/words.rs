@@ -7,7 +7,7 @@ use canonry_schemas::tenant::{self, FirstMember, Founded};
 use canonry_schemas::time::Time;
 use serde_json::{Value, json};
 
-use crate::tenant::{At, Fact};
+use crate::tenant::{At, Fact, TENANT};
 
 /// The ticket of the tables.
 pub const TICKET: &str = "tkt_00000000000000000000000001";
@@ -58,6 +58,7 @@ pub fn fact(position: u64, who: &str, name: &str, id: Option<&str>, over: Value)
     let body = body(name, over, position);
     let own = body.get("actor").or_else(|| body.get("id")).and_then(Value::as_str);
     let kind = body.get("kind").and_then(Value::as_str);
+    let scope = body.get("scope").and_then(Value::as_str);
     let usual = match name.split_once('.').unwrap().0 {
         "ext" => kind.unwrap(),
         "ticket" => TICKET,
@@ -65,6 +66,7 @@ pub fn fact(position: u64, who: &str, name: &str, id: Option<&str>, over: Value)
         "evidence" => TICKET,
         "action" => ACTION,
         "policy" => "acme",
+        "budget" => scope.and_then(|scope| scope.split_once('/')).map_or(TENANT, |(_, id)| id),
         _ => CLERK,
     };
     let id = id.or(own).unwrap_or(usual).to_owned();
@@ -77,7 +79,7 @@ pub fn prologue() -> Vec<Fact> {
         CAST.iter().map(|(name, parts)| FirstMember { actor: actor(name), parts: parts.to_vec() });
     let founded = Founded { keys: Vec::new(), members: members.collect() };
     let first = Event::Tenant(tenant::Event::Founded(founded));
-    let mut facts = vec![Fact { at: at(1, "timer"), id: "acme".to_owned(), event: first }];
+    let mut facts = vec![Fact { at: at(1, "timer"), id: TENANT.to_owned(), event: first }];
     for (name, role) in WORKERS {
         let mut over = json!({"actor": name, "parts": ["worker"]});
         if let Some(role) = role {
@@ -90,6 +92,12 @@ pub fn prologue() -> Vec<Fact> {
 
 /// A JSON object of the tables, with names for ids and moments.
 pub fn object(text: &str) -> Value {
+    let mut text = text.to_owned();
+    for (aggregate, name, id) in
+        [("ticket", "@ticket", TICKET), ("run", "@run", RUN), ("role", "@clerk", CLERK)]
+    {
+        text = text.replace(&format!("{aggregate}/{name}"), &format!("{aggregate}/{id}"));
+    }
     let names = [
         ("@ticket", TICKET),
         ("@run", RUN),
@@ -97,7 +105,6 @@ pub fn object(text: &str) -> Value {
         ("@porter", PORTER),
         ("@action", ACTION),
     ];
-    let mut text = text.replace("ticket/@ticket", &format!("ticket/{TICKET}"));
     for (name, id) in names {
         text = text.replace(&format!("\"{name}\""), &format!("\"{id}\""));
     }
@@ -206,6 +213,10 @@ pub fn body(name: &str, over: Value, n: u64) -> Value {
             "role": CLERK, "charged": one_call(), "allowed_at": MOMENTS[0].1}),
         "action.allowed" | "action.held" | "action.routed" | "action.denied" => decided(name),
         _ if name.starts_with("action.") => json!({"id": ACTION}),
+        "budget.limit" | "budget.limited" => json!({"scope": "tenant", "period": "total"}),
+        "budget.price" | "budget.priced" => json!({"currency": "EUR", "models": [
+            {"model": "small", "input_micros_per_million_tokens": 100_000,
+             "output_micros_per_million_tokens": 400_000}]}),
         _ if name.starts_with("ticket.") => json!({"id": TICKET}),
         _ if name.starts_with("role.") => json!({"id": CLERK}),
         _ => json!({"id": RUN}),
