@@ -28,21 +28,34 @@ use crate::weigh::{Place, Weighed};
 /// How often something was asked, and how often the answer was no.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Decisions that were asked for.
+    /// Actions that were allowed.
     pub actions: u32,
-    /// Those that were denied.
+    /// Actions that were held for people.
+    pub held: u32,
+    /// Actions that were routed elsewhere.
+    pub routed: u32,
+    /// Actions that were denied.
     pub denied: u32,
 }
 
 impl Counts {
     /// Folds an action's event.
     pub fn hear(&mut self, event: &Event) {
-        let decided = matches!(
-            event,
-            Event::Allowed(_) | Event::Held(_) | Event::Routed(_) | Event::Denied(_)
-        );
-        self.actions = self.actions.saturating_add(u32::from(decided));
-        self.denied = self.denied.saturating_add(u32::from(matches!(event, Event::Denied(_))));
+        let count = match event {
+            Event::Allowed(_) => &mut self.actions,
+            Event::Held(_) => &mut self.held,
+            Event::Routed(_) => &mut self.routed,
+            Event::Denied(_) => &mut self.denied,
+            _ => return,
+        };
+        *count = count.saturating_add(1);
+    }
+
+    /// All of them.
+    #[must_use]
+    pub const fn all(&self) -> u32 {
+        let some = self.actions.saturating_add(self.held);
+        some.saturating_add(self.routed).saturating_add(self.denied)
     }
 }
 
@@ -133,7 +146,7 @@ fn place<'a>(facts: &Facts<'a>) -> Result<Place<'a>, Refusal> {
     if run.1.ended {
         return Err(Refusal::RunEnded);
     }
-    if run.1.counts.actions >= ACTIONS_PER_RUN {
+    if run.1.counts.all() >= ACTIONS_PER_RUN {
         return Err(Refusal::RunsFull);
     }
     let ticket = facts.ticket.ok_or(Refusal::TicketUnknown)?;

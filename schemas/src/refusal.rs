@@ -2,6 +2,7 @@
 //! beside it the codes that leave no record, and in [`http`] those that only HTTP knows.
 
 pub mod http;
+pub mod policy;
 
 macro_rules! refusals {
     ($(#[$about:meta])* $kind:ident: $($name:ident = $code:literal, $message:literal;)*) => {
@@ -94,11 +95,20 @@ refusals! {
     OtherRole = "other-role", "the worker works for another role";
     // Policies and actions.
     BundleTooLarge = "bundle-too-large", "the policy bundle is larger than it may be";
-    BundleInvalid = "bundle-invalid", "the policy bundle does not read, or its rules do not compile";
-    BundleUnsigned = "bundle-unsigned", "the policy bundle is not signed by a founder's member key";
+    BundleInvalid = "bundle-invalid", "the bundle is no base64, or its revision is not the one that was said";
+    BundleMalformed = "bundle-malformed", "the file is not a bundle, or names a path outside itself";
+    BundleUnsigned = "bundle-unsigned", "the policy bundle has no signature";
+    BundleSignature = "bundle-signature-invalid", "the policy bundle is not signed by a founder's member key";
     BundleTampered = "bundle-tampered", "the policy bundle is not what was signed";
     BundleExpired = "bundle-expired", "the policy bundle has expired";
     BundleRolledBack = "bundle-rolled-back", "the revision is not greater than the newest published";
+    PolicySyntax = "policy-syntax", "a Rego file does not read";
+    PolicyForm = "policy-form", "a rule is not of the form that decisions have";
+    PolicyBuiltin = "policy-builtin", "a rule calls what a decision may not call";
+    PolicyRecursion = "policy-recursion", "a rule depends on itself, or on too long a chain of rules";
+    PolicyNegation = "policy-negation", "a rule would match because a field is missing";
+    PolicyTooLarge = "policy-too-large", "the policy has more files, rules or bytes than it may have";
+    PolicyEmpty = "policy-empty", "the policy has no rule that decides anything";
     ActionUnknown = "action-unknown", "there is no such action";
     ActionNotOpen = "action-not-open", "the action is not allowed, or was settled or lapsed";
     ActionNotParked = "action-not-parked", "the question about the action was not parked";
@@ -132,6 +142,8 @@ refusals! {
     PolicyTimeout = "policy-timeout", "the policy took longer than it may";
     PolicyMemory = "policy-memory", "the policy took more memory than it may";
     PolicyUndefined = "policy-undefined", "no rule of the policy says anything about the action";
+    PolicyConflict = "policy-conflict", "two rules of the same strictness contradict each other";
+    PolicyInputInvalid = "policy-input-invalid", "the policy's input is too large or too deep";
     PolicyUnknownDecision = "policy-unknown-decision", "the policy decided what is no decision";
     ToolNotAllowed = "tool-not-allowed", "the tool is not one of the role's";
     ApproversNone = "approvers-none", "fewer people than must approve the action may do so";

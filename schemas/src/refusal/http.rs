@@ -91,6 +91,8 @@ pub fn status(code: &str) -> Option<u16> {
         | "policy-memory"
         | "policy-undefined"
         | "policy-unknown-decision"
+        | "policy-conflict"
+        | "policy-input-invalid"
         | "tool-not-allowed"
         | "approvers-none"
         | "approval-insufficient"
@@ -143,10 +145,32 @@ pub fn status(code: &str) -> Option<u16> {
         | "currency-fixed" => 409,
         EVIDENCE_ERASED => 410,
         "body-too-large" | "bundle-too-large" | "arguments-too-large" => 413,
-        "schema-violation" | "content-too-long" | "keys-invalid" | "service-token"
-        | "escalation-unknown" | EVIDENCE_INVALID | "nothing-changed" | "deadline-passed"
-        | "ext-schema-invalid" | "ext-data-invalid" | "bundle-invalid" | "bundle-unsigned"
-        | "bundle-tampered" | "bundle-expired" | "budget-period" | "delegation-invalid"
+        "schema-violation"
+        | "content-too-long"
+        | "keys-invalid"
+        | "service-token"
+        | "escalation-unknown"
+        | EVIDENCE_INVALID
+        | "nothing-changed"
+        | "deadline-passed"
+        | "ext-schema-invalid"
+        | "ext-data-invalid"
+        | "bundle-invalid"
+        | "bundle-malformed"
+        | "bundle-unsigned"
+        | "bundle-signature-invalid"
+        | "policy-syntax"
+        | "policy-form"
+        | "policy-builtin"
+        | "policy-recursion"
+        | "policy-negation"
+        | "policy-too-large"
+        | "policy-empty"
+        | "policy-unmetered"
+        | "bundle-tampered"
+        | "bundle-expired"
+        | "budget-period"
+        | "delegation-invalid"
         | "price-twice" => 422,
         unrecorded::THROTTLED | "policy-throttled" => 429,
         INTERNAL | unrecorded::UNRECORDABLE => 500,
@@ -173,6 +197,11 @@ mod tests {
         let refusals = refusals.chain(Denial::ALL.iter().map(|d| d.code()));
         let mut all: Vec<_> =
             refusals.chain(unrecorded::ALL.iter().copied()).chain(ALL.iter().copied()).collect();
+        // Policies have one code that no record can have.
+        all.push(crate::refusal::policy::Code::Unmetered.code());
+        for code in crate::refusal::policy::Code::ALL {
+            assert!(all.contains(&code.code()), "{} stands in no other list", code.code());
+        }
         for code in &all {
             assert!(status(code).is_some_and(|s| (400..600).contains(&s)), "{code}");
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use canonry_schemas::event::known;
-use canonry_schemas::refusal::{Denial, Refusal, http, unrecorded};
+use canonry_schemas::refusal::{Denial, Refusal, http, policy, unrecorded};
 use canonry_schemas::validate::Commands;
 
 use super::blessed::{below, found, hold_file};
@@ -30,6 +30,8 @@ This table is made of the pages and the types: `CANONRY_BLESS=1 cargo test -p ca
 enum Kind {
     Recorded,
     Denied,
+    /// Of a policy that no decider could take.
+    Offline,
     Unrecorded,
     Http,
 }
@@ -44,6 +46,9 @@ impl Kind {
             Self::Denied => {
                 format!("Recorded as the fact `action.denied`; over HTTP with status {status}.")
             }
+            Self::Offline => {
+                format!("Where a policy is checked or published; over HTTP with status {status}.")
+            }
             Self::Unrecorded => {
                 format!("Answered and not recorded; over HTTP with status {status}.")
             }
@@ -55,6 +60,7 @@ impl Kind {
         match self {
             Self::Recorded => "recorded",
             Self::Denied => "recorded",
+            Self::Offline => "policy",
             Self::Unrecorded => "answered only",
             Self::Http => "HTTP only",
         }
@@ -70,6 +76,7 @@ fn codes() -> Vec<(&'static str, Kind, u16)> {
     });
     refusals
         .chain(Denial::ALL.iter().map(|d| (d.code(), Kind::Denied)))
+        .chain([(policy::Code::Unmetered.code(), Kind::Offline)])
         .chain(unrecorded::ALL.iter().map(|c| (*c, Kind::Unrecorded)))
         .chain(http::ALL.iter().map(|c| (*c, Kind::Http)))
         .map(|(code, kind)| {

@@ -2,21 +2,30 @@
 //! and the sealed input that lets others compute the verdict again. The rules are in
 //! `canonry_domain::action`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use canonry_domain::action::{Action, Actions, Counts, Stage, ready};
 use canonry_domain::budget::{Account, Day};
 use canonry_domain::policy::Checked;
 use canonry_domain::question::Question;
+use canonry_domain::role::{self, Role};
+use canonry_domain::run::Run;
+use canonry_domain::ticket::{self, Ticket};
 use canonry_domain::weigh::{Judged, Ruling};
+use canonry_policy::bundle::Signed;
+use canonry_policy::input::{self, Input, Spent};
 use canonry_record::content;
 use canonry_record::encoding::unbase64_padded;
+use canonry_record::seal::verify_strict;
 use canonry_schemas::action::Command;
-use canonry_schemas::budget::{Amount, Worst};
+use canonry_schemas::budget::Worst;
 use canonry_schemas::decision::Decision;
 use canonry_schemas::event::Event;
-use canonry_schemas::ids::{IntentId, KeyedDigest, RunId, generated};
+use canonry_schemas::ids::{IntentId, KeyedDigest, RoleId, RunId, generated};
+use canonry_schemas::key::Use;
 use canonry_schemas::limits::{ARGUMENTS_BYTES, BUNDLE_BYTES, INPUT_BYTES};
+use canonry_schemas::member::Part;
 use canonry_schemas::policy;
 use canonry_schemas::refusal::{Denial, Refusal};
 use canonry_schemas::text::{Content, Label};
@@ -53,7 +62,6 @@ fn digest(key: &[u8; 32], canonical: &[u8]) -> KeyedDigest {
 
 /// What is asked about: as it stands in the policy's input.
 struct Asked<'c> {
-    id: &'c str,
     tool: &'c Label,
     action: &'c Label,
     arguments: &'c Value,
@@ -80,7 +88,7 @@ impl Desk<'_> {
         let mut facts = self.facts_of(who, intent, state, &command)?;
         if matches!(command, Command::Propose(_) | Command::Resume(_)) {
             ready(state, &facts.borrow(), &command)?;
-            facts.judged = self.judged(&facts, state, &id, &command)?;
+            facts.judged = self.judged(&facts, state, &command)?;
         }
         let fields = match (&mut command, &mut facts.judged) {
             (Command::Reject(c), _) => {
@@ -185,7 +193,21 @@ impl Desk<'_> {
         if archive.len() > BUNDLE_BYTES {
             return Err(Refusal::BundleTooLarge);
         }
-        self.judge.check(&archive)
+        self.judge.check(&archive, &|signed| self.by_founder(signed), self.now)
+    }
+
+    /// Whether a founder who is there signed with a `member` key that holds.
+    fn by_founder(&self, signed: &Signed<'_>) -> bool {
+        let Ok(id) = signed.key.parse() else { return false };
+        let Some(entry) = self.ring.key(&id) else { return false };
+        let holds = entry.is_current() && entry.may(Use::Member) && !entry.has_expired(self.now);
+        let founder = self.world.directory.admit(&entry.key.actor);
+        let founder = founder.is_ok_and(|member| member.parts.contains(&Part::Founder));
+        let signature = <[u8; 64]>::try_from(signed.signature);
+        holds
+            && founder
+            && signed.algorithm == "EdDSA"
+            && signature.is_ok_and(|s| verify_strict(&entry.verifying, signed.message, &s))
     }
 
     /// What the policy says, or that it cannot be asked.
@@ -193,12 +215,10 @@ impl Desk<'_> {
         &self,
         facts: &OwnFacts,
         state: Option<&Action>,
-        id: &str,
         command: &Command,
     ) -> Result<Result<Judged, Refusal>, Need> {
         let asked = match (command, state) {
             (Command::Propose(c), _) => Asked {
-                id,
                 tool: &c.tool,
                 action: &c.action,
                 arguments: c.arguments.value(),
@@ -206,7 +226,6 @@ impl Desk<'_> {
                 question: None,
             },
             (Command::Resume(c), Some(held)) => Asked {
-                id,
                 tool: &held.tool,
                 action: &held.action,
                 arguments: c.arguments.value(),
@@ -225,7 +244,10 @@ impl Desk<'_> {
             "tool": asked.tool, "action": asked.action, "arguments": asked.arguments,
         });
         let input = self.input(facts, &asked);
-        let clear = content::canonical(&input);
+        let Ok(whole) = serde_json::to_value(&input) else {
+            return Ok(Err(Refusal::ArgumentsTooLarge));
+        };
+        let clear = content::canonical(&whole);
         if clear.len() > INPUT_BYTES {
             return Ok(Err(Refusal::ArgumentsTooLarge));
         }
@@ -240,7 +262,7 @@ impl Desk<'_> {
     }
 
     /// Without a policy in force everything is denied.
-    fn verdict(&self, input: &Value) -> Result<(Decision, Ruling), Need> {
+    fn verdict(&self, input: &Input) -> Result<(Decision, Ruling), Need> {
         let policy = self.world.policy()?;
         Ok(match policy {
             None => Judge::denied(None, Denial::PolicyMissing),
@@ -252,70 +274,124 @@ impl Desk<'_> {
     }
 
     /// What a policy is told. Every field is always there: what is not known is empty or 0.
-    fn input(&self, facts: &OwnFacts, asked: &Asked<'_>) -> Value {
+    fn input(&self, facts: &OwnFacts, asked: &Asked<'_>) -> Input {
         let (role, run, ticket) = (facts.role.as_ref(), facts.run.as_ref(), facts.ticket.as_ref());
         let day = Day::of(self.now);
-        let total = |account: Option<&Account>| amount(account.map(|a| a.total().used()));
-        let today = |account: Option<&Account>| amount(account.map(|a| a.on(day).used()));
-        json!({
-            "tenant": self.tenant,
-            "actor": facts.actor,
-            "time": self.now,
-            "role": role.map(|(id, role)| json!({
-                "id": id, "title": role.title, "tier": role.tier, "tools": role.tools,
-            })),
-            "ticket": run.zip(ticket).map(|((_, run), ticket)| json!({
-                "id": run.ticket, "priority": ticket.priority, "opened_by": ticket.opened_by,
-                "due": ticket.due.map(|due| due.to_string()).unwrap_or_default(),
-                "approval_required": ticket.approval_required,
-            })),
-            "run": run.map(|(id, run)| json!({
-                "id": id, "steps": run.steps, "worker": run.worker,
-            })),
-            "phase": run.and_then(|(_, run)| run.phase.as_ref()).map_or("", |phase| &phase.0),
-            "action": {
-                "id": asked.id, "tool": asked.tool, "action": asked.action,
-                "arguments": asked.arguments,
+        let total = |account: Option<&Account>| account.map(|a| a.total().used());
+        let today = |account: Option<&Account>| account.map(|a| a.on(day).used());
+        let spent = Spent {
+            run: total(run.map(|(_, run)| &*run.account)).unwrap_or_default(),
+            ticket: total(ticket.map(|ticket| &*ticket.account)).unwrap_or_default(),
+            role_today: today(role.map(|(_, role)| &*role.account)).unwrap_or_default(),
+            tenant_today: today(facts.books.as_ref().map(|b| &*b.account)).unwrap_or_default(),
+        };
+        Input {
+            tenant: self.tenant.to_string(),
+            actor: self.asker(facts),
+            role: role.map(|(id, role)| told_role(id, role)).unwrap_or_default(),
+            tier: role.map_or(0, |(_, role)| role.tier as u64),
+            ticket: run.zip(ticket).map(|((_, run), t)| told_ticket(run, t)).unwrap_or_default(),
+            run: run.map(|(id, run)| told_run(id, run, ticket)).unwrap_or_default(),
+            phase: run.and_then(|(_, run)| run.phase.clone()).map(|p| p.0).unwrap_or_default(),
+            action: input::Action {
+                tool: asked.tool.0.clone(),
+                action: asked.action.0.clone(),
+                args: arguments(asked.arguments),
             },
-            "worst": worst(asked.worst),
-            "spent": {
-                "run": total(run.map(|(_, run)| &*run.account)),
-                "ticket": total(ticket.map(|ticket| &*ticket.account)),
-                "role_today": today(role.map(|(_, role)| &*role.account)),
-                "tenant_today": today(facts.books.as_ref().map(|books| &*books.account)),
+            cost: input::Cost {
+                run: spent.run.money_micros,
+                ticket: spent.ticket.money_micros,
+                role: spent.role_today.money_micros,
+                action: asked.worst.money_micros.unwrap_or(0),
             },
-            "counts": {
-                "run": counts(run.map(|(_, run)| run.counts)),
-                "ticket": counts(ticket.map(|ticket| ticket.counts)),
-                "role": counts(role.map(|(_, role)| role.counts)),
+            counts: input::Counts {
+                role: counts(role.map(|(_, role)| role.counts)),
+                ticket: counts(ticket.map(|ticket| ticket.counts)),
+                run: counts(run.map(|(_, run)| run.counts)),
             },
-            "approvals": approvals(asked.question),
-        })
+            time: u64::try_from(self.now.0).unwrap_or(0),
+            worst: worst(asked.worst),
+            spent,
+            approvals: approvals(asked.question),
+        }
+    }
+
+    fn asker(&self, facts: &OwnFacts) -> input::Actor {
+        let worker = facts.parts.contains(&Part::Worker);
+        let kind = if worker { "worker" } else { "member" };
+        input::Actor { id: facts.actor.to_string(), kind: kind.to_owned(), level: 1 }
     }
 }
 
-fn amount(amount: Option<Amount>) -> Value {
-    json!(amount.unwrap_or_default())
+fn told_role(id: &RoleId, role: &Role) -> input::Role {
+    let stage = match role.stage {
+        role::Stage::Active => "active",
+        role::Stage::Paused => "paused",
+        role::Stage::Retired => "retired",
+    };
+    input::Role {
+        id: id.to_string(),
+        stage: stage.to_owned(),
+        title: role.title.0.clone(),
+        tools: role.tools.iter().map(|tool| tool.0.clone()).collect(),
+    }
 }
 
-fn counts(counts: Option<Counts>) -> Value {
-    json!(counts.unwrap_or_default())
+fn told_ticket(run: &Run, ticket: &Ticket) -> input::Ticket {
+    let stage = match ticket.stage {
+        ticket::Stage::Open => "open",
+        ticket::Stage::Started => "started",
+        ticket::Stage::Completed => "completed",
+        ticket::Stage::Cancelled => "cancelled",
+    };
+    input::Ticket {
+        id: run.ticket.to_string(),
+        stage: stage.to_owned(),
+        priority: u64::from(ticket.priority),
+        opened_by: ticket.opened_by.to_string(),
+        due: ticket.due.map(|due| due.to_string()).unwrap_or_default(),
+        approval_required: ticket.approval_required,
+    }
 }
 
-fn worst(worst: &Worst) -> Value {
-    json!({
-        "money_micros": worst.money_micros.unwrap_or(0),
-        "tokens_in": worst.tokens_in.unwrap_or(0),
-        "tokens_out": worst.tokens_out.unwrap_or(0),
-        "model": worst.model.as_ref().map_or("", |model| &model.0),
-        "calls": worst.calls.unwrap_or(1),
-        "wall_seconds": worst.wall_seconds.unwrap_or(0),
-    })
+fn told_run(id: &RunId, run: &Run, ticket: Option<&Ticket>) -> input::Run {
+    input::Run {
+        id: id.to_string(),
+        attempt: ticket.map_or(0, |ticket| u64::from(ticket.runs)),
+        steps: u64::from(run.steps),
+        worker: run.worker.to_string(),
+    }
+}
+
+fn arguments(value: &Value) -> BTreeMap<String, Value> {
+    let fields = value.as_object().into_iter().flatten();
+    fields.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+fn counts(counts: Option<Counts>) -> input::Count {
+    let counts = counts.unwrap_or_default();
+    input::Count {
+        actions: u64::from(counts.actions),
+        held: u64::from(counts.held),
+        routed: u64::from(counts.routed),
+        denied: u64::from(counts.denied),
+    }
+}
+
+fn worst(worst: &Worst) -> input::Worst {
+    input::Worst {
+        money_micros: worst.money_micros.unwrap_or(0),
+        tokens_in: worst.tokens_in.unwrap_or(0),
+        tokens_out: worst.tokens_out.unwrap_or(0),
+        model: worst.model.as_ref().map(|model| model.0.clone()).unwrap_or_default(),
+        calls: worst.calls.map_or(1, u64::from),
+        wall_seconds: worst.wall_seconds.map_or(0, u64::from),
+    }
 }
 
 /// Who agreed so far, where an action goes on after it was held.
-fn approvals(question: Option<&Question>) -> Value {
+fn approvals(question: Option<&Question>) -> input::Approvals {
     let given = question.map(|q| &*q.given).unwrap_or_default();
-    let by: Vec<_> = given.iter().map(|given| &given.by).collect();
-    json!({ "given": by.len(), "by": by })
+    let by: Vec<_> = given.iter().map(|given| given.by.to_string()).collect();
+    input::Approvals { given: by.len() as u64, by, level: 0 }
 }

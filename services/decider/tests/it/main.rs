@@ -1,6 +1,9 @@
 //! The decider against real servers: the way of a command, its refusals, and its faults.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod acting;
+mod action;
+mod attacks;
 mod bad_input;
 mod budget;
 mod certificates;

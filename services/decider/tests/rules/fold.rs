@@ -111,23 +111,23 @@ const FOLDS: [(&str, &str, &str); 35] = [
     (
         r#"operator: ticket.opened {"priority":1}; ticket.amended {"title":"u"}"#,
         TICKET,
-        r#"{"priority":1,"opened_by":"operator","counts":{"actions":0,"denied":0}}"#,
+        r#"{"priority":1,"opened_by":"operator","counts":{"actions":0,"held":0,"routed":0,"denied":0}}"#,
     ),
     (
         r#"worker: run.started of @run; worker: run.step-recorded {"name":"look"};
            worker: action.held; worker: action.denied of act_00000000000000000000000002"#,
         RUN,
-        r#"{"phase":"look","counts":{"actions":2,"denied":1}}"#,
+        r#"{"phase":"look","counts":{"actions":0,"held":1,"routed":0,"denied":1}}"#,
     ),
     (
         "role.hired; worker: action.allowed; worker: action.settled",
         CLERK,
-        r#"{"counts":{"actions":1,"denied":0}}"#,
+        r#"{"counts":{"actions":1,"held":0,"routed":0,"denied":0}}"#,
     ),
     (
         "ticket.opened; worker: action.routed; timer: action.lapsed",
         TICKET,
-        r#"{"counts":{"actions":1,"denied":0}}"#,
+        r#"{"counts":{"actions":0,"held":0,"routed":1,"denied":0}}"#,
     ),
     (
         r#"worker: action.held; approver: action.approved {"for":"founder"};
