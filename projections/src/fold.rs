@@ -4,7 +4,7 @@
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::KeyId;
 use canonry_schemas::key::PublicKey;
-use canonry_schemas::{actor, content, ext, member, role, run, tenant, ticket};
+use canonry_schemas::{actor, budget, content, ext, member, role, run, tenant, ticket};
 use rusqlite::{Params, Transaction, params};
 
 use crate::recorded::Recorded;
@@ -31,8 +31,9 @@ pub fn fold(tx: &Transaction<'_>, record: &Recorded) -> Result<(), Error> {
         Event::Ticket(e) => fold.ticket(e),
         Event::Run(e) => fold.run(e),
         Event::Ext(e) => fold.ext(e),
+        Event::Budget(e) => fold.budget(e),
         // The row among the events is all: lists of evidence are lists of events.
-        Event::Evidence(_) | Event::Budget(_) | Event::Actor(_) | Event::Refused { .. } => Ok(()),
+        Event::Evidence(_) | Event::Actor(_) | Event::Refused { .. } => Ok(()),
     }
 }
 
@@ -329,6 +330,40 @@ impl Fold<'_> {
             ext::Event::Appended(e) => self.run_sql(
                 "INSERT INTO appended VALUES (?1, ?2, ?3)",
                 params![self.position, e.kind.as_str(), e.version],
+            ),
+        }
+    }
+
+    fn budget(&self, event: &budget::Event) -> Result<(), Error> {
+        match event {
+            budget::Event::Limited(e) => {
+                let limits = e.limits();
+                let [money, tokens, calls, wall] =
+                    budget::Dimension::ALL.map(|d| limits.of(d).map(integer));
+                self.run_sql(
+                    "INSERT OR REPLACE INTO limits VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                    params![
+                        e.scope.as_str(),
+                        e.period.name(),
+                        money,
+                        tokens,
+                        calls,
+                        wall,
+                        self.record.actor,
+                        self.time,
+                        self.position,
+                    ],
+                )
+            }
+            budget::Event::Priced(e) => self.run_sql(
+                "INSERT INTO prices VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![
+                    self.position,
+                    e.currency.as_str(),
+                    serde_json::to_string(&e.models)?,
+                    self.record.actor,
+                    self.time,
+                ],
             ),
         }
     }

@@ -6,6 +6,7 @@ mod approve;
 mod args;
 mod backup;
 mod bench;
+mod budget;
 pub mod client;
 mod content;
 pub mod context;
@@ -112,6 +113,11 @@ enum Command {
     /// Append custom records, register their kinds
     #[command(subcommand)]
     Events(events::Command),
+    /// Limit what may be spent, set prices, show what is left
+    #[command(subcommand)]
+    Budget(budget::Command),
+    /// Report what was spent, by ticket, run, role, model, tool or day
+    Spend(budget::Spend),
     /// Attach files to tickets and runs, list them, get them back
     #[command(subcommand)]
     Evidence(evidence::Command),
@@ -211,6 +217,8 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Runs(args) => read::run(context, Kind::Runs, args).await,
         Command::Diff(args) => diff::run(context, args).await,
         Command::Events(command) => Box::pin(events::run(context, command)).await,
+        Command::Budget(command) => Box::pin(budget::run(context, command)).await,
+        Command::Spend(args) => Box::pin(budget::spend(context, args)).await,
         Command::Evidence(command) => Box::pin(evidence::run(context, command)).await,
         Command::Ledger(args) => Box::pin(ledger::run(context, args)).await,
         Command::Witness(command) => Box::pin(witness::run(context, command)).await,
