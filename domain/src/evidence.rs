@@ -41,9 +41,14 @@ impl Decider for Evidences {
                 }
                 run.evidence
             }
-            Some(State::Role(_) | State::Kind(_) | State::Books(_)) | None => {
-                return Err(unknown(&c.id));
-            }
+            Some(
+                State::Role(_)
+                | State::Kind(_)
+                | State::Books(_)
+                | State::Policy(_)
+                | State::Action(_),
+            )
+            | None => return Err(unknown(&c.id)),
         };
         if count >= EVIDENCE_PER_WORK {
             return Err(Refusal::EvidenceFull);
@@ -57,7 +62,11 @@ impl Decider for Evidences {
         match &mut state {
             State::Ticket(ticket) => ticket.evidence = ticket.evidence.saturating_add(1),
             State::Run(run) => run.evidence = run.evidence.saturating_add(1),
-            State::Role(_) | State::Kind(_) | State::Books(_) => {}
+            State::Role(_)
+            | State::Kind(_)
+            | State::Books(_)
+            | State::Policy(_)
+            | State::Action(_) => {}
         }
         Some(state)
     }

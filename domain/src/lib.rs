@@ -2,6 +2,7 @@
 //! Time, actor, ids and verified signatures arrive as [`Facts`]. No IO, clock, randomness, async
 //! or hash maps here; hosts are in `services/decider`.
 
+pub mod action;
 pub mod books;
 pub mod budget;
 pub mod directory;
@@ -9,12 +10,15 @@ pub mod erasure;
 pub mod evidence;
 pub mod ext;
 pub mod facts;
+pub mod policy;
 pub mod prices;
+pub mod question;
 pub mod role;
 pub mod run;
 pub mod state;
 pub mod tenant;
 pub mod ticket;
+pub mod weigh;
 
 pub use facts::{Applied, Approval, Facts};
 pub use state::{Entity, State};

@@ -4,9 +4,11 @@ use canonry_schemas::ids::ActorId;
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::role::{Budget, Command, Event, Tier};
+use canonry_schemas::text::Label;
 use serde::{Deserialize, Serialize};
 
 use crate::Decider;
+use crate::action::Counts;
 use crate::budget::Account;
 use crate::facts::{Applied, Facts};
 
@@ -26,6 +28,14 @@ pub enum Stage {
 pub struct Role {
     /// Where it stands.
     pub stage: Stage,
+    /// What it is called.
+    pub title: Label,
+    /// Tools it may use.
+    pub tools: Vec<Label>,
+    /// Who is asked in turn.
+    pub escalation: Vec<ActorId>,
+    /// What its actions came to.
+    pub counts: Counts,
     /// How far it is trusted.
     pub tier: Tier,
     /// What it may spend.
@@ -115,11 +125,18 @@ impl Decider for Roles {
         match event {
             Event::Hired(e) => Some(Role {
                 stage: Stage::Active,
+                title: e.title.clone(),
+                tools: e.tools.clone(),
+                escalation: e.escalation.clone(),
+                counts: Counts::default(),
                 tier: e.tier,
                 budget: e.budget.clone(),
                 account: Box::default(),
             }),
             Event::Amended(e) => state.clone().map(|role| Role {
+                title: e.title.clone().unwrap_or(role.title),
+                tools: e.tools.clone().unwrap_or(role.tools),
+                escalation: e.escalation.clone().unwrap_or(role.escalation),
                 tier: e.tier.unwrap_or(role.tier),
                 budget: e.budget.clone().unwrap_or(role.budget),
                 ..role

@@ -5,9 +5,11 @@ use canonry_schemas::limits::{RUNS_PER_TICKET, STEPS_PER_RUN};
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::run::{Command, End, Ended, Event, Started};
+use canonry_schemas::text::Label;
 use serde::{Deserialize, Serialize};
 
 use crate::Decider;
+use crate::action::Counts;
 use crate::budget::Account;
 use crate::facts::{Applied, Facts};
 
@@ -20,6 +22,10 @@ pub struct Run {
     pub worker: ActorId,
     /// How many steps it recorded.
     pub steps: u32,
+    /// The name of the last one.
+    pub phase: Option<Label>,
+    /// What its actions came to.
+    pub counts: Counts,
     /// How many evidence objects belong to it.
     pub evidence: u32,
     /// Whether it has ended.
@@ -96,13 +102,17 @@ impl Decider for Runs {
                 ticket: e.ticket.clone(),
                 worker: applied.actor.clone(),
                 steps: 0,
+                phase: None,
+                counts: Counts::default(),
                 evidence: 0,
                 ended: false,
                 account: Box::default(),
             }),
-            Event::StepRecorded(_) => {
-                state.map(|run| Run { steps: run.steps.saturating_add(1), ..run })
-            }
+            Event::StepRecorded(e) => state.map(|run| Run {
+                steps: run.steps.saturating_add(1),
+                phase: Some(e.name.clone()),
+                ..run
+            }),
             Event::Completed(_) | Event::Failed(_) | Event::Cancelled(_) => {
                 state.map(|run| Run { ended: true, ..run })
             }

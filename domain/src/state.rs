@@ -2,11 +2,15 @@
 
 use std::fmt;
 
+use canonry_schemas::action;
 use serde::{Deserialize, Serialize};
 
+use crate::action::{Action, book};
 use crate::books::Books;
 use crate::budget::Account;
 use crate::ext::Kind;
+use crate::facts::Applied;
+use crate::policy::Policy;
 use crate::role::Role;
 use crate::run::Run;
 use crate::ticket::Ticket;
@@ -47,9 +51,26 @@ pub enum State {
     Kind(Kind),
     /// The tenant's account and prices.
     Books(Books),
+    /// The tenant's policy.
+    Policy(Policy),
+    /// An action.
+    Action(Action),
 }
 
 impl State {
+    /// Folds an action's event into what it moves besides the action: counts and the account.
+    pub fn hear(&mut self, applied: &Applied<'_>, event: &action::Event) {
+        match self {
+            Self::Role(role) => role.counts.hear(event),
+            Self::Ticket(ticket) => ticket.counts.hear(event),
+            Self::Run(run) => run.counts.hear(event),
+            Self::Books(_) | Self::Kind(_) | Self::Policy(_) | Self::Action(_) => {}
+        }
+        if let Some(account) = self.account_mut() {
+            book(account, applied, event);
+        }
+    }
+
     /// Its account, if it has one.
     #[must_use]
     pub fn account(&self) -> Option<&Account> {
@@ -58,7 +79,7 @@ impl State {
             Self::Ticket(ticket) => Some(&ticket.account),
             Self::Run(run) => Some(&run.account),
             Self::Books(books) => Some(&books.account),
-            Self::Kind(_) => None,
+            Self::Kind(_) | Self::Policy(_) | Self::Action(_) => None,
         }
     }
 
@@ -69,7 +90,7 @@ impl State {
             Self::Ticket(ticket) => Some(&mut ticket.account),
             Self::Run(run) => Some(&mut run.account),
             Self::Books(books) => Some(&mut books.account),
-            Self::Kind(_) => None,
+            Self::Kind(_) | Self::Policy(_) | Self::Action(_) => None,
         }
     }
 }

@@ -4,10 +4,11 @@
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::KeyId;
 use canonry_schemas::key::PublicKey;
-use canonry_schemas::{actor, budget, content, ext, member, role, run, tenant, ticket};
+use canonry_schemas::{action, actor, budget, content, ext, member, role, run, tenant, ticket};
 use rusqlite::{Params, Transaction, params};
 
 use crate::recorded::Recorded;
+use crate::spend;
 use crate::store::{Error, integer};
 
 /// Where and when, in the forms that every statement needs.
@@ -32,8 +33,9 @@ pub fn fold(tx: &Transaction<'_>, record: &Recorded) -> Result<(), Error> {
         Event::Run(e) => fold.run(e),
         Event::Ext(e) => fold.ext(e),
         Event::Budget(e) => fold.budget(e),
+        Event::Action(e) => fold.spend(e),
         // The row among the events is all: lists of evidence are lists of events.
-        Event::Evidence(_) | Event::Actor(_) | Event::Refused { .. } => Ok(()),
+        Event::Evidence(_) | Event::Policy(_) | Event::Actor(_) | Event::Refused { .. } => Ok(()),
     }
 }
 
@@ -128,6 +130,7 @@ impl Fold<'_> {
                 self.keys(&e.keys, &e.revoked)
             }
             member::Event::KeysRotated(e) => self.keys(&e.keys, &e.revoked),
+            member::Event::Delegated(_) | member::Event::DelegationEnded(_) => Ok(()),
         }
     }
 
@@ -331,6 +334,40 @@ impl Fold<'_> {
                 "INSERT INTO appended VALUES (?1, ?2, ?3)",
                 params![self.position, e.kind.as_str(), e.version],
             ),
+        }
+    }
+
+    /// What an action reserves and comes to; what else happens to it moves no account.
+    fn spend(&self, event: &action::Event) -> Result<(), Error> {
+        match event {
+            action::Event::Allowed(e) => spend::reserved(
+                self.tx,
+                &spend::Reserved {
+                    position: self.record.position,
+                    id: self.record.entity_id(),
+                    run: e.run.as_str(),
+                    ticket: e.ticket.as_str(),
+                    role: e.role.as_str(),
+                    tool: &e.tool.0,
+                    model: e.worst.model.as_ref().map(|model| model.0.as_str()),
+                    time: &self.time,
+                    amount: &e.reserved,
+                },
+            ),
+            action::Event::Settled(e) => {
+                spend::ended(self.tx, self.record.entity_id(), &e.charged, e.overrun)
+            }
+            action::Event::Lapsed(e) => {
+                spend::ended(self.tx, self.record.entity_id(), &e.charged, false)
+            }
+            action::Event::Held(_)
+            | action::Event::Routed(_)
+            | action::Event::Denied(_)
+            | action::Event::Approved(_)
+            | action::Event::Rejected(_)
+            | action::Event::AskedAgain(_)
+            | action::Event::Expired(_)
+            | action::Event::Escalated(_) => Ok(()),
         }
     }
 

@@ -161,3 +161,110 @@ fn the_last_price_table_is_told() {
         assert_eq!(page.items, []);
     }
 }
+
+/// An action of the story: where it belongs and what is reserved for it.
+fn allow(l: &mut Ledger, n: u128, tool: &str, model: Option<&str>, amount: &Value) -> String {
+    let action = id("act_", n);
+    let mut data = json!({"run": id("run_", n % 2), "ticket": id("tkt_", n % 2),
+        "role": id("rol_", 1), "tool": tool, "action": "go", "worst": {},
+        "arguments_digest": "0".repeat(64), "input_digest": "0".repeat(64), "input": "x1:1-0:AAAA",
+        "decision": {"engine": "none", "verdict": "ALLOW", "rules": [], "obligations": []},
+        "reserved": amount, "until": Time(START)});
+    if let Some(model) = model {
+        data["worst"]["model"] = json!(model);
+    }
+    l.add(&format!("action/{action}"), "action.allowed", data);
+    action
+}
+
+fn amount(money: u64, tokens: u64) -> Value {
+    json!({"money_micros": money, "tokens": tokens, "calls": 1, "wall_seconds": 0})
+}
+
+fn end(action: &str, n: u128, charged: &Value) -> Value {
+    json!({"id": action, "run": id("run_", n % 2), "ticket": id("tkt_", n % 2),
+        "role": id("rol_", 1), "charged": charged, "allowed_at": Time(START)})
+}
+
+#[test]
+fn actions_are_added_up() {
+    const MOST: u64 = 9_007_199_254_740_991;
+    let dir = tempfile::tempdir().unwrap();
+    let mut l = Ledger::default();
+    l.hire(1);
+    let first = allow(&mut l, 0, "mail", Some("a~b"), &amount(100, 10));
+    let second = allow(&mut l, 1, "shell", None, &amount(MOST, 0));
+    let third = allow(&mut l, 2, "~", Some("c"), &amount(7, 3));
+    allow(&mut l, 3, "mail", None, &amount(1, 1));
+    let mut settled = end(&first, 0, &amount(60, 4));
+    for (name, value) in [
+        ("outcome", json!("done")),
+        ("used", json!({})),
+        ("reserved", amount(100, 10)),
+        ("refunded", amount(40, 6)),
+        ("overrun", json!(false)),
+    ] {
+        settled[name] = value;
+    }
+    settled["overrun"] = json!(true);
+    l.add(&format!("action/{first}"), "action.settled", settled.clone());
+    // Told once more it changes nothing.
+    settled["charged"] = amount(999, 999);
+    l.add(&format!("action/{first}"), "action.settled", settled);
+    let mut lapsed = end(&second, 1, &amount(MOST, 0));
+    lapsed["at"] = json!(Time(START));
+    l.add(&format!("action/{second}"), "action.lapsed", lapsed);
+    let mut lapsed = end(&third, 2, &amount(7, 3));
+    lapsed["at"] = json!(Time(START));
+    l.add(&format!("action/{third}"), "action.lapsed", lapsed);
+    let mut reader = l.filled(&dir.path().join("acme.sqlite"));
+    let s = reader.snapshot().unwrap();
+    let by = |by, filter: &SpendFilter| {
+        // One row a page: names of any kind carry over.
+        let (mut cursor, mut rows) = (None, Vec::new());
+        loop {
+            let page = PageRequest { limit: Some(1), cursor };
+            let one = s.spend(by, filter, &page).unwrap();
+            rows.extend(one.items);
+            cursor = one.next;
+            if cursor.is_none() {
+                break rows;
+            }
+        }
+    };
+    let told = |rows: &[rows::Spend]| {
+        let row = |r: &rows::Spend| {
+            (r.key.clone(), r.actions, r.open, r.overruns, r.spent.money_micros, r.reserved.tokens)
+        };
+        rows.iter().map(row).collect::<Vec<_>>()
+    };
+    let all = SpendFilter::default();
+    let key = |text: &str| text.to_owned();
+    assert_eq!(
+        told(&by(By::Model, &all)),
+        [(key(""), 2, 1, 0, MOST, 1), (key("a~b"), 1, 0, 1, 60, 0), (key("c"), 1, 0, 0, 7, 0),]
+    );
+    assert_eq!(
+        told(&by(By::Tool, &all)),
+        [
+            (key("mail"), 2, 1, 1, 60, 1),
+            (key("shell"), 1, 0, 0, MOST, 0),
+            (key("~"), 1, 0, 0, 7, 0),
+        ]
+    );
+    // Sums end where integers of records do.
+    let role = by(By::Role, &all);
+    assert_eq!((role.len(), role[0].spent.money_micros, role[0].spent.tokens), (1, MOST, 7));
+    let one = SpendFilter { ticket: Some(id("tkt_", 0)), ..all.clone() };
+    assert_eq!(told(&by(By::Day, &one)), [(key(TODAY), 2, 0, 1, 67, 0)]);
+    for (from, to, rows) in [("2027-01-15", "2027-01-15", 1), ("2027-01-16", "2027-02-01", 0)] {
+        let days = SpendFilter {
+            from_day: Some(key(from)),
+            to_day: Some(key(to)),
+            ..SpendFilter::default()
+        };
+        assert_eq!(by(By::Day, &days).len(), rows, "{from}");
+    }
+    let account = s.budgets(Some("role/none"), TODAY, &PageRequest::default()).unwrap().items;
+    assert!(account.iter().all(|row| row.spent == Default::default()), "of another role");
+}

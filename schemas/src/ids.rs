@@ -103,12 +103,19 @@ id_type!(
     |s| has_ulid(s, "run_")
 );
 id_type!(
+    /// An action's id, `act_` and a lower-case ULID.
+    ActionId, "action id", "act_<26 characters of a lower-case ULID>",
+    "^act_[0-7][0-9a-hjkmnp-tv-z]{25}$",
+    |s| has_ulid(s, "act_")
+);
+id_type!(
     /// An entity that can have content: `<aggregate>/<id>`, the aggregate `member`, `role`,
-    /// `ticket`, `run` or `ext`.
-    EntityId, "entity", "member/, role/, ticket/, run/ or ext/ and an id",
-    "^(member|role|ticket|run|ext)/[a-z0-9][a-z0-9_-]{0,62}$",
+    /// `ticket`, `run`, `action` or `ext`.
+    EntityId, "entity", "member/, role/, ticket/, run/, action/ or ext/ and an id",
+    "^(member|role|ticket|run|action|ext)/[a-z0-9][a-z0-9_-]{0,62}$",
     |s| s.split_once('/').is_some_and(|(aggregate, id)| {
-        matches!(aggregate, "member" | "role" | "ticket" | "run" | "ext") && is_token(id, 63, true)
+        matches!(aggregate, "member" | "role" | "ticket" | "run" | "action" | "ext")
+            && is_token(id, 63, true)
     })
 );
 id_type!(
@@ -137,6 +144,16 @@ id_type!(
     /// A keyed digest: HMAC-SHA-256, 64 lower-case hex digits.
     KeyedDigest, "keyed digest", "64 lower-case hex digits", "^[0-9a-f]{64}$",
     |s| s.len() == 64 && s.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c))
+);
+id_type!(
+    /// A digest that needs no key: SHA-256, 64 lower-case hex digits.
+    Digest, "digest", "64 lower-case hex digits", "^[0-9a-f]{64}$",
+    |s| s.len() == 64 && s.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c))
+);
+id_type!(
+    /// A position on the ledger as it stands in a record, a decimal.
+    Position, "position", "a decimal without a leading zero, not 0", "^[1-9][0-9]{0,19}$",
+    |s| !s.starts_with('0') && s.bytes().all(|c| c.is_ascii_digit()) && s.parse::<u64>().is_ok()
 );
 id_type!(
     /// A command's idempotency id: a ULID in upper case (Crockford base 32).
@@ -243,6 +260,20 @@ impl WorkId {
     #[must_use]
     pub fn entity(&self) -> String {
         format!("{}/{self}", self.aggregate())
+    }
+}
+
+impl Position {
+    /// Of a record.
+    #[must_use]
+    pub fn of(position: u64) -> Self {
+        Self(position.max(1).to_string().into())
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.0.parse().unwrap_or(0)
     }
 }
 

@@ -2,12 +2,14 @@
 //! answers, error codes, and the JSON Schemas beside them. No IO, no clock, no cryptography
 //! (record bytes are in `canonry-record`); everything else depends on this crate.
 
+pub mod action;
 pub mod actor;
 pub mod address;
 pub mod answer;
 pub mod budget;
 mod catalogue;
 pub mod content;
+pub mod decision;
 pub mod event;
 pub mod evidence;
 pub mod ext;
@@ -18,6 +20,7 @@ pub mod key;
 pub mod kind;
 pub mod limits;
 pub mod member;
+pub mod policy;
 pub mod refusal;
 pub mod role;
 pub mod run;

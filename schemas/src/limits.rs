@@ -86,6 +86,29 @@ pub const RUNS_PER_TICKET: u32 = 1_000;
 /// Steps that one run may record.
 pub const STEPS_PER_RUN: u32 = 10_000;
 
+/// Actions that one run may propose.
+pub const ACTIONS_PER_RUN: u32 = 10_000;
+/// Bytes of an action's arguments, as canonical JSON.
+pub const ARGUMENTS_BYTES: usize = 8 * 1024;
+/// Bytes of clear text of a policy's input, sealed in the record of its decision.
+pub const INPUT_BYTES: usize = 16 * 1024;
+/// Bytes of a policy bundle's archive.
+pub const BUNDLE_BYTES: usize = 32 * 1024;
+/// Compiled policies held in memory, for all tenants of a decider.
+pub const POLICIES_COMPILED: usize = 64;
+/// Time on the wall of an action that names none.
+pub const ACTION_WALL: Duration = Duration::from_secs(60 * 60);
+/// Time on the wall that counts at the most when it is said by when an action must be settled.
+pub const ACTION_WALL_MOST: Duration = Duration::from_secs(24 * 60 * 60);
+/// How much longer than its time on the wall an allowed action may wait to be settled.
+pub const ACTION_GRACE: Duration = Duration::from_secs(5 * 60);
+/// How long a question waits for an answer when the policy does not say, and at the most.
+pub const QUESTION_LIFE: (u32, u32) = (24 * 60 * 60, 30 * 24 * 60 * 60);
+/// How long one member may hand the right to approve to another.
+pub const DELEGATION_LIFE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// People of one group whom one action may need, and groups.
+pub const APPROVERS: u16 = 16;
+
 /// Lifetime of a decider's liveness key.
 pub const LIVENESS_TTL: Duration = Duration::from_secs(10);
 /// How often a decider renews it.

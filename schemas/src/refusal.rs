@@ -4,12 +4,12 @@
 pub mod http;
 
 macro_rules! refusals {
-    ($($(#[$doc:meta])* $name:ident = $code:literal, $message:literal;)*) => {
-        /// Why a command was not carried out.
+    ($(#[$about:meta])* $kind:ident: $($name:ident = $code:literal, $message:literal;)*) => {
+        $(#[$about])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Refusal { $(#[doc = $message] $name),* }
+        pub enum $kind { $(#[doc = $message] $name),* }
 
-        impl Refusal {
+        impl $kind {
             /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
             /// The stable code.
@@ -23,6 +23,8 @@ macro_rules! refusals {
 }
 
 refusals! {
+    /// Why a command was not carried out.
+    Refusal:
     // The way in.
     UnknownCommand = "unknown-command", "there is no such aggregate or verb";
     NotJson = "not-json", "the body is not strict JSON (duplicate key, float, large integer, depth)";
@@ -81,8 +83,8 @@ refusals! {
     DeadlineNotPassed = "deadline-not-passed", "the deadline has not passed, or was already reported";
     ApprovalPending = "approval-pending", "an approval is already asked for";
     ApprovalNotPending = "approval-not-pending", "no approval is asked for";
-    ApprovalMissing = "approval-missing", "the ticket may be completed only after an approval";
-    ApprovalInvalid = "approval-invalid", "the approval is not for this ticket, request or decision";
+    ApprovalMissing = "approval-missing", "what was asked for is not approved, or not by enough";
+    ApprovalInvalid = "approval-invalid", "the approval is not for this ticket or action, request or decision";
     SelfApproval = "self-approval", "nobody approves what they asked for themselves";
     RunUnknown = "run-unknown", "there is no such run";
     RunEnded = "run-ended", "the run has ended";
@@ -90,16 +92,52 @@ refusals! {
     RunsFull = "runs-full", "the ticket or run has as many runs or steps as it may have";
     EvidenceFull = "evidence-full", "the ticket or run has as much evidence as it may have";
     OtherRole = "other-role", "the worker works for another role";
+    // Policies and actions.
+    BundleTooLarge = "bundle-too-large", "the policy bundle is larger than it may be";
+    BundleInvalid = "bundle-invalid", "the policy bundle does not read, or its rules do not compile";
+    BundleUnsigned = "bundle-unsigned", "the policy bundle is not signed by a founder's member key";
+    BundleTampered = "bundle-tampered", "the policy bundle is not what was signed";
+    BundleExpired = "bundle-expired", "the policy bundle has expired";
+    BundleRolledBack = "bundle-rolled-back", "the revision is not greater than the newest published";
+    ActionUnknown = "action-unknown", "there is no such action";
+    ActionNotOpen = "action-not-open", "the action is not allowed, or was settled or lapsed";
+    ActionNotParked = "action-not-parked", "the question about the action was not parked";
+    ArgumentsTooLarge = "arguments-too-large", "the arguments, or all that a policy sees of them, are too large";
+    ApprovalExpired = "approval-expired", "the question has expired: it must be asked again";
+    ApprovalTwice = "approval-twice", "this approver, or who they stand in for, has approved already";
+    ApprovalArgumentsChanged = "approval-arguments-changed", "the arguments are not those that were approved";
+    NotAnApprover = "not-an-approver", "the question is put to others than this approver";
     // Budgets.
     BudgetPeriod = "budget-period", "an account of a ticket or run is counted in total only";
     PriceTwice = "price-twice", "a model stands twice in the price table";
     CurrencyFixed = "currency-fixed", "the first price table fixed another currency";
+    DelegationInvalid = "delegation-invalid", "nobody can stand in so: themselves, a worker, or for that time";
+    DelegationUnknown = "delegation-unknown", "this member has handed nothing over";
     // Custom record types.
     KindUnknown = "kind-unknown", "no such kind, or no such version of it, is registered";
     KindVersionTaken = "kind-version-taken", "the kind has this version or a higher one already";
     KindVersionsFull = "kind-versions-full", "the kind has as many versions as it may have";
     ExtSchemaInvalid = "ext-schema-invalid", "the schema is too large, or says what a kind's schema may not";
     ExtDataInvalid = "ext-data-invalid", "the data does not fit the schema of its kind";
+}
+
+refusals! {
+    /// Why an action was denied: a fact, `action.denied`, answered like a refusal.
+    Denial:
+    PolicyDenied = "policy-denied", "a rule of the policy forbids the action";
+    PolicyThrottled = "policy-throttled", "a rule of the policy wants the action later";
+    PolicyMissing = "policy-missing", "the tenant has no policy: everything is denied";
+    PolicyExpired = "policy-expired", "the tenant's policy has expired: everything is denied";
+    PolicyError = "policy-error", "the policy could not be evaluated";
+    PolicyTimeout = "policy-timeout", "the policy took longer than it may";
+    PolicyMemory = "policy-memory", "the policy took more memory than it may";
+    PolicyUndefined = "policy-undefined", "no rule of the policy says anything about the action";
+    PolicyUnknownDecision = "policy-unknown-decision", "the policy decided what is no decision";
+    ToolNotAllowed = "tool-not-allowed", "the tool is not one of the role's";
+    ApproversNone = "approvers-none", "fewer people than must approve the action may do so";
+    ApprovalInsufficient = "approval-insufficient", "the policy asks for more now than was approved";
+    BudgetExceeded = "budget-exceeded", "a budget does not hold what the action can cost";
+    PriceUnknown = "price-unknown", "the price table does not name the model";
 }
 
 /// Codes of answers that leave no record.
@@ -123,16 +161,19 @@ pub mod unrecorded {
 
 #[cfg(test)]
 mod tests {
-    use super::Refusal;
+    use super::{Denial, Refusal};
 
     #[test]
     fn codes_are_distinct_and_short_enough_for_a_record() {
-        let mut codes: Vec<_> = Refusal::ALL.iter().map(|r| r.code()).collect();
+        let refusals = Refusal::ALL.iter().map(|r| (r.code(), r.message()));
+        let all: Vec<_> =
+            refusals.chain(Denial::ALL.iter().map(|d| (d.code(), d.message()))).collect();
+        let mut codes: Vec<_> = all.iter().map(|(code, _)| *code).collect();
         codes.sort_unstable();
         codes.dedup();
-        assert_eq!(codes.len(), Refusal::ALL.len());
-        for refusal in Refusal::ALL {
-            assert!(refusal.message().len() <= crate::limits::LABEL_CHARS, "{}", refusal.code());
+        assert_eq!(codes.len(), all.len());
+        for (code, message) in all {
+            assert!(message.len() <= crate::limits::LABEL_CHARS, "{code}");
         }
     }
 }

@@ -82,13 +82,26 @@ pub fn status(code: &str) -> Option<u16> {
         | "other-role"
         | "self-approval"
         | "approval-invalid"
+        | "not-an-approver"
+        | "policy-denied"
+        | "policy-missing"
+        | "policy-expired"
+        | "policy-error"
+        | "policy-timeout"
+        | "policy-memory"
+        | "policy-undefined"
+        | "policy-unknown-decision"
+        | "tool-not-allowed"
+        | "approvers-none"
+        | "approval-insufficient"
+        | "budget-exceeded"
+        | "price-unknown"
         | URL_EXPIRED
         | URL_INVALID => 403,
-        "unknown-command" | "role-unknown" | "ticket-unknown" | "run-unknown"
-        | "member-unknown" | "kind-unknown" | "entity-unknown" | CHECKPOINT_MISSING
-        | TILE_UNKNOWN | POSITION_UNKNOWN | EVIDENCE_MISSING | EVIDENCE_UNKNOWN | ROUTE_UNKNOWN => {
-            404
-        }
+        "unknown-command" | "action-unknown" | "role-unknown" | "ticket-unknown"
+        | "run-unknown" | "member-unknown" | "kind-unknown" | "entity-unknown"
+        | CHECKPOINT_MISSING | TILE_UNKNOWN | POSITION_UNKNOWN | EVIDENCE_MISSING
+        | EVIDENCE_UNKNOWN | ROUTE_UNKNOWN => 404,
         METHOD_UNKNOWN => 405,
         "intent-reused"
         | "intent-expired"
@@ -115,6 +128,13 @@ pub fn status(code: &str) -> Option<u16> {
         | "approval-pending"
         | "approval-not-pending"
         | "approval-missing"
+        | "approval-expired"
+        | "approval-twice"
+        | "approval-arguments-changed"
+        | "action-not-open"
+        | "action-not-parked"
+        | "delegation-unknown"
+        | "bundle-rolled-back"
         | "run-ended"
         | "runs-full"
         | "kind-version-taken"
@@ -122,11 +142,13 @@ pub fn status(code: &str) -> Option<u16> {
         | "evidence-full"
         | "currency-fixed" => 409,
         EVIDENCE_ERASED => 410,
-        "body-too-large" => 413,
+        "body-too-large" | "bundle-too-large" | "arguments-too-large" => 413,
         "schema-violation" | "content-too-long" | "keys-invalid" | "service-token"
         | "escalation-unknown" | EVIDENCE_INVALID | "nothing-changed" | "deadline-passed"
-        | "ext-schema-invalid" | "ext-data-invalid" | "budget-period" | "price-twice" => 422,
-        unrecorded::THROTTLED => 429,
+        | "ext-schema-invalid" | "ext-data-invalid" | "bundle-invalid" | "bundle-unsigned"
+        | "bundle-tampered" | "bundle-expired" | "budget-period" | "delegation-invalid"
+        | "price-twice" => 422,
+        unrecorded::THROTTLED | "policy-throttled" => 429,
         INTERNAL | unrecorded::UNRECORDABLE => 500,
         unrecorded::RETRY
         | unrecorded::STORE
@@ -143,11 +165,12 @@ pub fn status(code: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::refusal::Refusal;
+    use crate::refusal::{Denial, Refusal};
 
     #[test]
     fn every_code_has_a_status_and_stands_in_one_list() {
         let refusals = Refusal::ALL.iter().map(|r| r.code());
+        let refusals = refusals.chain(Denial::ALL.iter().map(|d| d.code()));
         let mut all: Vec<_> =
             refusals.chain(unrecorded::ALL.iter().copied()).chain(ALL.iter().copied()).collect();
         for code in &all {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use canonry_schemas::event::known;
-use canonry_schemas::refusal::{Refusal, http, unrecorded};
+use canonry_schemas::refusal::{Denial, Refusal, http, unrecorded};
 use canonry_schemas::validate::Commands;
 
 use super::blessed::{below, found, hold_file};
@@ -29,6 +29,7 @@ This table is made of the pages and the types: `CANONRY_BLESS=1 cargo test -p ca
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Recorded,
+    Denied,
     Unrecorded,
     Http,
 }
@@ -40,6 +41,9 @@ impl Kind {
             Self::Recorded => {
                 format!("Recorded as a refusal on the ledger; over HTTP with status {status}.")
             }
+            Self::Denied => {
+                format!("Recorded as the fact `action.denied`; over HTTP with status {status}.")
+            }
             Self::Unrecorded => {
                 format!("Answered and not recorded; over HTTP with status {status}.")
             }
@@ -50,6 +54,7 @@ impl Kind {
     const fn cell(self) -> &'static str {
         match self {
             Self::Recorded => "recorded",
+            Self::Denied => "recorded",
             Self::Unrecorded => "answered only",
             Self::Http => "HTTP only",
         }
@@ -64,6 +69,7 @@ fn codes() -> Vec<(&'static str, Kind, u16)> {
         _ => (r.code(), Kind::Recorded),
     });
     refusals
+        .chain(Denial::ALL.iter().map(|d| (d.code(), Kind::Denied)))
         .chain(unrecorded::ALL.iter().map(|c| (*c, Kind::Unrecorded)))
         .chain(http::ALL.iter().map(|c| (*c, Kind::Http)))
         .map(|(code, kind)| {

@@ -4,9 +4,9 @@
 use serde_json::{Map, Value, json};
 
 /// The patterns in our schemas, and a text that fits each and can be read by its type.
-const TEXTS: [(&str, &str); 20] = [
+const TEXTS: [(&str, &str); 22] = [
     (
-        "^(member|role|ticket|run|ext)/[a-z0-9][a-z0-9_-]{0,62}$",
+        "^(member|role|ticket|run|action|ext)/[a-z0-9][a-z0-9_-]{0,62}$",
         "ticket/tkt_01hzy3v7m8q6k4n2r9s5t1w0xa",
     ),
     ("^[0-9]{1,10}-[0-9]{1,3}$", "3-17"),
@@ -15,6 +15,8 @@ const TEXTS: [(&str, &str); 20] = [
     ("^rol_[0-7][0-9a-hjkmnp-tv-z]{25}$", "rol_01hzy3v7m8q6k4n2r9s5t1w0xa"),
     ("^tkt_[0-7][0-9a-hjkmnp-tv-z]{25}$", "tkt_01hzy3v7m8q6k4n2r9s5t1w0xa"),
     ("^run_[0-7][0-9a-hjkmnp-tv-z]{25}$", "run_01hzy3v7m8q6k4n2r9s5t1w0xa"),
+    ("^act_[0-7][0-9a-hjkmnp-tv-z]{25}$", "act_01hzy3v7m8q6k4n2r9s5t1w0xa"),
+    ("^[A-Za-z0-9+/]+={0,2}$", "H4sIAAAAAAAA/w=="),
     ("^(tkt|run)_[0-7][0-9a-hjkmnp-tv-z]{25}$", "tkt_01hzy3v7m8q6k4n2r9s5t1w0xa"),
     (
         "^(tenant|role/rol_[0-7][0-9a-hjkmnp-tv-z]{25}|ticket/tkt_[0-7][0-9a-hjkmnp-tv-z]{25}|run/run_[0-7][0-9a-hjkmnp-tv-z]{25})$",

@@ -1,16 +1,15 @@
 //! The desk: what was asked becomes one decision. Order of the checks: who asks, which intent,
 //! which command, what it says, whether the rules allow it. Nothing here waits or stores.
 
+mod action;
 mod ext;
-
-use std::borrow::Cow;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use canonry_domain::Approval;
 use canonry_domain::books::Budgets;
 use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::Exts;
+use canonry_domain::policy::Policies;
 use canonry_domain::role::Roles;
 use canonry_domain::run::Runs;
 use canonry_domain::ticket::Tickets;
@@ -29,9 +28,11 @@ use canonry_schemas::text::Label;
 use canonry_schemas::time::Time;
 use canonry_schemas::validate::Commands;
 use canonry_schemas::{actor, content as erasure, ext as custom, json, member, role, run, ticket};
+use std::borrow::Cow;
 
 use crate::content_keys::ContentKeys;
 use crate::hosted::{self, OwnFacts};
+use crate::judge::Judge;
 use crate::signers::Signers;
 use crate::tokens;
 use crate::world::{ContentKey, Need, World};
@@ -39,6 +40,7 @@ use crate::world::{ContentKey, Need, World};
 mod names;
 mod own;
 
+pub use action::ActionKeys;
 pub use names::target;
 use names::{home, is_token, limited, named, prefix};
 
@@ -111,6 +113,10 @@ pub struct Desk<'a> {
     pub keys: &'a ContentKeys,
     /// Under which bodies are digested.
     pub digest_key: &'a [u8; 32],
+    /// Under which actions are digested.
+    pub action_keys: &'a ActionKeys,
+    /// What policies say.
+    pub judge: &'a Judge,
     /// The record's time.
     pub now: Time,
 }
@@ -335,6 +341,9 @@ impl Desk<'_> {
         if own && known(&asked.aggregate, &asked.verb).is_some() {
             return Ok(Some(format!("tenant/{}", self.tenant)));
         }
+        if asked.aggregate == "policy" && known(&asked.aggregate, &asked.verb).is_some() {
+            return Ok(Some(format!("policy/{}", self.tenant)));
+        }
         let Some((aggregate, id)) = named else { return Ok(None) };
         let entity = format!("{aggregate}/{id}");
         let exists = match aggregate {
@@ -370,9 +379,16 @@ impl Desk<'_> {
         if command.request_bound() && !who.bound {
             return Err(Refusal::RequestTokenMissing.into());
         }
+        if let Command::Action(c) = command {
+            return self.act(who, intent, c, random);
+        }
         let found = self.look_over(&mut command)?;
         let named = match &command {
             Command::Ext(custom::Command::Append(c)) => c.entity.as_ref().map(ToString::to_string),
+            // Who is absent is who asks.
+            Command::Member(member::Command::Delegate(_) | member::Command::EndDelegation(_)) => {
+                Some(format!("member/{}", who.actor))
+            }
             Command::Budget(c) => Some(limited(c, self.tenant)),
             _ => target(&command).map(|id| format!("{}/{id}", home(aggregate, &id))),
         };
@@ -388,6 +404,7 @@ impl Desk<'_> {
         };
         let entity = match &command {
             Command::Tenant(_) => format!("tenant/{}", self.tenant),
+            Command::Policy(_) => format!("policy/{}", self.tenant),
             Command::Content(erasure::Command::Erase(c)) => c.entity.to_string(),
             _ => named.unwrap_or_else(|| {
                 format!("{aggregate}/{}", generated(prefix(aggregate), self.now.millis(), random()))
@@ -458,27 +475,25 @@ impl Desk<'_> {
             None => None,
         };
         let approval = self.approval(&command)?;
-        let timer = who.actor.as_str() == crate::ACTOR && who.via.is_none();
         let command = match self.own(who, intent, role, entity, command)? {
             Ok(done) => return Ok(done),
             Err(command) => command,
         };
         let facts = OwnFacts {
-            now: self.now,
-            actor: who.actor.clone(),
-            intent: intent.to_string(),
-            parts: who.parts.clone(),
-            works_for: who.works_for.clone(),
-            timer,
-            directory: Arc::clone(&self.world.directory),
             approval,
             role: role.map(|(id, role)| (id.clone(), role.clone())),
             ticket: run_ticket.cloned(),
             appended: found.appended,
+            ..self.facts(who, intent)
         };
         Ok(match command {
-            Command::Member(_) | Command::Tenant(_) | Command::Content(_) => {
+            Command::Member(_) | Command::Tenant(_) | Command::Content(_) | Command::Action(_) => {
                 return Err(Refusal::UnknownCommand.into());
+            }
+            Command::Policy(c) => {
+                let facts = OwnFacts { bundle: self.bundle(&c), ..facts };
+                let event = hosted::decide::<Policies>(self.world.policy()?, facts, c)?;
+                (Event::Policy(event), Vec::new())
             }
             Command::Role(c) => {
                 let role = match &c {

@@ -123,6 +123,10 @@ impl<D: Kept> LedgerStore<D> {
             role: None,
             ticket: None,
             appended: Ok(()),
+            run: None,
+            books: None,
+            judged: Err(Refusal::ArgumentsTooLarge),
+            bundle: Err(Refusal::BundleInvalid),
         })
     }
 

@@ -10,19 +10,22 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use canonry_domain::books::Budgets;
+use canonry_domain::action::Actions;
+use canonry_domain::books::{Books, Budgets};
 use canonry_domain::directory::Directory;
 use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::Exts;
+use canonry_domain::policy::{Checked, Policies};
 use canonry_domain::role::{Role, Roles};
-use canonry_domain::run::Runs;
+use canonry_domain::run::{Run, Runs};
 use canonry_domain::ticket::{Ticket, Tickets};
+use canonry_domain::weigh::Judged;
 use canonry_domain::{Applied, Approval, Decider, Facts};
-use canonry_schemas::ids::{ActorId, RoleId};
+use canonry_schemas::ids::{ActorId, RoleId, RunId};
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::time::Time;
-use canonry_schemas::{budget, evidence, ext, role, run, ticket};
+use canonry_schemas::{action, budget, evidence, ext, policy, role, run, ticket};
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
 use serde::de::{DeserializeOwned, Error as _};
@@ -53,10 +56,20 @@ pub struct OwnFacts {
     pub ticket: Option<Ticket>,
     /// Whether a custom record's data fits, and what it is about exists.
     pub appended: Result<(), Refusal>,
+    /// The run that an action is part of.
+    pub run: Option<(RunId, Run)>,
+    /// The tenant's account and prices.
+    pub books: Option<Books>,
+    /// What the policy says about an action, or why it was not asked.
+    pub judged: Result<Judged, Refusal>,
+    /// The bundle that is published, or what is wrong with it.
+    pub bundle: Result<Checked, Refusal>,
 }
 
 impl OwnFacts {
-    fn borrow(&self) -> Facts<'_> {
+    /// As the rules take them.
+    #[must_use]
+    pub fn borrow(&self) -> Facts<'_> {
         Facts {
             now: self.now,
             actor: &self.actor,
@@ -71,6 +84,10 @@ impl OwnFacts {
             role: self.role.as_ref().map(|(id, role)| (id, role)),
             ticket: self.ticket.as_ref(),
             appended: self.appended,
+            run: self.run.as_ref().map(|(id, run)| (id, run)),
+            books: self.books.as_ref(),
+            judged: self.judged.as_ref().map_err(|refusal| *refusal),
+            bundle: self.bundle.as_ref().map_err(|refusal| *refusal),
         }
     }
 }
@@ -106,7 +123,7 @@ macro_rules! catalogued {
         }
     )*};
 }
-catalogued!(role, ticket, run, ext, evidence, budget);
+catalogued!(role, ticket, run, ext, evidence, budget, policy, action);
 
 /// An event as cqrs-es carries it.
 #[derive(Debug, Clone, PartialEq)]
@@ -163,6 +180,12 @@ impl Hostable for Runs {
 }
 impl Hostable for Exts {
     const NAME: &'static str = "ext";
+}
+impl Hostable for Policies {
+    const NAME: &'static str = "policy";
+}
+impl Hostable for Actions {
+    const NAME: &'static str = "action";
 }
 impl Hostable for Evidences {
     const NAME: &'static str = "evidence";
@@ -285,6 +308,10 @@ mod tests {
             role: None,
             ticket: None,
             appended: Ok(()),
+            run: None,
+            books: None,
+            judged: Err(Refusal::ArgumentsTooLarge),
+            bundle: Err(Refusal::BundleInvalid),
         }
     }
 

@@ -5,6 +5,8 @@
 //! *Invariant:* two worlds that folded the same records say the same; nothing here reads a clock.
 //! An entity that changed since the last flush is in memory.
 
+mod acting;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -18,13 +20,13 @@ use canonry_domain::ticket::{Ticket, Tickets};
 use canonry_domain::{Applied, Decider as _, Entity, State};
 use canonry_record::Hash;
 use canonry_schemas::event::Event;
-use canonry_schemas::ids::{ActorId, IntentId, KeyId, TenantId, TicketId};
+use canonry_schemas::ids::{ActorId, IntentId, KeyId, TenantId};
 use canonry_schemas::limits::{AGGREGATES_HOT, CONTENT_KEY_GROUP, DEADLINES_HOT, INTENTS_HOT};
 use canonry_schemas::time::Time;
-use canonry_schemas::{content, ext, role, run, tenant, ticket};
+use canonry_schemas::{action, content, ext, role, run, tenant, ticket};
 use serde::{Deserialize, Serialize};
 
-use crate::due::Deadlines;
+use crate::due::{Deadlines, Watch};
 use crate::intents::{Answered, Fingerprint, Intents, Known, Row};
 use crate::snapshot::{self, Loaded, Snapshot};
 
@@ -306,9 +308,9 @@ impl World {
         Ok(())
     }
 
-    /// Tickets whose deadline passed and was not reported, at most `most`.
+    /// Moments that have come and were not reported, at most `most`.
     #[must_use]
-    pub fn overdue(&self, now: Time, most: usize) -> Vec<(Time, TicketId)> {
+    pub fn overdue(&self, now: Time, most: usize) -> Vec<(Time, Watch)> {
         self.deadlines.overdue(now, most)
     }
 
@@ -320,15 +322,15 @@ impl World {
         let Some(from) = self.deadlines.wants_more(soon) else { return Ok(()) };
         let (stored, horizon) = self.store.deadlines(from, self.bounds.deadlines)?;
         self.deadlines.reaches(horizon);
-        for (due, ticket) in stored {
+        for (due, what) in stored {
             // An entity in memory is newer than the store.
-            if !self.slots.contains_key(&format!("ticket/{ticket}")) {
-                self.deadlines.insert(due, ticket);
+            if !self.slots.contains_key(&what.entity()) {
+                self.deadlines.insert(due, what);
             }
         }
         for (entity, hot) in &self.slots {
-            if let Some((due, ticket)) = watched(entity, &hot.slot) {
-                self.deadlines.insert(due, ticket);
+            if let Some((due, what)) = watched(entity, &hot.slot) {
+                self.deadlines.insert(due, what);
             }
         }
         Ok(())
@@ -403,6 +405,8 @@ impl World {
             Event::Evidence(e) => self.change(r.entity, |slot| {
                 slot.state = Evidences::evolve(slot.state.take(), &applied, e);
             })?,
+            Event::Policy(e) => self.fold_policy(r, &applied, e)?,
+            Event::Action(e) => self.fold_action(r, &applied, e)?,
         }
         Ok(())
     }
@@ -488,22 +492,33 @@ impl World {
         entity: &str,
         change: impl FnOnce(Option<Ticket>) -> Option<Ticket>,
     ) -> Result<(), snapshot::Error> {
-        let (mut before, mut after) = (None, None);
-        self.change(entity, |slot| {
-            before = watched(entity, slot);
-            let old = match slot.state.take() {
+        self.change_watched(entity, |state| {
+            let old = match state {
                 Some(State::Ticket(ticket)) => Some(ticket),
                 _ => None,
             };
-            slot.state = change(old).map(State::Ticket);
+            change(old).map(State::Ticket)
+        })
+    }
+
+    /// Changes an entity that the timer may watch.
+    fn change_watched(
+        &mut self,
+        entity: &str,
+        change: impl FnOnce(Option<State>) -> Option<State>,
+    ) -> Result<(), snapshot::Error> {
+        let (mut before, mut after) = (None, None);
+        self.change(entity, |slot| {
+            before = watched(entity, slot);
+            slot.state = change(slot.state.take());
             after = watched(entity, slot);
         })?;
         if before != after {
-            if let Some((due, ticket)) = before {
-                self.deadlines.remove(due, &ticket);
+            if let Some((due, what)) = before {
+                self.deadlines.remove(due, &what);
             }
-            if let Some((due, ticket)) = after {
-                self.deadlines.insert(due, ticket);
+            if let Some((due, what)) = after {
+                self.deadlines.insert(due, what);
             }
         }
         Ok(())
@@ -516,20 +531,27 @@ fn creates(r: &Folded<'_>) -> bool {
     match r.event {
         Event::Role(role::Event::Hired(_))
         | Event::Ticket(ticket::Event::Opened(_))
-        | Event::Run(run::Event::Started(_)) => true,
+        | Event::Run(run::Event::Started(_))
+        | Event::Action(action::Event::Held(_)) => true,
+        // One that people agreed to was there before.
+        Event::Action(action::Event::Allowed(e)) => e.approved_by.is_empty(),
         // One with content in it has a key of its own to remember.
         Event::Ext(ext::Event::Appended(e)) => e.entity.is_none() && r.content_key.is_some(),
         _ => false,
     }
 }
 
-/// The deadline that an entity has the timer watch.
+/// What an entity has the timer watch.
 #[must_use]
-pub fn watched(entity: &str, slot: &Slot) -> Option<(Time, TicketId)> {
+pub fn watched(entity: &str, slot: &Slot) -> Option<(Time, Watch)> {
+    let (_, id) = entity.split_once('/')?;
     match &slot.state {
         Some(State::Ticket(ticket)) => {
-            let id = entity.strip_prefix("ticket/")?.parse().ok()?;
-            ticket.watched_due().map(|due| (due, id))
+            ticket.watched_due().and_then(|due| Some((due, Watch::Breach(id.parse().ok()?))))
+        }
+        Some(State::Action(action)) => {
+            let (at, wake) = action.watched()?;
+            Some((at, Watch::Act(wake, id.parse().ok()?)))
         }
         _ => None,
     }

@@ -16,8 +16,9 @@ pub(super) fn named(asked: &Asked) -> Option<(&'static str, String)> {
     let body = json::parse(&asked.body).ok()?;
     if aggregate == "content" {
         let (aggregate, id) = body.get("entity")?.as_str()?.split_once('/')?;
-        let aggregate =
-            ["member", "role", "ticket", "run", "ext"].into_iter().find(|a| *a == aggregate)?;
+        let aggregate = ["member", "role", "ticket", "run", "action", "ext"]
+            .into_iter()
+            .find(|a| *a == aggregate)?;
         return Some((aggregate, id.to_owned()));
     }
     if aggregate == "budget" {
@@ -57,6 +58,7 @@ pub(super) fn prefix(aggregate: &str) -> &'static str {
         "role" => "rol_",
         "ticket" => "tkt_",
         "ext" => "ext_",
+        "action" => "act_",
         _ => "run_",
     }
 }
@@ -67,7 +69,7 @@ pub(super) fn prefix(aggregate: &str) -> &'static str {
 pub fn target(command: &Command) -> Option<String> {
     Some(match command {
         // The tenant is the whole; content names its entity by itself: see `Desk::command`.
-        Command::Tenant(_) => return None,
+        Command::Tenant(_) | Command::Policy(_) => return None,
         Command::Content(content::Command::Erase(c)) => {
             c.entity.as_str().split_once('/').map(|(_, id)| id.to_owned())?
         }
@@ -75,6 +77,7 @@ pub fn target(command: &Command) -> Option<String> {
             member::Command::Enrol(c) => c.actor.to_string(),
             member::Command::Remove(c) => c.actor.to_string(),
             member::Command::RotateKeys(c) => c.actor.to_string(),
+            member::Command::Delegate(_) | member::Command::EndDelegation(_) => return None,
         },
         Command::Role(c) => match c {
             role::Command::Hire(_) => return None,
@@ -106,6 +109,7 @@ pub fn target(command: &Command) -> Option<String> {
             ext::Command::Register(c) => c.kind.to_string(),
             ext::Command::Append(_) => return None,
         },
+        Command::Action(c) => c.action()?.to_string(),
         Command::Evidence(evidence::Command::Attach(c)) => c.id.to_string(),
         Command::Budget(budget::Command::Limit(c)) => c.scope.entity()?.1.to_owned(),
         Command::Budget(budget::Command::Price(_)) => return None,

@@ -44,6 +44,10 @@ impl Desk<'_> {
             role,
             ticket: None,
             appended: Ok(()),
+            run: None,
+            books: None,
+            judged: Err(Refusal::ArgumentsTooLarge),
+            bundle: Err(Refusal::BundleInvalid),
         };
         Ok(Ok(match command {
             Command::Member(c) => {
@@ -64,6 +68,7 @@ impl Desk<'_> {
             member::Command::Enrol(c) => (&c.actor, c.key_change()),
             member::Command::Remove(c) => (&c.actor, c.key_change()),
             member::Command::RotateKeys(c) => (&c.actor, c.key_change()),
+            member::Command::Delegate(_) | member::Command::EndDelegation(_) => return Ok(()),
         };
         tokens::key_change(self.ring, subject, &change, command, self.now)
     }

@@ -20,6 +20,7 @@ mod lost;
 mod proxy;
 mod race;
 mod snapshot;
+mod spend;
 mod ticket;
 mod tls;
 mod tokens;

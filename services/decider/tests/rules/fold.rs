@@ -5,10 +5,10 @@ use serde_json::Value;
 
 use crate::table::history;
 use crate::tenant::{TENANT, Tenant};
-use crate::words::{CLERK, RUN, TICKET, object};
+use crate::words::{ACTION, CLERK, RUN, TICKET, object};
 
 /// A history, the entity, and what must stand in its state.
-const FOLDS: [(&str, &str, &str); 29] = [
+const FOLDS: [(&str, &str, &str); 35] = [
     (
         "role.hired",
         CLERK,
@@ -103,6 +103,40 @@ const FOLDS: [(&str, &str, &str); 29] = [
         r#"{"ended":true,"evidence":2}"#,
     ),
     (
+        r#"role.hired {"title":"T","tools":["a"],"escalation":["founder"]};
+           role.amended {"title":"U"}; role.amended {"tools":["b"]}"#,
+        CLERK,
+        r#"{"title":"U","tools":["b"],"escalation":["founder"]}"#,
+    ),
+    (
+        r#"operator: ticket.opened {"priority":1}; ticket.amended {"title":"u"}"#,
+        TICKET,
+        r#"{"priority":1,"opened_by":"operator","counts":{"actions":0,"denied":0}}"#,
+    ),
+    (
+        r#"worker: run.started of @run; worker: run.step-recorded {"name":"look"};
+           worker: action.held; worker: action.denied of act_00000000000000000000000002"#,
+        RUN,
+        r#"{"phase":"look","counts":{"actions":2,"denied":1}}"#,
+    ),
+    (
+        "role.hired; worker: action.allowed; worker: action.settled",
+        CLERK,
+        r#"{"counts":{"actions":1,"denied":0}}"#,
+    ),
+    (
+        "ticket.opened; worker: action.routed; timer: action.lapsed",
+        TICKET,
+        r#"{"counts":{"actions":1,"denied":0}}"#,
+    ),
+    (
+        r#"worker: action.held; approver: action.approved {"for":"founder"};
+           timer: action.escalated {"step":1}"#,
+        ACTION,
+        r#"{"run":"@run","ticket":"@ticket","role":"@clerk","proposer":"worker","tool":"sorter",
+            "action":"sort"}"#,
+    ),
+    (
         r#"role.hired; budget.limited {"scope":"role/@clerk","period":"day","calls":9}"#,
         CLERK,
         r#"{"tier":"T1","account":{"day_limits":{"calls":9},"total_limits":{}}}"#,
@@ -152,8 +186,9 @@ fn state(tenant: &Tenant, id: &str) -> Value {
     let role = tenant.roles.get(id).map(serde_json::to_value);
     let ticket = tenant.tickets.get(id).map(serde_json::to_value);
     let run = tenant.runs.get(id).map(serde_json::to_value);
+    let action = tenant.actions.get(id).map(serde_json::to_value);
     let books = tenant.books.as_ref().filter(|_| id == TENANT).map(serde_json::to_value);
-    role.or(ticket).or(run).or(books).expect("it is there").unwrap()
+    role.or(ticket).or(run).or(action).or(books).expect("it is there").unwrap()
 }
 
 #[test]
@@ -172,6 +207,7 @@ fn facts_of_nothing_leave_nothing() {
         ticket.approved; ticket.rejected; ticket.started; ticket.completed; ticket.reopened;
         ticket.cancelled; ticket.deadline-breached; role.amended; role.paused; role.resumed;
         role.retired; run.step-recorded; run.completed; run.failed; run.cancelled;
+        action.approved; action.rejected; action.expired; action.asked-again; action.escalated;
         evidence.attached; evidence.attached {\"id\":\"@run\"};
         budget.limited {\"scope\":\"role/@clerk\"}; budget.limited {\"scope\":\"run/@run\"};
         budget.limited {\"scope\":\"ticket/@ticket\"};

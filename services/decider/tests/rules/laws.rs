@@ -4,9 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use canonry_decider::hosted::{Catalogued, Hostable, Hosted, OwnFacts, Refused};
+use canonry_domain::action::Actions;
 use canonry_domain::books::Budgets;
 use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::Exts;
+use canonry_domain::policy::Policies;
 use canonry_domain::role::Roles;
 use canonry_domain::run::Runs;
 use canonry_domain::ticket::Tickets;
@@ -14,7 +16,7 @@ use canonry_schemas::event::{Command, Event};
 use canonry_schemas::ids::ActorId;
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
-use canonry_schemas::{budget, evidence, ext, member, role, run, tenant, ticket};
+use canonry_schemas::{action, budget, evidence, ext, member, policy, role, run, tenant, ticket};
 use cqrs_es::Aggregate as _;
 use cqrs_es::event_sink::EventSink;
 use futures_util::FutureExt as _;
@@ -185,11 +187,66 @@ fn workable(open: &mut BTreeMap<String, bool>, id: &str, event: &role::Event) ->
     Ok(())
 }
 
+/// Actions, told from the history.
+#[derive(Default)]
+struct Acts(BTreeMap<String, Act>);
+
+/// One of them.
+#[derive(Default)]
+struct Act {
+    held: bool,
+    parked: bool,
+    open: bool,
+    needed: usize,
+    agreed: BTreeSet<ActorId>,
+    over: bool,
+}
+
+impl Acts {
+    fn hear(&mut self, fact: &Fact, event: &action::Event) -> TestCaseResult {
+        use action::Event as E;
+        let act = self.0.entry(fact.id.clone()).or_default();
+        prop_assert!(!act.over, "it was over, then {event:?}");
+        match event {
+            E::Allowed(e) => {
+                prop_assert!(!act.held || act.agreed.len() >= act.needed, "nobody agreed");
+                prop_assert_eq!(act.held, !e.approved_by.is_empty());
+                prop_assert!(!act.parked && !act.open, "allowed out of turn");
+                (act.held, act.open) = (false, true);
+            }
+            E::Held(e) => {
+                prop_assert!(!act.held && !act.open, "held twice");
+                act.held = true;
+                act.needed = e.approvals.groups.iter().map(|g| usize::from(g.needed)).sum();
+            }
+            E::Routed(_) | E::Denied(_) => act.over = true,
+            E::Approved(_) => {
+                prop_assert!(act.held && !act.parked, "an answer to no question");
+                prop_assert!(act.agreed.insert(fact.at.actor.clone()), "agreed twice");
+            }
+            E::Rejected(_) => act.over = true,
+            E::Expired(_) => (act.held, act.parked) = (false, true),
+            E::AskedAgain(_) => {
+                prop_assert!(act.parked, "asked again what was not parked");
+                (act.held, act.parked) = (true, false);
+                act.agreed.clear();
+            }
+            E::Escalated(_) => prop_assert!(act.held),
+            E::Settled(_) | E::Lapsed(_) => {
+                prop_assert!(act.open, "settled what was not allowed");
+                act.over = true;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Holds a whole history to the laws.
 fn audit(history: &[Fact]) -> TestCaseResult {
     let (mut people, mut tickets) = (People::default(), BTreeMap::<String, Told>::new());
     let (mut roles, mut run_tickets) = (BTreeMap::new(), BTreeMap::new());
-    let (mut versions, mut currency) = (BTreeMap::new(), None);
+    let (mut versions, mut revision, mut currency) = (BTreeMap::new(), 0, None);
+    let mut acts = Acts::default();
     for fact in history {
         let actor = &fact.at.actor;
         prop_assert!(!people.removed.contains(actor), "{actor} was removed and asked on");
@@ -238,6 +295,12 @@ fn audit(history: &[Fact]) -> TestCaseResult {
                 let known = tickets.contains_key(&fact.id) || run_tickets.contains_key(&fact.id);
                 prop_assert!(known, "evidence of nothing");
             }
+            Event::Policy(policy::Event::Published(e)) => {
+                prop_assert!(people.is_founder(actor), "published by {actor}");
+                prop_assert!(revision < e.revision, "a revision that did not grow");
+                revision = e.revision;
+            }
+            Event::Action(e) => acts.hear(fact, e)?,
             Event::Budget(e) => {
                 prop_assert!(people.is_founder(actor), "limited or priced by {actor}");
                 match e {
@@ -253,6 +316,7 @@ fn audit(history: &[Fact]) -> TestCaseResult {
                 }
             }
             Event::Tenant(_) | Event::Actor(_) | Event::Refused { .. } => {}
+            Event::Member(member::Event::Delegated(_) | member::Event::DelegationEnded(_)) => {}
         }
         people.hear(&fact.event);
         prop_assert!(people.founders() > 0, "no founder is left");
@@ -298,6 +362,12 @@ proptest! {
                     }
                     Command::Evidence(c) => {
                         handle::<Evidences>(play.tenant.work(&id).as_ref(), facts, c)
+                    }
+                    Command::Policy(c) => {
+                        handle::<Policies>(play.tenant.policies.get("acme"), facts, c)
+                    }
+                    Command::Action(c) => {
+                        handle::<Actions>(play.tenant.actions.get(&id), facts, c)
                     }
                     Command::Budget(c) => {
                         let limited = play.tenant.limited(whose(&c));
@@ -363,6 +433,8 @@ fn the_moves_reach_everything() {
         ("run", run::Event::NAMES),
         ("ext", ext::Event::NAMES),
         ("evidence", evidence::Event::NAMES),
+        ("policy", policy::Event::NAMES),
+        ("action", action::Event::NAMES),
         ("budget", budget::Event::NAMES),
     ] {
         for (name, _) in names {
@@ -397,6 +469,11 @@ fn a_broken_law_is_found() {
         ("operator: role.retired", "role.hired; operator: role.paused"),
         ("operator: tenant.keys-rotated", "tenant.keys-rotated"),
         ("operator: content.erased", "content.erased"),
+        ("policy.published", "policy.published"),
+        ("worker: action.allowed {\"approved_by\":[\"9\"]}", "worker: action.held"),
+        ("approver: action.approved", "worker: action.held; timer: action.expired"),
+        ("worker: action.settled", "worker: action.allowed; worker: action.settled"),
+        ("timer: action.lapsed", "worker: action.allowed; worker: action.settled"),
         ("operator: budget.limited", "budget.limited"),
         (r#"budget.priced {"currency":"USD"}"#, "budget.priced"),
         (r#"budget.limited {"scope":"ticket/@ticket","period":"day"}"#, "ticket.opened"),

@@ -18,7 +18,7 @@ use std::path::Path;
 
 use canonry_schemas::event::{Event, verbs};
 use canonry_schemas::refusal::Refusal;
-use canonry_schemas::{budget, content, evidence, ext, member, role, run, ticket};
+use canonry_schemas::{action, budget, content, evidence, ext, member, policy, role, run, ticket};
 
 use crate::table::{Row, check, rows};
 
@@ -30,6 +30,9 @@ const MEMBER: &str = include_str!("member.txt");
 const TENANT: &str = include_str!("tenant.txt");
 const EXT: &str = include_str!("ext.txt");
 const EVIDENCE: &str = include_str!("evidence.txt");
+const POLICY: &str = include_str!("policy.txt");
+const ACTION: &str = include_str!("action.txt");
+const QUESTION: &str = include_str!("question.txt");
 const BUDGET: &str = include_str!("budget.txt");
 
 fn hold(table: &str) {
@@ -79,12 +82,30 @@ fn evidence_of_tickets_and_runs() {
 }
 
 #[test]
+fn policies() {
+    hold(POLICY);
+}
+
+#[test]
+fn actions() {
+    hold(ACTION);
+}
+
+#[test]
+fn questions_to_people() {
+    hold(QUESTION);
+}
+
+#[test]
 fn limits_and_prices() {
     hold(BUDGET);
 }
 
 fn all() -> Vec<Row> {
-    let tables = [TICKET, APPROVAL, ROLE, RUN, MEMBER, TENANT, EXT, EVIDENCE, BUDGET];
+    let tables = [
+        TICKET, APPROVAL, ROLE, RUN, MEMBER, TENANT, EXT, EVIDENCE, BUDGET, POLICY, ACTION,
+        QUESTION,
+    ];
     tables.iter().flat_map(|table| rows(table)).collect()
 }
 
@@ -103,8 +124,10 @@ fn expected(rows: &[Row], aggregates: &[&str]) -> BTreeSet<String> {
 /// A new refusal in `domain` fails here until a row of its aggregate shows it.
 #[test]
 fn every_refusal_of_the_domain_has_a_row() {
-    const ALL: &[&str] =
-        &["tenant", "content", "member", "role", "ticket", "run", "ext", "evidence", "budget"];
+    const ALL: &[&str] = &[
+        "tenant", "content", "member", "role", "ticket", "run", "ext", "evidence", "policy",
+        "action", "budget",
+    ];
     let rows = all();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../domain/src");
     let mut seen = 0;
@@ -120,6 +143,8 @@ fn every_refusal_of_the_domain_has_a_row() {
             "run" => &["run"],
             "ext" => &["ext"],
             "evidence" => &["evidence"],
+            "policy" => &["policy"],
+            "action" | "question" | "weigh" => &["action"],
             "books" => &["budget"],
             _ => ALL,
         };
@@ -150,6 +175,8 @@ fn every_command_has_its_good_way() {
         ("run", run::Event::NAMES),
         ("ext", ext::Event::NAMES),
         ("evidence", evidence::Event::NAMES),
+        ("policy", policy::Event::NAMES),
+        ("action", action::Event::NAMES),
         ("budget", budget::Event::NAMES),
     ] {
         for (name, _) in names {

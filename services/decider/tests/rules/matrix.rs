@@ -10,7 +10,7 @@ use crate::table::{asked, history};
 use crate::tenant::Tenant;
 
 /// What stands in the cells, beside `yes`; `-` is not asked.
-const CALLED: [(&str, Refusal); 20] = [
+const CALLED: [(&str, Refusal); 27] = [
     ("unknown", Refusal::TicketUnknown),
     ("ended", Refusal::TicketEnded),
     ("not-ended", Refusal::TicketNotEnded),
@@ -31,12 +31,20 @@ const CALLED: [(&str, Refusal); 20] = [
     ("no-run", Refusal::RunUnknown),
     ("run-ended", Refusal::RunEnded),
     ("who", Refusal::ActorUnknown),
+    ("no-action", Refusal::ActionUnknown),
+    ("not-open", Refusal::ActionNotOpen),
+    ("unparked", Refusal::ActionNotParked),
+    ("expired", Refusal::ApprovalExpired),
+    ("not-due", Refusal::DeadlineNotPassed),
+    ("not-asked", Refusal::NotAnApprover),
+    ("self", Refusal::SelfApproval),
 ];
 
 /// Who asks in the tables of stages: somebody who may.
 fn asker(command: &str) -> &'static str {
     match command {
-        "ticket.breach" => "timer at @noon",
+        "ticket.breach" | "action.expire" | "action.escalate" | "action.lapse" => "timer at @noon",
+        "action.approve" | "action.reject" => "approver",
         _ => "founder",
     }
 }
@@ -256,6 +264,58 @@ fn each_command_at_each_stage_of_a_run() {
     });
 }
 
+/// What every action needs, and then some stage of it.
+macro_rules! acted {
+    ($then:literal) => {
+        concat!(
+            "role.hired; operator: ticket.opened {\"role\":\"@clerk\"}; ",
+            "worker: run.started of @run; ",
+            $then
+        )
+    };
+}
+
+const ACTION_STAGES: [(&str, &str); 10] = [
+    ("absent", acted!("")),
+    ("held", acted!("worker: action.held")),
+    ("agreed", acted!("worker: action.held; approver: action.approved")),
+    ("parked", acted!("worker: action.held; timer: action.expired")),
+    ("again", acted!("worker: action.held; timer: action.expired; worker: action.asked-again")),
+    ("rejected", acted!("worker: action.held; approver: action.rejected")),
+    ("allowed", acted!("worker: action.allowed")),
+    ("settled", acted!("worker: action.allowed; worker: action.settled")),
+    ("lapsed", acted!("worker: action.allowed; timer: action.lapsed")),
+    ("denied", acted!("worker: action.denied")),
+];
+
+/// Each command of an action at each of its stages. The timer asks at noon, when the first
+/// question and the allowance end.
+const ACTION: &str = "
+                 absent    held      agreed   parked   again    rejected allowed  settled  lapsed   denied
+action.propose   yes       -         -        -        -        -        -        -        -        -
+action.approve   no-action yes       unasked  expired  yes      unasked  unasked  unasked  unasked  unasked
+action.reject    no-action yes       yes      expired  yes      unasked  unasked  unasked  unasked  unasked
+action.resume    no-action missing   yes      expired  missing  unasked  unasked  unasked  unasked  unasked
+action.ask-again no-action unparked  unparked yes      unparked unparked unparked unparked unparked unparked
+action.settle    no-action not-open  not-open not-open not-open not-open yes      not-open not-open not-open
+action.expire    no-action yes       yes      not-due  not-due  not-due  not-due  not-due  not-due  not-due
+action.escalate  no-action not-due   not-due  not-due  not-due  not-due  not-due  not-due  not-due  not-due
+action.lapse     no-action not-due   not-due  not-due  not-due  not-due  yes      not-due  not-due  not-due
+";
+
+#[test]
+fn each_command_at_each_stage_of_an_action() {
+    names_every_verb(&[ACTION], "action");
+    compare(ACTION, &ACTION_STAGES, |_, command| {
+        // The approver has agreed already; a founder is another person.
+        let who = match command {
+            "action.approve" | "action.reject" => "founder",
+            other => asker(other),
+        };
+        format!("{who}: {command}")
+    });
+}
+
 /// Who asks: the parts, a worker of another role, a worker of none, a service by itself, the
 /// decider's timer, and somebody who is not there.
 const ASKERS: [(&str, &str); 10] = [
@@ -276,6 +336,8 @@ const PARTS: &str = "
                         founder operator approver auditor worker porter idler  svc_api timer nobody
 member.enrol            yes     only     only     only    only   only   only   only    only  who
 member.remove           yes     only     only     only    only   only   only   only    only  who
+member.delegate         yes     no       yes      no      no     no     no     no      no    who
+member.end-delegation   yes     no       yes      no      no     no     no     no      no    who
 member.rotate-keys      yes     yes      only     only    only   only   only   only    only  who
 tenant.rotate-keys      yes     only     only     only    only   only   only   only    only  who
 content.erase           yes     only     only     only    only   only   only   only    only  who
@@ -303,6 +365,16 @@ run.cancel              yes     yes      no       no      yes    theirs theirs n
 ext.register            yes     only     only     only    only   only   only   only    only  who
 ext.append              yes     yes      no       no      yes    other  other  no      no    who
 evidence.attach         yes     yes      no       no      yes    other  other  no      no    who
+policy.publish          yes     only     only     only    only   only   only   only    only  who
+action.propose          yes     yes      no       no      yes    theirs theirs no      no    who
+action.approve          yes     self     yes      not-asked no   no     no     no      no    who
+action.reject           yes     self     yes      not-asked no   no     no     no      no    who
+action.resume           yes     yes      no       no      yes    theirs theirs no      no    who
+action.ask-again        yes     yes      no       no      yes    theirs theirs no      no    who
+action.settle           yes     yes      no       no      yes    theirs theirs no      no    who
+action.expire           no      no       no       no      no     no     no     no      yes   who
+action.escalate         no      no       no       no      no     no     no     no      yes   who
+action.lapse            no      no       no       no      no     no     no     no      yes   who
 budget.limit            yes     only     only     only    only   only   only   only    only  who
 budget.price            yes     only     only     only    only   only   only   only    only  who
 ";
@@ -311,6 +383,21 @@ budget.price            yes     only     only     only    only   only   only   o
 fn ready(command: &str) -> &'static str {
     match command {
         "role.resume" => "role.hired; role.paused",
+        "member.end-delegation" => "founder: member.delegated; approver: member.delegated",
+        "action.propose" => acted!(""),
+        "action.approve" | "action.reject" | "action.expire" => acted!("worker: action.held"),
+        "action.resume" => acted!(
+            "worker: action.held {\"approvals\":{\"groups\":[{\"needed\":1,\"name\":\"approver\",
+             \"part\":\"approver\"}],\"four_eyes\":true,\"expires\":\"@dusk\"}};
+             approver: action.approved"
+        ),
+        "action.ask-again" => acted!("worker: action.held; timer: action.expired"),
+        "action.escalate" => acted!(
+            "worker: action.held {\"approvals\":{\"groups\":[{\"needed\":1,\"name\":\"approver\",
+             \"part\":\"approver\"}],\"four_eyes\":true,\"expires\":\"@dusk\",
+             \"escalate_after_seconds\":21592,\"escalation\":[\"founder\"]}}"
+        ),
+        "action.settle" | "action.lapse" => acted!("worker: action.allowed"),
         "ticket.approve" | "ticket.reject" => {
             "ticket.opened {\"role\":\"@clerk\"};
              member.enrolled {\"actor\":\"asker\"}; asker: ticket.approval-requested"
@@ -328,15 +415,19 @@ fn ready(command: &str) -> &'static str {
 
 #[test]
 fn each_part_with_each_command() {
-    for aggregate in
-        ["tenant", "content", "member", "role", "ticket", "run", "ext", "evidence", "budget"]
-    {
+    for aggregate in [
+        "tenant", "content", "member", "role", "ticket", "run", "ext", "evidence", "policy",
+        "action", "budget",
+    ] {
         names_every_verb(&[PARTS], aggregate);
     }
     for (command, expected) in cells(PARTS) {
         let head = PARTS.trim().lines().next().unwrap();
         let one = format!("{head}\n{command} {}", expected.join(" "));
         let columns = ASKERS.map(|(who, _)| (who, ready(command)));
+        // Questions end at noon.
+        let when =
+            if ["action.approve", "action.reject"].contains(&command) { "@dawn" } else { "@noon" };
         compare(&one, &columns, |who, command| {
             let over = match command {
                 "ticket.amend" => "{\"priority\":1}",
@@ -344,7 +435,7 @@ fn each_part_with_each_command() {
                 "ext.append" => "{\"entity\":\"ticket/@ticket\"}",
                 _ => "",
             };
-            format!("{who} at @noon: {command} {over}")
+            format!("{who} at {when}: {command} {over}")
         });
     }
 }

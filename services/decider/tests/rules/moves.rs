@@ -2,15 +2,18 @@
 //! into commands, asks the rules and folds what they say.
 
 use canonry_domain::Approval;
+use canonry_domain::action::{Action, Stage};
 use canonry_domain::ticket::Gate;
+use canonry_domain::weigh::Judged;
 use canonry_schemas::event::{Command, Event, verbs};
 use canonry_schemas::ids::{IntentId, generated};
 use canonry_schemas::refusal::Refusal;
-use canonry_schemas::ticket;
 use canonry_schemas::time::Time;
+use canonry_schemas::{action, ticket};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::table::{bundle, judge};
 use crate::tenant::{Ask, At, Fact, Tenant, target};
 use crate::words::{self, DAWN};
 
@@ -86,7 +89,10 @@ impl Default for Play {
         let mut history = words::prologue();
         let hired = words::fact(5, "founder", "role.hired", None, json!({}));
         let other = words::fact(6, "founder", "role.hired", Some(words::PORTER), json!({}));
-        history.extend([hired, other]);
+        let role = json!({"role": words::CLERK});
+        let opened = words::fact(7, "operator", "ticket.opened", None, role);
+        let started = words::fact(8, "worker", "run.started", Some(words::RUN), json!({}));
+        history.extend([hired, other, opened, started]);
         let tenant = Tenant::of(&history);
         Self { history, tenant, now: Time(DAWN.0 + 60_000_000) }
     }
@@ -110,9 +116,16 @@ impl Play {
     pub fn ask(&mut self, m: &Move) -> Ask {
         self.now = Time(self.now.0 + m.minutes * 60_000_000);
         let all: Vec<_> = verbs().collect();
-        let (aggregate, verb) = all[m.what % all.len()];
+        // While a run goes on, half of what is asked is about actions.
+        let running = self.tenant.runs.values().any(|run| !run.ended);
+        let acts: Vec<_> = all.iter().copied().filter(|(a, _)| *a == "action").collect();
+        let from = if running && m.minutes % 2 == 0 { &acts } else { &all };
+        let (aggregate, verb) = from[m.what % from.len()];
         let name = format!("{aggregate}.{verb}");
-        let who = if name == "ticket.breach" { "timer" } else { ASKERS[m.who] };
+        let who = match &*name {
+            "ticket.breach" | "action.expire" | "action.escalate" | "action.lapse" => "timer",
+            _ => ASKERS[m.who],
+        };
         let (over, keys) = self.over(&name, m);
         let command = words::command(&name, words::body(&name, over, 0));
         let intent = IntentId::from_parts(self.now.millis(), self.history.len() as u128);
@@ -122,6 +135,11 @@ impl Play {
             now: self.now,
             approval: None,
             keys,
+            judged: Ok(self.judged(m)),
+            bundle: Ok(bundle(
+                &json!({"revision": m.other % 40 + 1, "expires": self.later(900)}),
+                json!({}),
+            )),
             appended: if m.other.is_multiple_of(5) { Err(Refusal::ExtDataInvalid) } else { Ok(()) },
             command,
         };
@@ -176,6 +194,13 @@ impl Play {
                 "entity": format!("ticket/{ticket}")}),
             ("evidence", _) if m.other.is_multiple_of(2) => json!({"id": ticket}),
             ("evidence", _) => json!({"id": nth(&runs, m.which, words::RUN)}),
+            ("member", "delegate") => json!({"to": MEMBERS[m.which % 8], "until": self.later(600)}),
+            ("member", "end-delegation") => json!({}),
+            ("policy", _) => json!({"revision": m.other % 40 + 1}),
+            ("action", "propose") => json!({"run": nth(&runs, m.which, words::RUN),
+                "tool": if m.other.is_multiple_of(9) { "shredder" } else { "sorter" },
+                "worst": {"money_micros": m.other % 5}}),
+            ("action", verb) => self.about(verb, m, &keys(self.tenant.actions.keys().collect())),
             ("budget", "limit") => {
                 let scopes = [
                     "tenant".to_owned(),
@@ -203,6 +228,40 @@ impl Play {
         (over, lawful)
     }
 
+    /// About an action; mostly about one for which this can be asked.
+    fn about(&self, verb: &str, m: &Move, all: &[String]) -> Value {
+        let fits = |id: &&String| match (verb, &self.tenant.actions[*id].stage) {
+            ("approve" | "reject" | "resume" | "expire" | "escalate", Stage::Held(_))
+            | ("ask-again", Stage::Parked(_))
+            | ("settle" | "lapse", Stage::Allowed { .. }) => true,
+            _ => m.other.is_multiple_of(11),
+        };
+        let id = nth(&all.iter().filter(fits).cloned().collect::<Vec<_>>(), m.which, words::ACTION);
+        let watched = self.tenant.actions.get(&id).and_then(Action::watched);
+        let at = watched.map_or(self.now, |(at, _)| at);
+        match verb {
+            "expire" | "escalate" | "lapse" => json!({"id": id, "at": at}),
+            "reject" => json!({"id": id, "reason": m.text}),
+            _ => json!({"id": id}),
+        }
+    }
+
+    /// What the policy says: anything, and of the same action mostly the same.
+    fn judged(&self, m: &Move) -> Judged {
+        let line = match m.other % 8 {
+            0 => "DENY",
+            1 => r#"THROTTLE {"after":5}"#,
+            2 => r#"ROUTE {"to":[{"kind":"model","name":"small"}]}"#,
+            3 | 4 => "ALLOW",
+            5 => r#"ALLOW {"arguments":"1"}"#,
+            6 => {
+                r#"REQUIRE_HITL {"groups":[[1,"approver"]],"life":30000,"escalate":600,"four_eyes":false}"#
+            }
+            _ => r#"REQUIRE_HITL {"groups":[[2,"approver"]],"life":20000}"#,
+        };
+        judge(line)
+    }
+
     fn opening(&self, m: &Move, role: String) -> Value {
         let mut over = json!({"title": m.text, "approval_required": m.which.is_multiple_of(2)});
         if m.other % 4 != 1 {
@@ -219,16 +278,20 @@ impl Play {
         let approve = match &ask.command {
             Command::Ticket(ticket::Command::Approve(_)) => true,
             Command::Ticket(ticket::Command::Reject(_)) => false,
+            Command::Action(action::Command::Approve(_)) => true,
+            Command::Action(action::Command::Reject(_)) => false,
             _ => return None,
         };
         let id = target(&ask.command)?;
-        let (position, hash) = match self.tenant.tickets.get(&id).map(|t| &t.gate) {
-            Some(Gate::Asked { position, hash, .. }) => (*position, hash.clone()),
+        let gate = self.tenant.tickets.get(&id).map(|t| &t.gate);
+        let (position, hash) = match (gate, self.tenant.actions.get(&id).map(|a| &a.stage)) {
+            (Some(Gate::Asked { position, hash, .. }), _) => (*position, hash.clone()),
+            (_, Some(Stage::Held(question))) => (question.position, question.hash.clone()),
             _ => (1, crate::tenant::hash(1)),
         };
         let mut approval = Approval {
             by: ask.actor.clone(),
-            entity: format!("ticket/{id}"),
+            entity: format!("{}/{id}", ask.command.name().0),
             approve,
             intent: ask.intent.clone(),
             position,
@@ -250,9 +313,12 @@ impl Play {
             "role" => "rol_",
             "ticket" => "tkt_",
             "ext" => "ext_",
+            "action" => "act_",
             _ => "run_",
         };
+        let whole = (ask.command.name().0 == "policy").then(|| "acme".to_owned());
         let id = target(&ask.command)
+            .or(whole)
             .unwrap_or_else(|| generated(prefix, self.now.millis(), u128::from(position)));
         let at = At { position, time: ask.now, actor: ask.actor.clone() };
         self.history.push(Fact { at, id, event });

@@ -6,19 +6,22 @@ use std::sync::Arc;
 
 pub use canonry_decider::desk::target;
 use canonry_decider::hosted::{self, OwnFacts};
+use canonry_domain::action::{Action, Actions, ready};
 use canonry_domain::books::{Books, Budgets};
 use canonry_domain::directory::Directory;
 use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::{Exts, Kind};
+use canonry_domain::policy::{Checked, Policies, Policy};
 use canonry_domain::role::{Role, Roles};
 use canonry_domain::run::{Run, Runs};
 use canonry_domain::ticket::{Ticket, Tickets};
+use canonry_domain::weigh::Judged;
 use canonry_domain::{Applied, Approval, Decider, Facts, State, erasure};
 use canonry_schemas::event::{Command, Event};
-use canonry_schemas::ids::{ActorId, RoleId};
+use canonry_schemas::ids::{ActorId, RoleId, RunId};
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::time::Time;
-use canonry_schemas::{budget, content, ext, member, run, tenant, ticket};
+use canonry_schemas::{action, budget, content, ext, member, run, tenant, ticket};
 use serde::{Deserialize, Serialize};
 
 /// Where, when and whose: what the chain knows of a fact beside what happened.
@@ -102,6 +105,10 @@ pub struct Ask {
     pub keys: Result<(), Refusal>,
     /// Whether what is appended fits, and is about something that exists.
     pub appended: Result<(), Refusal>,
+    /// What the policy says.
+    pub judged: Result<Judged, Refusal>,
+    /// The bundle in it, looked at.
+    pub bundle: Result<Checked, Refusal>,
     /// What.
     pub command: Command,
 }
@@ -121,8 +128,24 @@ pub struct Tenant {
     pub erased: BTreeSet<String>,
     /// Custom record types by name.
     pub kinds: BTreeMap<String, Kind>,
+    /// The policy in force, by the tenant's name.
+    pub policies: BTreeMap<String, Policy>,
+    /// Actions by id.
+    pub actions: BTreeMap<String, Action>,
     /// The tenant's account and prices, once something was written into them.
     pub books: Option<Books>,
+}
+
+/// Folds an action's fact into another state, which must stay of its kind.
+macro_rules! through {
+    ($state:expr, $kind:ident, $applied:expr, $event:expr) => {
+        if let Some(state) = $state {
+            let mut whole = State::$kind(state.clone());
+            whole.hear($applied, $event);
+            let State::$kind(new) = whole else { unreachable!("a state stays of its kind") };
+            *state = new;
+        }
+    };
 }
 
 fn step<D: Decider>(states: &mut BTreeMap<String, D::State>, fact: &Fact, event: &D::Event) {
@@ -173,6 +196,29 @@ impl Tenant {
                 let new = fact.at.evolve::<Budgets>(self.limited(&fact.id), e);
                 self.put(&fact.id, new);
             }
+            Event::Policy(e) => step::<Policies>(&mut self.policies, fact, e),
+            Event::Action(e) => {
+                step::<Actions>(&mut self.actions, fact, e);
+                self.hear(fact, e);
+            }
+        }
+    }
+
+    /// What an action's fact moves besides.
+    fn hear(&mut self, fact: &Fact, event: &action::Event) {
+        let hash = fact.at.hash();
+        let applied = fact.at.applied(&hash);
+        for entity in event.touches("acme") {
+            let (aggregate, id) = entity.split_once('/').unwrap();
+            match aggregate {
+                "role" => through!(self.roles.get_mut(id), Role, &applied, event),
+                "run" => through!(self.runs.get_mut(id), Run, &applied, event),
+                "ticket" => through!(self.tickets.get_mut(id), Ticket, &applied, event),
+                _ => {
+                    let books = self.books.get_or_insert_default();
+                    through!(Some(books), Books, &applied, event);
+                }
+            }
         }
     }
 
@@ -182,7 +228,7 @@ impl Tenant {
             Some(State::Ticket(new)) => drop(self.tickets.insert(id.to_owned(), new)),
             Some(State::Run(new)) => drop(self.runs.insert(id.to_owned(), new)),
             Some(State::Books(new)) => self.books = Some(new),
-            Some(State::Kind(_)) | None => {}
+            Some(_) | None => {}
         }
     }
 
@@ -235,7 +281,21 @@ impl Tenant {
             role,
             ticket: ticket.cloned(),
             appended: ask.appended,
+            run: self.run_of(&ask.command).map(|(id, run)| (id, run.clone())),
+            books: self.books.clone(),
+            judged: ask.judged.clone(),
+            bundle: ask.bundle.clone(),
         })
+    }
+
+    /// The run that an action's command is about.
+    fn run_of(&self, command: &Command) -> Option<(RunId, &Run)> {
+        let Command::Action(c) = command else { return None };
+        let id = match c {
+            action::Command::Propose(c) => &c.run,
+            other => &self.actions.get(other.action()?.as_str())?.run,
+        };
+        Some((id.clone(), self.runs.get(id.as_str())?))
     }
 
     /// The role and the ticket that a command names beside its own entity.
@@ -256,6 +316,13 @@ impl Tenant {
                 let about = c.entity.as_ref().map(|e| e.as_str().split_once('/').unwrap());
                 (None, about.filter(|(a, _)| *a == "ticket").and_then(|(_, t)| self.tickets.get(t)))
             }
+            Command::Action(c) => {
+                let run = self.run_of(command);
+                let ticket = run.and_then(|(_, run)| self.tickets.get(run.ticket.as_str()));
+                let action = c.action().and_then(|id| self.actions.get(id.as_str()));
+                let role = action.map(|a| a.role.clone());
+                (role.or_else(|| ticket.and_then(|t| t.role.clone())), ticket)
+            }
             Command::Member(_)
             | Command::Tenant(_)
             | Command::Content(_)
@@ -263,6 +330,7 @@ impl Tenant {
             | Command::Evidence(_)
             | Command::Budget(_)
             | Command::Ticket(_)
+            | Command::Policy(_)
             | Command::Ext(_) => (None, None),
         }
     }
@@ -286,6 +354,10 @@ impl Tenant {
             role: own.role.as_ref().map(|(id, role)| (id, role)),
             ticket: None,
             appended: Ok(()),
+            run: None,
+            books: None,
+            judged: Err(Refusal::ArgumentsTooLarge),
+            bundle: Err(Refusal::BundleInvalid),
         };
         Ok(match ask.command.clone() {
             Command::Member(c) => Event::Member(self.directory.decide(&facts, c)?),
@@ -333,6 +405,17 @@ impl Tenant {
             Command::Evidence(c) => {
                 let work = self.work(&id);
                 Event::Evidence(hosted::decide::<Evidences>(work.as_ref(), facts, c)?)
+            }
+            Command::Policy(c) => {
+                Event::Policy(hosted::decide::<Policies>(self.policies.get("acme"), facts, c)?)
+            }
+            Command::Action(c) => {
+                let action = self.actions.get(&id);
+                if matches!(c, action::Command::Propose(_) | action::Command::Resume(_)) {
+                    // The desk asks no policy where this says no.
+                    ready(action, &facts.borrow(), &c)?;
+                }
+                Event::Action(hosted::decide::<Actions>(action, facts, c)?)
             }
             Command::Budget(c) => {
                 let limited = self.limited(whose(&c));

@@ -15,6 +15,8 @@ pub const TICKET: &str = "tkt_00000000000000000000000001";
 pub const RUN: &str = "run_00000000000000000000000001";
 /// The role that the worker works for.
 pub const CLERK: &str = "rol_00000000000000000000000001";
+/// The action of the tables.
+pub const ACTION: &str = "act_00000000000000000000000001";
 /// Another role; the porter works for it.
 pub const PORTER: &str = "rol_00000000000000000000000002";
 
@@ -62,6 +64,8 @@ pub fn fact(position: u64, who: &str, name: &str, id: Option<&str>, over: Value)
         "ticket" => TICKET,
         "run" => RUN,
         "evidence" => TICKET,
+        "action" => ACTION,
+        "policy" => "acme",
         "budget" => scope.and_then(|scope| scope.split_once('/')).map_or(TENANT, |(_, id)| id),
         _ => CLERK,
     };
@@ -94,7 +98,13 @@ pub fn object(text: &str) -> Value {
     {
         text = text.replace(&format!("{aggregate}/{name}"), &format!("{aggregate}/{id}"));
     }
-    let names = [("@ticket", TICKET), ("@run", RUN), ("@clerk", CLERK), ("@porter", PORTER)];
+    let names = [
+        ("@ticket", TICKET),
+        ("@run", RUN),
+        ("@clerk", CLERK),
+        ("@porter", PORTER),
+        ("@action", ACTION),
+    ];
     for (name, id) in names {
         text = text.replace(&format!("\"{name}\""), &format!("\"{id}\""));
     }
@@ -110,6 +120,28 @@ fn keys_of(actor: &str) -> Value {
             "use": [uses], "actor": actor})
     };
     json!([key(1, "login"), key(2, "member")])
+}
+
+fn one_call() -> Value {
+    json!({"money_micros": 0, "tokens": 0, "calls": 1, "wall_seconds": 0})
+}
+
+/// A decision about the action of the tables.
+fn decided(name: &str) -> Value {
+    let mut all = json!({"run": RUN, "ticket": TICKET, "role": CLERK, "tool": "sorter",
+        "action": "sort", "worst": {}, "arguments_digest": "0".repeat(64),
+        "input_digest": "0".repeat(64), "input": "i",
+        "decision": {"engine": "e", "verdict": "ALLOW", "rules": [], "obligations": []}});
+    let more = match name {
+        "action.allowed" => json!({"reserved": one_call(), "until": MOMENTS[1].1}),
+        "action.held" => json!({"approvals": {"four_eyes": true, "expires": MOMENTS[1].1,
+            "groups": [{"needed": 1, "name": "approver", "part": "approver"}]}}),
+        "action.routed" => json!({"to": [{"kind": "queue", "name": "people"}]}),
+        _ => json!({"code": "policy-denied"}),
+    };
+    let Value::Object(more) = more else { unreachable!("an object") };
+    more.into_iter().for_each(|(field, value)| all[field] = value);
+    all
 }
 
 /// The body of a command, or the data of an event, of this name: what the table says, and what
@@ -156,6 +188,31 @@ pub fn body(name: &str, over: Value, n: u64) -> Value {
         "evidence.attach" | "evidence.attached" => json!({"id": TICKET,
             "object": "evd_00000000000000000000000001", "digest": "0".repeat(64), "size": 1,
             "media_type": "text/plain", "secret": "s"}),
+        "member.delegate" | "member.delegated" => json!({"to": "operator", "until": MOMENTS[2].1}),
+        "member.end-delegation" | "member.delegation-ended" => json!({}),
+        "policy.publish" => json!({"bundle": "AAAA", "revision": 1}),
+        "policy.published" => json!({"bundle": "AAAA", "revision": 1, "digest": "0".repeat(64),
+            "version": "1.0.0", "expires": MOMENTS[2].1, "ttl_seconds": 300}),
+        "action.propose" => json!({"run": RUN, "tool": "sorter", "action": "sort",
+            "arguments": {}, "worst": {}}),
+        "action.resume" => json!({"id": ACTION, "arguments": {}}),
+        "action.approve" => json!({"id": ACTION, "approval": "jwt"}),
+        "action.reject" | "action.rejected" => json!({"id": ACTION, "approval": "jwt"}),
+        "action.approved" => json!({"id": ACTION, "approval": "jwt", "of": 1, "given": 1}),
+        "action.settle" => json!({"id": ACTION, "outcome": "done", "used": {}}),
+        "action.asked-again" => json!({"id": ACTION, "expires": MOMENTS[2].1}),
+        "action.expire" | "action.expired" | "action.escalate" | "action.lapse" => {
+            json!({"id": ACTION, "at": MOMENTS[1].1})
+        }
+        "action.escalated" => json!({"id": ACTION, "at": MOMENTS[1].1, "to": "founder", "step": 1}),
+        "action.settled" => json!({"id": ACTION, "run": RUN, "ticket": TICKET, "role": CLERK,
+            "outcome": "done", "used": {}, "reserved": one_call(), "charged": one_call(),
+            "refunded": {"money_micros": 0, "tokens": 0, "calls": 0, "wall_seconds": 0},
+            "overrun": false, "allowed_at": MOMENTS[0].1}),
+        "action.lapsed" => json!({"id": ACTION, "at": MOMENTS[1].1, "run": RUN, "ticket": TICKET,
+            "role": CLERK, "charged": one_call(), "allowed_at": MOMENTS[0].1}),
+        "action.allowed" | "action.held" | "action.routed" | "action.denied" => decided(name),
+        _ if name.starts_with("action.") => json!({"id": ACTION}),
         "budget.limit" | "budget.limited" => json!({"scope": "tenant", "period": "total"}),
         "budget.price" | "budget.priced" => json!({"currency": "EUR", "models": [
             {"model": "small", "input_micros_per_million_tokens": 100_000,
@@ -171,7 +228,8 @@ pub fn body(name: &str, over: Value, n: u64) -> Value {
             other => other,
         };
     }
-    if name.starts_with("member.") && body.get("keys").is_none() {
+    let keyed = !name.starts_with("member.delegat") && name != "member.end-delegation";
+    if name.starts_with("member.") && keyed && body.get("keys").is_none() {
         body["keys"] = keys_of(body["actor"].as_str().unwrap());
     }
     body
