@@ -49,7 +49,7 @@ Exit codes:
      0  done
      1  refused, broken or not found
      2  the command line is wrong
-     3  a ledger is consistent, but its founder was not pinned
+     3  a ledger or bundle is consistent, but its founder was not pinned
      4  a ledger is whole and its founder pinned, but positions were lost and it was repaired
     64  the configuration is wrong; all that is wrong is told at once
     69  a server or service does not answer
@@ -118,7 +118,7 @@ enum Command {
     Budget(budget::Command),
     /// Report what was spent, by ticket, run, role, model, tool or day
     Spend(budget::Spend),
-    /// Attach files to tickets and runs, list them, get them back
+    /// Attach files to tickets and runs, get them back; bundles for strangers
     #[command(subcommand)]
     Evidence(evidence::Command),
     /// Read and check ledgers

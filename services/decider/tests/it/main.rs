@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod budget;
+mod canary;
 mod certificates;
 mod content;
 mod deadline;
