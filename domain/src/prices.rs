@@ -1,6 +1,7 @@
 //! What models cost, and what a call comes to: integers only, rounded up once for the whole call.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use canonry_schemas::budget::{Amount, MOST, ModelPrice, Price, Used, Worst};
 use canonry_schemas::ids::Currency;
@@ -34,15 +35,34 @@ pub struct Prices {
     pub position: u64,
     /// The tenant's currency.
     pub currency: Currency,
-    models: BTreeMap<Label, Cost>,
+    /// Shared: every decision about an action is handed the table.
+    #[serde(with = "shared")]
+    models: Arc<BTreeMap<Label, Cost>>,
+}
+
+/// What is shared is stored like what is not.
+mod shared {
+    use super::{Arc, BTreeMap, Cost, Deserialize, Label, Serialize};
+    use serde::{Deserializer, Serializer};
+
+    type Models = BTreeMap<Label, Cost>;
+
+    pub(super) fn serialize<S: Serializer>(models: &Arc<Models>, to: S) -> Result<S::Ok, S::Error> {
+        Models::serialize(models, to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<Models>, D::Error> {
+        Models::deserialize(from).map(Arc::new)
+    }
 }
 
 impl Prices {
     /// The table that a record sets. Of a model that stands there twice the last counts.
     #[must_use]
     pub fn new(position: u64, price: &Price) -> Self {
-        let models = price.models.iter().map(|m| (m.model.clone(), Cost::from(m))).collect();
-        Self { position, currency: price.currency.clone(), models }
+        let models: BTreeMap<_, _> =
+            price.models.iter().map(|m| (m.model.clone(), Cost::from(m))).collect();
+        Self { position, currency: price.currency.clone(), models: Arc::new(models) }
     }
 
     /// What a model costs.

@@ -4,10 +4,11 @@
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::KeyId;
 use canonry_schemas::key::PublicKey;
-use canonry_schemas::{actor, content, ext, member, role, run, tenant, ticket};
+use canonry_schemas::{action, actor, budget, content, ext, member, role, run, tenant, ticket};
 use rusqlite::{Params, Transaction, params};
 
 use crate::recorded::Recorded;
+use crate::spend;
 use crate::store::{Error, integer};
 
 /// Where and when, in the forms that every statement needs.
@@ -31,13 +32,10 @@ pub fn fold(tx: &Transaction<'_>, record: &Recorded) -> Result<(), Error> {
         Event::Ticket(e) => fold.ticket(e),
         Event::Run(e) => fold.run(e),
         Event::Ext(e) => fold.ext(e),
+        Event::Budget(e) => fold.budget(e),
+        Event::Action(e) => fold.spend(e),
         // The row among the events is all: lists of evidence are lists of events.
-        Event::Evidence(_)
-        | Event::Policy(_)
-        | Event::Action(_)
-        | Event::Budget(_)
-        | Event::Actor(_)
-        | Event::Refused { .. } => Ok(()),
+        Event::Evidence(_) | Event::Policy(_) | Event::Actor(_) | Event::Refused { .. } => Ok(()),
     }
 }
 
@@ -335,6 +333,74 @@ impl Fold<'_> {
             ext::Event::Appended(e) => self.run_sql(
                 "INSERT INTO appended VALUES (?1, ?2, ?3)",
                 params![self.position, e.kind.as_str(), e.version],
+            ),
+        }
+    }
+
+    /// What an action reserves and comes to; what else happens to it moves no account.
+    fn spend(&self, event: &action::Event) -> Result<(), Error> {
+        match event {
+            action::Event::Allowed(e) => spend::reserved(
+                self.tx,
+                &spend::Reserved {
+                    position: self.record.position,
+                    id: self.record.entity_id(),
+                    run: e.run.as_str(),
+                    ticket: e.ticket.as_str(),
+                    role: e.role.as_str(),
+                    tool: &e.tool.0,
+                    model: e.worst.model.as_ref().map(|model| model.0.as_str()),
+                    time: &self.time,
+                    amount: &e.reserved,
+                },
+            ),
+            action::Event::Settled(e) => {
+                spend::ended(self.tx, self.record.entity_id(), &e.charged, e.overrun)
+            }
+            action::Event::Lapsed(e) => {
+                spend::ended(self.tx, self.record.entity_id(), &e.charged, false)
+            }
+            action::Event::Held(_)
+            | action::Event::Routed(_)
+            | action::Event::Denied(_)
+            | action::Event::Approved(_)
+            | action::Event::Rejected(_)
+            | action::Event::AskedAgain(_)
+            | action::Event::Expired(_)
+            | action::Event::Escalated(_) => Ok(()),
+        }
+    }
+
+    fn budget(&self, event: &budget::Event) -> Result<(), Error> {
+        match event {
+            budget::Event::Limited(e) => {
+                let limits = e.limits();
+                let [money, tokens, calls, wall] =
+                    budget::Dimension::ALL.map(|d| limits.of(d).map(integer));
+                self.run_sql(
+                    "INSERT OR REPLACE INTO limits VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                    params![
+                        e.scope.as_str(),
+                        e.period.name(),
+                        money,
+                        tokens,
+                        calls,
+                        wall,
+                        self.record.actor,
+                        self.time,
+                        self.position,
+                    ],
+                )
+            }
+            budget::Event::Priced(e) => self.run_sql(
+                "INSERT INTO prices VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![
+                    self.position,
+                    e.currency.as_str(),
+                    serde_json::to_string(&e.models)?,
+                    self.record.actor,
+                    self.time,
+                ],
             ),
         }
     }

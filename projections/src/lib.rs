@@ -15,10 +15,12 @@ mod read;
 mod recorded;
 pub mod rows;
 mod schema;
+mod spend;
 pub mod store;
 
 pub use page::{Page, PageRequest};
 pub use query::{EventFilter, Reader, RunFilter, Snapshot, TicketFilter, TicketSort};
 pub use recorded::Recorded;
 pub use schema::VERSION;
+pub use spend::{By, SpendFilter};
 pub use store::{Error, Head, Store};

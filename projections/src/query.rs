@@ -10,8 +10,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction};
 use crate::diff::Changed;
 pub use crate::filter::{EventFilter, RunFilter, TicketFilter, TicketSort};
 use crate::page::{Page, PageRequest};
-use crate::rows::{Event, Key, Kind, Member, Role, Run, Step, Ticket};
+use crate::rows::{Account, Event, Key, Kind, Member, Prices, Role, Run, Spend, Step, Ticket};
 use crate::schema::READER;
+use crate::spend::{self, By, SpendFilter};
 use crate::store::{Error, Head, head, integer, natural};
 
 /// A connection that reads.
@@ -300,6 +301,41 @@ impl Snapshot<'_> {
         let mut w = Where::default();
         w.and_some("kind = ?", kind.map(str::to_owned).as_ref());
         self.by_position("kinds", w, page, Kind::read, |k| k.position)
+    }
+
+    /// What was spent and is reserved, added up by one thing, in the order of its names.
+    ///
+    /// # Errors
+    /// A foreign cursor, or SQLite.
+    pub fn spend(
+        &self,
+        by: By,
+        filter: &SpendFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Spend>, Error> {
+        spend::spend(&self.tx, by, filter, page)
+    }
+
+    /// Accounts with their limits: the tenant's, every role's, and whatever has a limit; or one
+    /// account alone. Those counted by day as they are on the given one, `2026-01-31`.
+    ///
+    /// # Errors
+    /// A foreign cursor, or SQLite.
+    pub fn budgets(
+        &self,
+        scope: Option<&str>,
+        day: &str,
+        page: &PageRequest,
+    ) -> Result<Page<Account>, Error> {
+        spend::budgets(&self.tx, scope, day, page)
+    }
+
+    /// The price table in force.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn prices(&self) -> Result<Option<Prices>, Error> {
+        spend::prices(&self.tx)
     }
 
     /// All members, removed ones included, with their keys.

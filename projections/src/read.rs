@@ -4,7 +4,7 @@ use rusqlite::types::Type;
 use rusqlite::{Result, Row};
 use serde::de::DeserializeOwned;
 
-use crate::rows::{Answered, Asked, Budget, Event, Key, Kind, Member, Role, Run, Step, Ticket};
+use crate::rows::{Answered, Asked, Event, Key, Kind, Member, Role, RoleBudget, Run, Step, Ticket};
 use crate::store::natural;
 
 fn json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> Result<T> {
@@ -28,7 +28,7 @@ impl Role {
             title: row.get("title")?,
             job: row.get("job")?,
             boundaries: json(row, "boundaries")?,
-            budget: Budget {
+            budget: RoleBudget {
                 per_ticket_micros: number(row, "per_ticket_micros")?,
                 per_day_micros: number(row, "per_day_micros")?,
             },

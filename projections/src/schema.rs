@@ -1,7 +1,7 @@
 //! The tables, and the views under the names that Canonry's sources use.
 
 /// Grows with every change of the tables or of the fold; a file of another version is rebuilt.
-pub const VERSION: i32 = 5;
+pub const VERSION: i32 = 6;
 
 /// What is laid out in a new file. Positions serve as row ids wherever a row begins with a
 /// record, so that the order of the ledger costs no index of its own.
@@ -78,6 +78,26 @@ CREATE TABLE appended (
 ) STRICT;
 CREATE INDEX appended_kind ON appended(kind, position);
 
+CREATE TABLE limits (
+  scope TEXT NOT NULL, period TEXT NOT NULL,
+  money_micros INTEGER, tokens INTEGER, calls INTEGER, wall_seconds INTEGER,
+  set_by TEXT NOT NULL, set_at TEXT NOT NULL, position INTEGER NOT NULL,
+  PRIMARY KEY (scope, period)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE prices (
+  position INTEGER PRIMARY KEY, currency TEXT NOT NULL, models TEXT NOT NULL,
+  set_by TEXT NOT NULL, set_at TEXT NOT NULL
+) STRICT;
+CREATE TABLE spend (
+  position INTEGER PRIMARY KEY, action TEXT NOT NULL UNIQUE,
+  run TEXT NOT NULL, ticket TEXT NOT NULL, role TEXT NOT NULL, tool TEXT NOT NULL,
+  model TEXT NOT NULL, day TEXT NOT NULL, open INTEGER NOT NULL, overrun INTEGER NOT NULL,
+  reserved_money_micros INTEGER NOT NULL, reserved_tokens INTEGER NOT NULL,
+  reserved_calls INTEGER NOT NULL, reserved_wall_seconds INTEGER NOT NULL,
+  spent_money_micros INTEGER NOT NULL, spent_tokens INTEGER NOT NULL,
+  spent_calls INTEGER NOT NULL, spent_wall_seconds INTEGER NOT NULL
+) STRICT;
+
 CREATE VIEW ai_roles AS SELECT
   id, title, job AS job_description, boundaries, per_ticket_micros, per_day_micros, tools,
   escalation, tier, status, hired_by, hired_at, updated_at FROM roles;
@@ -124,6 +144,10 @@ CREATE INDEX IF NOT EXISTS runs_ticket ON runs(ticket);
 CREATE INDEX IF NOT EXISTS runs_worker ON runs(worker);
 CREATE INDEX IF NOT EXISTS steps_run ON steps(run);
 CREATE INDEX IF NOT EXISTS keys_actor ON keys(actor);
+CREATE INDEX IF NOT EXISTS spend_ticket ON spend(ticket);
+CREATE INDEX IF NOT EXISTS spend_run ON spend(run);
+CREATE INDEX IF NOT EXISTS spend_role ON spend(role, day);
+CREATE INDEX IF NOT EXISTS spend_day ON spend(day);
 ";
 
 /// For the connection that writes.

@@ -190,6 +190,9 @@ pub const PRICE_MICROS: u64 = 1_000_000_000_000;
 pub const BUDGET_WARNS_AT: u64 = 80;
 /// Content keys in one stored group.
 pub const CONTENT_KEY_GROUP: usize = 256;
+/// How often whoever closes a volume tries to write the last record of it: a holder commits until it
+/// has heard that the tenant was taken from it.
+pub const FENCE_TRIES: u32 = 100;
 /// Volumes of one ledger.
 pub const VOLUMES: u32 = 32;
 /// Volumes of a ledger that an auditor's creds reach, the first one included.
@@ -213,6 +216,14 @@ pub const NOTE_SIGNATURES: usize = 64;
 pub const PROOF_HASHES: usize = 63;
 /// Bytes of an offline proof: a record in base64 twice over, and a note.
 pub const PROOF_BYTES: usize = 1024 * 1024;
+/// Files in one evidence bundle, its manifest included.
+pub const BUNDLE_ENTRIES: usize = 65_536;
+/// Bytes of one file in a bundle: what eleven octal digits of an archive's header can say.
+pub const BUNDLE_ENTRY_BYTES: u64 = 8 * 1024 * 1024 * 1024 - 1;
+/// Bytes of a bundle's manifest.
+pub const BUNDLE_MANIFEST_BYTES: u64 = 16 * 1024 * 1024;
+/// Bytes of a bundle's records, and of its records of keys: a reader holds both.
+pub const BUNDLE_TEXT_BYTES: u64 = 256 * 1024 * 1024;
 /// How long one request to a witness may take.
 pub const WITNESS_WAIT: Duration = Duration::from_secs(5);
 /// Bytes of a request to a witness.

@@ -140,5 +140,14 @@ fn a_witness_in_a_process_of_its_own_cosigns_what_is_proved() {
     let refused = up.run(&[&check[..], &[other.as_str()]].concat());
     assert_eq!((refused.code, &json(&refused)["why"]), (1, &"cosignature-missing".into()));
     assert_eq!(stranger(up.folder.path(), &["t.tlog-proof", log, &other]).code, 1);
+    // A bundle takes the cosigned checkpoint where it goes so far.
+    let record = json(&up.run(&["--json", "ledger", "show", &position]));
+    let ticket = record["body"]["entity"].as_str().unwrap().strip_prefix("ticket/").unwrap();
+    until(&up, &["evidence", "export", "--ticket", ticket, "--out", "t.tar"]);
+    let check = ["--json", "evidence", "verify", "t.tar", "--tenant", up.identity(), "--witness"];
+    let cosigned = json(&until(&up, &[&check[..], &[key]].concat()));
+    assert_eq!(cosigned["witnesses"][0]["name"], "witness.example/w1");
+    let refused = up.run(&[&check[..], &[other.as_str()]].concat());
+    assert_eq!((refused.code, &json(&refused)["why"]), (1, &"cosignature-missing".into()));
     assert_eq!((foreign.stop(), watcher.stop(), again.stop()), (Some(0), Some(0), Some(0)));
 }

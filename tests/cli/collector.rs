@@ -28,6 +28,7 @@ pub struct Span {
 pub struct Collector {
     pub endpoint: String,
     spans: Arc<Mutex<Vec<Span>>>,
+    bytes: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Collector {
@@ -36,14 +37,20 @@ impl Collector {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let spans = Arc::<Mutex<Vec<Span>>>::default();
-        let kept = Arc::clone(&spans);
+        let bytes = Arc::<Mutex<Vec<u8>>>::default();
+        let (kept, raw) = (Arc::clone(&spans), Arc::clone(&bytes));
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let kept = Arc::clone(&kept);
-                std::thread::spawn(move || receive(stream, &kept));
+                let (kept, raw) = (Arc::clone(&kept), Arc::clone(&raw));
+                std::thread::spawn(move || receive(stream, &kept, &raw));
             }
         });
-        Self { endpoint, spans }
+        Self { endpoint, spans, bytes }
+    }
+
+    /// All that has arrived, byte for byte.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.bytes.lock().unwrap().clone()
     }
 
     /// All that has arrived.
@@ -65,11 +72,12 @@ impl Collector {
 }
 
 /// Requests of one connection, until it ends.
-fn receive(mut stream: TcpStream, kept: &Mutex<Vec<Span>>) {
+fn receive(mut stream: TcpStream, kept: &Mutex<Vec<Span>>, raw: &Mutex<Vec<u8>>) {
     let (mut bytes, mut part) = (Vec::new(), [0; 8192]);
     loop {
         let Ok(n @ 1..) = stream.read(&mut part) else { return };
         bytes.extend_from_slice(&part[..n]);
+        raw.lock().unwrap().extend_from_slice(&part[..n]);
         let Some(head) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
         let text = String::from_utf8(bytes[..head].to_vec()).unwrap().to_lowercase();
         let length = text.lines().find_map(|line| line.strip_prefix("content-length:")).unwrap();

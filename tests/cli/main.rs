@@ -4,18 +4,26 @@
 
 mod backup;
 mod bench;
+mod bundle;
+#[path = "../../services/decider/tests/it/canary.rs"]
+mod canary;
 mod checkpoints;
 mod collector;
 mod data;
 mod dataset;
 mod demo;
+mod drill;
 mod erase;
 mod evidence;
 mod http;
+mod kept;
 mod keys;
 mod logins;
 mod program;
 mod rotate;
+#[path = "../../schemas/tests/files/sample.rs"]
+mod sample;
+mod secrets;
 mod serve;
 mod terminal;
 mod tls;

@@ -53,6 +53,31 @@ fn our_own_verifier_says_the_same() {
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// What a program says of every bundle of the table.
+fn bundles(more: &[&str]) {
+    let output = program("verifier/tamper_bundle.py").args(more).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let kinds = text.lines().filter(|l| l.starts_with("ok")).count();
+    assert!(kinds >= 60, "only {kinds} kinds:\n{text}");
+}
+
+#[test]
+fn every_tampering_of_a_bundle_is_found() {
+    bundles(&[]);
+    for name in ["bundle.py", "records.py", "ustar.py"] {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/verifier");
+        let text = std::fs::read_to_string(path.join(name)).unwrap();
+        assert!(text.lines().count() < 150, "{name} stays small");
+    }
+}
+
+#[test]
+fn our_own_verifier_says_the_same_of_every_bundle() {
+    let ours = format!("{} evidence verify --json", env!("CARGO_BIN_EXE_canonry"));
+    bundles(&["--verifier", &ours]);
+}
+
 #[test]
 fn every_tampering_is_found() {
     let output = program("verifier/tamper.py").output().unwrap();

@@ -54,10 +54,15 @@ fn crates() -> Crates {
 }
 
 /// The crates below `services/`, the crates of this project they may name, and what is forbidden.
-const LAYERS: [(&str, &[&str], &[&str]); 5] = [
+const LAYERS: [(&str, &[&str], &[&str]); 6] = [
     ("canonry-schemas", &[], &["tokio", "async-nats", "axum"]),
     ("canonry-record", &["canonry-schemas"], &["tokio", "async-nats", "axum"]),
     ("canonry-tlog", &["canonry-schemas", "canonry-record"], &["tokio", "async-nats", "axum"]),
+    (
+        "canonry-bundle",
+        &["canonry-schemas", "canonry-record", "canonry-tlog"],
+        &["tokio", "async-nats", "axum"],
+    ),
     ("canonry-domain", &["canonry-schemas", "canonry-record"], &["tokio", "async-nats", "axum"]),
     (
         "canonry-projections",

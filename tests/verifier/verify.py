@@ -1,6 +1,5 @@
 """Verify a signed ledger export, after docs/record-format.md. Whatever is raised is a break."""
-import argparse, base64, hashlib, json, re, sys
-from datetime import datetime
+import argparse, base64, datetime, hashlib, json, re, sys
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 P, Y8 = 2**255 - 19, 0x05fc536d880238b13933c6d305acdfd5f098eff289f4c345b027b2c28f95e826
 D, SMALL, MASK = -121665 * pow(121666, -1, P) % P, {0, 1, P - 1, Y8, P - Y8}, 2**255 - 1
@@ -32,7 +31,7 @@ def strict_json(data):
                        parse_float=integer, parse_constant=integer)
     return need(type(value) is dict and shallow(value) and canonical(value), "too deep", value)
 def fits(forms, of):
-    return all(re.fullmatch(forms[a], of[a]) for a in of) and datetime.fromisoformat(of["time"])
+    return all(re.fullmatch(forms[a], of[a]) for a in of) and datetime.datetime.fromisoformat(of["time"])
 def unbase64(text, altchars=b"+/", padding=""):
     data = base64.b64decode(text + padding, altchars)
     return need(base64.b64encode(data, altchars).decode() == text + padding, "base64", data)
@@ -130,20 +129,21 @@ class Ledger:
         last = [self.tenant, str(self.at), self.hash, max(self.time, head["time"])]
         message = need([*map(head.get, HEAD)] == last, "head-mismatch", canonical(head))
         signed(self.keys, self.head["signature"], {"checkpoint"}, head["time"], "head", message)
-parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-parser.add_argument("file", type=argparse.FileType("rb"))  # None[1] is a TypeError: bad usage
-parser.add_argument("--tenant", type=lambda t: ("1", re.fullmatch(f"sha256:({HEX64})", t)[1]))
-parser.add_argument("--head", type=lambda t: re.fullmatch(f"({COUNT}):({HEX64})", t)[0].split(":"))
-args, ledger, why, at = parser.parse_args(), Ledger(), None, 1
-pins = [(int(pin[0]), pin[1]) for pin in (args.tenant, args.head) if pin]
-try:
-    while raw := args.file.readline(LINE):
-        at = ledger.at + 1
-        ledger.line(raw, pins)
-    at = max(1, ledger.at)
-    ledger.end(pins)
-except Exception as error:
-    why = str(error)[:100] or type(error).__name__
-answer = {"ok": not why, "records": ledger.count, "position": at, "why": why}
-print(json.dumps(answer | {"repairs": ledger.lost}))
-sys.exit(1 if why else 3 if not args.tenant else 4 if ledger.lost else 0)
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("file", type=argparse.FileType("rb"))  # None[1] is a TypeError: bad usage
+    parser.add_argument("--tenant", type=lambda t: ("1", re.fullmatch(f"sha256:({HEX64})", t)[1]))
+    parser.add_argument("--head", type=lambda t: re.fullmatch(f"{COUNT}:{HEX64}", t)[0].split(":"))
+    args, ledger, why, at = parser.parse_args(), Ledger(), None, 1
+    pins = [(int(pin[0]), pin[1]) for pin in (args.tenant, args.head) if pin]
+    try:
+        while raw := args.file.readline(LINE):
+            at = ledger.at + 1
+            ledger.line(raw, pins)
+        at = max(1, ledger.at)
+        ledger.end(pins)
+    except Exception as error:
+        why = str(error)[:100] or type(error).__name__
+    answer = {"ok": not why, "records": ledger.count, "position": at, "why": why}
+    print(json.dumps(answer | {"repairs": ledger.lost}))
+    sys.exit(1 if why else 3 if not args.tenant else 4 if ledger.lost else 0)

@@ -133,6 +133,28 @@ impl Sealer {
     }
 }
 
+/// The keyed digest of clear bytes that come in pieces, to be compared with a record's.
+pub struct Digester(Hmac<Sha256>);
+
+impl Digester {
+    /// Under the tenant's digest key.
+    #[must_use]
+    pub fn new(digest_key: &[u8; 32]) -> Self {
+        Self(mac(digest_key, &[]))
+    }
+
+    /// Takes clear bytes.
+    pub fn push(&mut self, clear: &[u8]) {
+        self.0.update(clear);
+    }
+
+    /// The digest.
+    #[must_use]
+    pub fn finish(self) -> Hash {
+        Hash(self.0.finalize().into_bytes().into())
+    }
+}
+
 /// Opens one object, chunk by chunk.
 pub struct Opener {
     cipher: XChaCha20Poly1305,

@@ -147,6 +147,16 @@ impl Verifier {
         self.state.as_ref().map_or(0, |s| s.position)
     }
 
+    /// Goes on behind records that are not at hand, as if the last of them had this position and
+    /// hash. Whoever calls this shows by other means that they stand in the same ledger. Keys, epoch
+    /// and time go on from the last record that was verified; before the first record nothing is
+    /// skipped, and nothing backwards.
+    pub fn skip_to(&mut self, position: u64, hash: Hash) {
+        if let Some(state) = self.state.as_mut().filter(|state| state.position < position) {
+            (state.position, state.hash) = (position, hash);
+        }
+    }
+
     /// Verifies the next record, its signature alone.
     ///
     /// # Errors

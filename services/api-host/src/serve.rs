@@ -89,6 +89,10 @@ impl ApiServer {
                 &projections,
                 config.decider.clone(),
             ),
+            frozen: Arc::new({
+                let decider = config.decider.clone();
+                move || decider.as_ref().map_or(0, canonry_decider::Health::frozen)
+            }),
             metrics: Arc::new({
                 let (counts, decider) = (counts.clone(), config.decider);
                 move || {

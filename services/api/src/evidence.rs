@@ -4,6 +4,7 @@
 
 use axum::Json;
 use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts as _, Query, Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
@@ -267,9 +268,10 @@ pub async fn address(State(api): State<Api>, Id(id): Id, asked: Asked<EvidenceUr
 pub async fn download(
     State(api): State<Api>,
     Id(id): Id,
-    Query(signed): Query<Signed>,
+    signed: Result<Query<Signed>, QueryRejection>,
 ) -> Answered {
     let invalid = || Problem::new(URL_INVALID, "this address was not made here, or was changed");
+    let Query(signed) = signed.map_err(|_| invalid())?;
     let tenant: TenantId = signed.tenant.parse().map_err(|_| invalid())?;
     let position: u64 = id.parse().map_err(|_| invalid())?;
     // Strangers learn nothing of what is there before the signature holds.

@@ -25,6 +25,8 @@ pub struct Health {
     pub ready: Ready,
     /// What it counts.
     pub metrics: MetricsText,
+    /// How many tenants are frozen: they are read on, so the process is ready all the same.
+    pub frozen: Arc<dyn Fn() -> usize + Send + Sync>,
 }
 
 impl axum::extract::FromRef<Api> for Health {
@@ -41,7 +43,10 @@ pub async fn live() -> &'static str {
 /// Whether it can serve.
 pub async fn ready(State(health): State<Health>) -> Response {
     match (health.ready)() {
-        None => (StatusCode::OK, "ready\n").into_response(),
+        None => match (health.frozen)() {
+            0 => (StatusCode::OK, "ready\n").into_response(),
+            some => (StatusCode::OK, format!("ready; frozen tenants: {some}\n")).into_response(),
+        },
         Some((code, detail)) => Problem::new(code, detail).into_response(),
     }
 }

@@ -18,6 +18,7 @@ mod projections;
 mod query;
 mod read;
 pub mod routes;
+mod spend;
 mod tlog;
 mod traced;
 mod write;

@@ -53,7 +53,17 @@ impl<Q: DeserializeOwned + Window + Send> FromRequestParts<Api> for Asked<Q> {
 
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Self {
-        Self::new(QUERY_INVALID, rejection.body_text())
+        Self::new(QUERY_INVALID, without_theirs(&rejection.body_text()))
+    }
+}
+
+/// What was expected, without the client's own words, which come before it: they may be content,
+/// or a secret, and answers end up in logs of others.
+fn without_theirs(text: &str) -> String {
+    match text.rsplit_once("expected") {
+        Some((_, ours)) => format!("a parameter is unknown or does not fit: expected{ours}"),
+        None if text.contains(['`', '"', '\'']) => "a parameter does not fit".to_owned(),
+        None => text.to_owned(),
     }
 }
 
@@ -66,7 +76,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Path::<String>::from_request_parts(parts, state).await {
             Ok(Path(id)) => Ok(Self(id)),
-            Err(rejection) => Err(Problem::new(ROUTE_UNKNOWN, rejection.body_text())),
+            Err(_) => Err(Problem::new(ROUTE_UNKNOWN, "the id in the path does not read")),
         }
     }
 }

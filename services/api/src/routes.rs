@@ -10,7 +10,9 @@ use canonry_projections::{page::Page, rows};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::problem::{METHOD_UNKNOWN, Problem, ROUTE_UNKNOWN};
-use crate::{Api, changes, diff, evidence, health, openapi, query, read, tlog, traced, write};
+use crate::{
+    Api, changes, diff, evidence, health, openapi, query, read, spend, tlog, traced, write,
+};
 
 /// A route that changes something: one command.
 #[derive(Debug)]
@@ -97,6 +99,8 @@ pub const WRITES: &[Write] = &[
     Write { creates: false, ..post("/api/v1/content/erase", "content", "erase") },
     post("/api/v1/events", "ext", "append"),
     post("/api/v1/events/kinds", "ext", "register"),
+    Write { creates: false, ..post("/api/v1/budgets", "budget", "limit") },
+    Write { creates: false, ..post("/api/v1/prices", "budget", "price") },
     post("/api/v1/members", "member", "enrol"),
     Write { id: Some("actor"), ..act("/api/v1/members/{id}/remove", "member", "remove") },
     Write { id: Some("actor"), ..act("/api/v1/members/{id}/keys", "member", "rotate-keys") },
@@ -247,6 +251,22 @@ pub const READS: &[Read] = &[
         query: Some(of::<query::Signed>),
         answer: (BYTES, of::<String>),
         handler: || get(evidence::download),
+    },
+    Read {
+        path: "/api/v1/budgets",
+        summary: "Accounts with their limits, what is spent and reserved, and the price table",
+        bearer: true,
+        query: Some(of::<query::Budgets>),
+        answer: (JSON, of::<spend::Accounts>),
+        handler: || get(spend::budgets),
+    },
+    Read {
+        path: "/api/v1/spend",
+        summary: "What was spent, added up by ticket, run, role, model, tool or day",
+        bearer: true,
+        query: Some(of::<query::Spend>),
+        answer: (JSON, of::<Page<rows::Spend>>),
+        handler: || get(spend::spend),
     },
     Read {
         path: "/api/v1/members",

@@ -6,17 +6,18 @@ use canonry_nats::{Connection, Log};
 use canonry_provision::streams;
 use canonry_record::Verifier;
 use canonry_record::verify::Pins;
-use canonry_schemas::ids::TenantId;
+use canonry_schemas::ids::{ObjectId, TenantId};
 use canonry_schemas::time::Time;
 use serde_json::Value;
 
 use crate::check::{Checked, Progress, check};
 use crate::copy::Copier;
 use crate::error::Error;
+use crate::evidence::{self, ListedObject};
 use crate::heads::fresh;
 use crate::keys::KeyCopy;
 use crate::layout::{BACKUPS, manifest_file};
-use crate::manifest::{FORM, MANIFEST_BYTES, Manifest, Named, Verified};
+use crate::manifest::{FORM, Listed, MANIFEST_BYTES, Manifest, Named, Verified};
 use crate::place::Place;
 
 /// A backup that was made.
@@ -28,6 +29,10 @@ pub struct Done {
     pub manifest: Manifest,
     /// Records that stood in the ledger when it began and that no signed head covered.
     pub left_out: u64,
+    /// Records that it copied.
+    pub new_records: u64,
+    /// Evidence objects that records name, and that neither the bucket nor the place has.
+    pub missing: Vec<ObjectId>,
     /// Goes on from here.
     pub copier: Copier,
 }
@@ -51,48 +56,75 @@ pub async fn backup(
         Err(Error::Nothing { .. }) => None,
         Err(error) => return Err(error),
     };
-    let verifier = before.as_ref().map(|b| b.verifier.clone());
-    let verifier = verifier.unwrap_or_else(|| Verifier::new(tenant.clone(), pins));
+    let mut copier = match &before {
+        Some(before) => {
+            evidence::verify(&place, &before.attached, &before.evidence, &evidence::Sealed).await?;
+            Copier::behind(place.clone(), before)
+        }
+        None => Copier::new(place.clone(), Verifier::new(tenant.clone(), pins)),
+    };
     let (head, stood) = fresh(log, tenant).await?;
-    let mut copier = Copier::new(place.clone(), verifier);
-    let written = copier.round(log, &head, progress).await?;
+    let written = copier.round(log, &head, at, progress).await?;
     // After the records: whatever key they use was stored before them.
     let keys = KeyCopy::take(log.connection(), tenant, at).await?;
     keys.write(&place, before.as_ref().and_then(|b| b.content_keys.as_ref())).await?;
 
     let summary = copier.verifier().finish(Some(&head))?;
     let left_out = stood.saturating_sub(summary.position);
-    let (mut segments, mut verified, previous) = parts(before);
+    let mut parts = parts(before);
+    let verified = &mut parts.verified;
     verified.records = summary.records;
-    verified.segments += written.len() as u64;
-    verified.bytes += written.iter().map(|s| s.bytes).sum::<u64>();
+    verified.segments += written.segments.len() as u64;
+    verified.bytes += written.segments.iter().map(|s| s.bytes).sum::<u64>();
     verified.pinned = summary.pinned;
-    segments.extend(written);
+    parts.segments.extend(written.segments);
+    parts.evidence.extend(written.evidence);
     let manifest = Manifest {
         form: FORM,
         tenant: tenant.clone(),
         identity: summary.founder,
         at,
         head,
-        previous,
-        segments,
+        previous: parts.previous,
+        segments: parts.segments,
         content_keys: keys.entries.len() as u64,
         streams: configurations(log.connection(), tenant).await?,
-        evidence: Vec::new(),
-        verified,
+        evidence: parts.evidence,
+        verified: parts.verified,
     };
     let named = write(&place, &manifest).await?;
-    Ok(Done { named, manifest, left_out, copier })
+    Ok(Done {
+        named,
+        manifest,
+        left_out,
+        new_records: written.records,
+        missing: written.missing,
+        copier,
+    })
 }
 
 /// What the manifest takes over from what was there.
-fn parts(before: Option<Checked>) -> (Vec<crate::manifest::Listed>, Verified, Option<Named>) {
+struct Parts {
+    segments: Vec<Listed>,
+    evidence: Vec<ListedObject>,
+    verified: Verified,
+    previous: Option<Named>,
+}
+
+fn parts(before: Option<Checked>) -> Parts {
     match before {
-        Some(b) => (b.unlisted, b.verified, b.newest.map(|(named, _)| named)),
-        None => {
-            let none = Verified { records: 0, segments: 0, bytes: 0, pinned: false };
-            (Vec::new(), none, None)
-        }
+        Some(b) => Parts {
+            segments: b.unlisted,
+            evidence: b.unlisted_evidence,
+            verified: b.verified,
+            previous: b.newest.map(|(named, _)| named),
+        },
+        None => Parts {
+            segments: Vec::new(),
+            evidence: Vec::new(),
+            verified: Verified { records: 0, segments: 0, bytes: 0, pinned: false },
+            previous: None,
+        },
     }
 }
 

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use canonry_record::export::{HeadLine, OwnedLine, parse_head};
 use canonry_record::verify::{Break, Pins, Why};
 use canonry_record::{Hash, Verifier, record_hash};
-use canonry_schemas::ids::TenantId;
+use canonry_schemas::ids::{ObjectId, TenantId};
 
 use crate::error::Error;
+use crate::evidence::{self, Attached, Description, ListedObject};
 use crate::keys::KeyCopy;
 use crate::layout::{BACKUPS, HEAD, Segment};
 use crate::manifest::{Listed, MANIFEST_BYTES, Manifest, Named, Verified};
@@ -33,6 +34,12 @@ pub struct Checked {
     pub unlisted: Vec<Listed>,
     /// Stored content keys in the current copy.
     pub content_keys: Option<KeyCopy>,
+    /// What the ledger says of evidence.
+    pub attached: Attached,
+    /// Evidence objects that are described there. Their bytes are read by [`evidence::verify`].
+    pub evidence: BTreeMap<ObjectId, (Description, ListedObject)>,
+    /// Those that no manifest names yet.
+    pub unlisted_evidence: Vec<ListedObject>,
     /// Counts.
     pub verified: Verified,
 }
@@ -60,20 +67,40 @@ pub async fn manifests(place: &Place, tenant: &TenantId) -> Result<Vec<(Named, M
 struct Claims {
     digests: BTreeMap<Segment, Listed>,
     heads: BTreeMap<u64, Hash>,
+    evidence: BTreeMap<ObjectId, ListedObject>,
 }
 
 impl Claims {
     fn of(manifests: &[(Named, Manifest)]) -> Result<Self, Error> {
         let (mut digests, mut heads) = (BTreeMap::new(), BTreeMap::new());
+        let mut evidence = BTreeMap::new();
         for (named, manifest) in manifests {
             let listed = manifest.segments.iter().map(|s| (s.segment(), s.clone()));
             digests.extend(listed);
+            evidence.extend(manifest.evidence.iter().map(|o| (o.object.clone(), o.clone())));
             let head = &manifest.head.head;
             if heads.insert(head.position, head.hash).is_some_and(|other| other != head.hash) {
                 return Err(Error::object(&named.name, "two heads at one position"));
             }
         }
-        Ok(Self { digests, heads })
+        Ok(Self { digests, heads, evidence })
+    }
+
+    /// What backups copied of evidence must be there, but for what was erased since; what is there
+    /// and was never told is answered.
+    fn compare_evidence(
+        &self,
+        attached: &Attached,
+        there: &BTreeMap<ObjectId, (Description, ListedObject)>,
+    ) -> Result<Vec<ListedObject>, Error> {
+        for (object, told) in &self.evidence {
+            let same = there.get(object).is_some_and(|(_, listed)| listed == told);
+            if !same && attached.get(object).is_some() {
+                return Err(Error::object(object.as_str(), "not what its backup wrote"));
+            }
+        }
+        let new = there.iter().filter(|(object, _)| !self.evidence.contains_key(*object));
+        Ok(new.map(|(_, (_, listed))| listed.clone()).collect())
     }
 
     fn compare(&self, read: &Read) -> Result<(), Error> {
@@ -108,13 +135,17 @@ pub async fn check(
     let claims = Claims::of(&manifests)?;
     let mut walk = Walk::begin(place, Verifier::new(tenant.clone(), pins)).await?;
     let (reaches, mut unlisted) = (walk.reaches, Vec::new());
+    let mut attached = Attached::default();
     let mut verified = Verified { records: 0, segments: 0, bytes: 0, pinned: false };
     while let Some(read) = walk.next().await? {
         claims.compare(&read)?;
         verified.records += read.lines.len() as u64;
         verified.segments += 1;
         verified.bytes += read.bytes;
-        read.lines.iter().for_each(&mut *each);
+        for line in &read.lines {
+            attached.see(line)?;
+            each(line);
+        }
         progress(read.segment.last, reaches);
         if !claims.digests.contains_key(&read.segment) {
             let Segment { first, last } = read.segment;
@@ -133,6 +164,8 @@ pub async fn check(
         return Err(Error::object(HEAD, why));
     }
     let backups = manifests.len() as u64;
+    let evidence = evidence::described(place, tenant).await?;
+    let unlisted_evidence = claims.compare_evidence(&attached, &evidence)?;
     Ok(Checked {
         verifier,
         head: head(place).await?,
@@ -140,6 +173,9 @@ pub async fn check(
         backups,
         unlisted,
         content_keys: KeyCopy::read(place, tenant).await?,
+        attached,
+        evidence,
+        unlisted_evidence,
         verified,
     })
 }

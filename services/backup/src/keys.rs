@@ -85,6 +85,12 @@ impl KeyCopy {
         self.entries.iter().map(move |(name, v)| (name.as_str(), value(v)))
     }
 
+    /// One stored value.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<Vec<u8>> {
+        self.entries.get(name).and_then(|value| unbase64_padded(value))
+    }
+
     /// Opens every value under the key-encryption key, and tells how many there are.
     ///
     /// # Errors

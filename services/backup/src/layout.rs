@@ -6,9 +6,11 @@
 //! head.json                     the newest signed head that the segments reach
 //! content-keys.json             content keys, still wrapped: one current copy, overwritten
 //! backups/<moment>-<position>.json   what each backup found, never changed
-//! evidence/…                    kept for evidence objects; nothing is written there yet
+//! evidence/<object>.<number>.<digest>   parts of an evidence object, sealed, never changed
+//! evidence/<object>.json        names its parts; written last, never changed
 //! ```
 
+use canonry_record::Hash;
 use canonry_schemas::time::Time;
 
 /// The folder of segments.
@@ -19,6 +21,8 @@ pub const BACKUPS: &str = "backups";
 pub const HEAD: &str = "head.json";
 /// The current copy of content keys.
 pub const KEYS: &str = "content-keys.json";
+/// The folder of evidence objects.
+pub const EVIDENCE: &str = "evidence";
 /// Positions are padded, so that the order of names is that of positions.
 const DIGITS: usize = 20;
 
@@ -59,6 +63,24 @@ impl Segment {
 pub fn manifest_file(at: Time, position: u64) -> String {
     let moment: String = at.to_string().chars().filter(char::is_ascii_alphanumeric).collect();
     format!("{moment}-{position:0DIGITS$}.json")
+}
+
+/// The file name of one part of an evidence object: another content is another file.
+#[must_use]
+pub fn part_file(object: &str, number: usize, sha256: &Hash) -> String {
+    format!("{object}.{number:06}.{sha256}")
+}
+
+/// The file name of what names the parts of an evidence object.
+#[must_use]
+pub fn description_file(object: &str) -> String {
+    format!("{object}.json")
+}
+
+/// The object that a file names the parts of; `None` for a part.
+#[must_use]
+pub fn description_of(file: &str) -> Option<&str> {
+    file.strip_suffix(".json").filter(|object| !object.contains('.'))
 }
 
 /// Which segments to read in order: each goes on where the one before ended. Two writers may have
@@ -108,6 +130,14 @@ mod tests {
         }
         let at: Time = "2026-01-31T12:00:00.000001Z".parse().unwrap();
         assert_eq!(manifest_file(at, 7), "20260131T120000000001Z-00000000000000000007.json");
+    }
+
+    #[test]
+    fn a_description_is_told_from_parts() {
+        let part = part_file("evd_1", 3, &Hash([0xab; 32]));
+        assert_eq!(part, format!("evd_1.000003.{}", "ab".repeat(32)));
+        assert_eq!((description_of(&part), description_of("evd_1.3.json")), (None, None));
+        assert_eq!(description_of(&description_file("evd_1")), Some("evd_1"));
     }
 
     #[test]

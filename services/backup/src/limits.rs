@@ -8,6 +8,13 @@ pub const SEGMENT_RECORDS: usize = 4_096;
 pub const SEGMENT_BYTES: usize = 16 << 20;
 /// Bytes of an object that is read, at most: a segment that was closed one record too late.
 pub const OBJECT_BYTES: u64 = 64 << 20;
+/// Sealed chunks of one part of an evidence object: 16 MiB.
+pub const PART_CHUNKS: usize = 32;
+/// Bytes of what names the parts of an evidence object, at most.
+pub const DESCRIPTION_BYTES: u64 = 1 << 20;
+/// How often the copy of content keys is taken anew after an erasure was copied: the holder shreds
+/// the key a moment after the record.
+pub const KEYS_AGAIN: u8 = 3;
 /// Bytes of the copy of content keys, at most: about 10,000 groups, so 2,500,000 entities.
 pub const KEYS_BYTES: u64 = 128 << 20;
 /// Records of one batch of a restore.

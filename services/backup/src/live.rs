@@ -64,20 +64,25 @@ impl<'l> Live<'l> {
 
     async fn read(&self, upto: u64) -> Result<Vec<OwnedLine>, Error> {
         let begin = self.verifier.position();
-        let upto = upto.min(begin + SEGMENT_RECORDS as u64);
+        // Where the ledger goes on beyond a loss, what is next lies farther than a segment.
+        let mut bound = upto.min(begin + SEGMENT_RECORDS as u64);
         let (mut lines, mut bytes, mut cut_off) = (Vec::<OwnedLine>::new(), 0, 0);
-        loop {
+        'read: loop {
             let due = lines.last().map_or(begin, |l| l.seq) + 1;
-            let error = match self.log.read(due, Some(upto)).await {
+            let error = match self.log.read(due, Some(bound)).await {
                 Err(error) => error,
                 Ok(mut records) => loop {
                     match records.next().await {
+                        None if lines.is_empty() && bound < upto => {
+                            bound = upto;
+                            continue 'read;
+                        }
                         None if lines.is_empty() => break gap(begin + 1),
                         None => return Ok(lines),
                         Some(Ok(stored)) => {
                             bytes += stored.body.len();
                             lines.push(owned(stored));
-                            if bytes >= SEGMENT_BYTES {
+                            if bytes >= SEGMENT_BYTES || lines.len() == SEGMENT_RECORDS {
                                 return Ok(lines);
                             }
                         }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::evidence::ListedObject;
 use crate::layout::Segment;
 
 /// The form of the files of a backup.
@@ -86,8 +87,8 @@ pub struct Manifest {
     pub content_keys: u64,
     /// Configurations of the tenant's streams and buckets, as they were.
     pub streams: Vec<Value>,
-    /// Evidence objects; none are copied yet.
-    pub evidence: Vec<Value>,
+    /// Evidence objects that no manifest before names.
+    pub evidence: Vec<ListedObject>,
     /// What was verified.
     pub verified: Verified,
 }

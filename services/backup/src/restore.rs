@@ -8,18 +8,20 @@
 
 use canonry_nats::log::Outgoing;
 use canonry_nats::{Append, Bytes, Cas, Connection, Kv, Log};
-use canonry_provision::{Bus, Cell};
+use canonry_provision::{Bus, Cell, volumes};
 use canonry_record::export::{HeadLine, OwnedLine};
 use canonry_record::verify::Pins;
 use canonry_record::{Hash, Verifier, record_hash};
 use canonry_schemas::header;
-use canonry_schemas::ids::TenantId;
+use canonry_schemas::ids::{ObjectId, TenantId};
 use canonry_schemas::limits::COMMIT_STORE;
 use canonry_schemas::subject::{BUCKET_FROZEN, BUCKET_HEADS, content_bucket, ledger_stream};
 use serde_json::{Value, json};
 
 use crate::check::{Checked, Progress, check};
 use crate::error::Error;
+use crate::evidence::{Contents, ReadBack, Sealed, put_back};
+use crate::keys::KeyCopy;
 use crate::limits::{RESTORE_BATCH, RESTORE_BATCH_BYTES, RESTORE_TRIES};
 use crate::place::Place;
 use crate::walk::Walk;
@@ -41,6 +43,8 @@ pub struct Target<'t, S, C> {
     pub streams: &'t C,
     /// The committer.
     pub committer: Connection,
+    /// Whoever stores evidence.
+    pub evidence: Connection,
     /// Replicas of the streams.
     pub replicas: u8,
 }
@@ -55,6 +59,10 @@ pub trait Erasures: Send {
     /// # Errors
     /// The value does not open, so that nothing can be taken out of it.
     fn keep(&mut self, name: &str, value: Vec<u8>) -> Result<Option<Vec<u8>>, Error>;
+    /// Opens evidence with the copied keys; nothing is opened where there is no key to them.
+    fn contents<'k>(&self, _: &'k KeyCopy) -> Box<dyn Contents + Send + Sync + 'k> {
+        Box::new(Sealed)
+    }
 }
 
 /// For ledgers that know no erasure.
@@ -80,6 +88,10 @@ pub struct Restored {
     pub identity: Hash,
     /// Stored content keys.
     pub content_keys: u64,
+    /// Evidence objects that came back.
+    pub evidence: ReadBack,
+    /// Evidence objects that did not, or that do not open to what the ledger says, and why.
+    pub evidence_wrong: Vec<(ObjectId, String)>,
     /// Whether the founder was compared with an identity known from elsewhere.
     pub pinned: bool,
 }
@@ -117,8 +129,10 @@ pub async fn restore<S: Bus, C: Bus>(
     let log = log.map_err(|e| Error::nats("opening the ledger", e))?;
     let log = log.with_reader_name("committer");
     let verifier = Verifier::new(tenant.clone(), pins.clone());
-    Filling { log: &log, head: &head }.fill(&place, verifier, progress).await?;
+    let filling = Filling { log: &log, head: &head, tenant, target };
+    filling.fill(&place, verifier, progress).await?;
     let summary = read_back(&log, tenant, pins, &head).await?;
+    let (evidence, evidence_wrong) = bring_evidence(target, &place, &checked, erasures).await?;
     store_head(target, tenant, &head).await?;
     if let Some((known, _)) = lost {
         let why = format!("records up to {known} were given out and are lost");
@@ -132,8 +146,42 @@ pub async fn restore<S: Bus, C: Bus>(
         head,
         identity: summary.founder,
         content_keys,
+        evidence,
+        evidence_wrong,
         pinned: summary.pinned,
     })
+}
+
+/// Stores every object again that the ledger names and that was not erased. One that does not come
+/// back keeps nobody from the ledger: it is told by name.
+async fn bring_evidence<S, C>(
+    target: &Target<'_, S, C>,
+    place: &Place,
+    checked: &Checked,
+    erasures: &dyn Erasures,
+) -> Result<(ReadBack, Vec<(ObjectId, String)>), Error> {
+    let (mut done, mut wrong) = (ReadBack::default(), Vec::new());
+    let Some(keys) = &checked.content_keys else { return Ok((done, wrong)) };
+    let contents = erasures.contents(keys);
+    for (object, of) in checked.attached.kept() {
+        let Some((described, _)) = checked.evidence.get(object) else {
+            wrong.push((object.clone(), "it was never copied".to_owned()));
+            continue;
+        };
+        let at = checked.head.as_ref().map_or(keys.at, |head| head.head.time);
+        match put_back(&target.evidence, place, described, of, &*contents, at).await {
+            Ok(opened) => {
+                done.objects += 1;
+                done.bytes += described.bytes();
+                done.opened += u64::from(opened);
+            }
+            Err(Error::Object { name, why }) => {
+                wrong.push((object.clone(), format!("{name}: {why}")))
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((done, wrong))
 }
 
 /// Makes sure that nothing of the tenant is there but what this restore began, and that no decider
@@ -190,12 +238,14 @@ async fn keys<S, C>(
 }
 
 /// Storing the records.
-struct Filling<'f> {
+struct Filling<'f, 't, S, C> {
     log: &'f Log,
     head: &'f HeadLine,
+    tenant: &'f TenantId,
+    target: &'f Target<'t, S, C>,
 }
 
-impl Filling<'_> {
+impl<S: Bus, C: Bus> Filling<'_, '_, S, C> {
     /// Verifies each segment again as it is read, and stores what is not there yet.
     async fn fill(
         &self,
@@ -226,6 +276,7 @@ impl Filling<'_> {
 
     async fn store(&self, batch: &[OwnedLine]) -> Result<(), Error> {
         let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return Ok(()) };
+        self.open(first.seq).await?;
         let messages: Vec<Outgoing> = batch.iter().map(outgoing).collect();
         let mut why = String::new();
         for _ in 0..RESTORE_TRIES {
@@ -247,6 +298,22 @@ impl Filling<'_> {
         Err(Error::nats("storing records", why))
     }
 
+    /// Makes sure that the next record stored gets this position. Only a repair leaves positions
+    /// out: as then, the volume before is closed, and the next begins at the repair.
+    async fn open(&self, first: u64) -> Result<(), Error> {
+        let failed = |e: canonry_nats::Error| Error::nats("reading the target", e);
+        if self.log.info().await.map_err(failed)?.last_seq + 1 >= first {
+            return Ok(());
+        }
+        let (tenant, bus) = (self.tenant, self.target.streams);
+        let standing = volumes::standing(bus, tenant).await?;
+        let last = standing.last().ok_or_else(|| Error::TargetInUse("no volume".to_owned()))?;
+        let closed = volumes::close(bus, tenant, last).await?;
+        let (number, after) = (last.number + 1, Some(closed.last));
+        volumes::open(bus, tenant, number, first, after, self.target.replicas).await?;
+        self.log.info().await.map(drop).map_err(failed)
+    }
+
     /// Whether the target has this very record, and by its chain all before it.
     async fn same(&self, line: &OwnedLine) -> Result<(), Error> {
         let stored = self.log.get(line.seq).await;
@@ -263,9 +330,8 @@ impl Filling<'_> {
 fn batches(lines: &[OwnedLine]) -> Vec<&[OwnedLine]> {
     let (mut parts, mut from, mut bytes) = (Vec::new(), 0, 0);
     for (at, line) in lines.iter().enumerate() {
-        if at > from
-            && (at - from >= RESTORE_BATCH || bytes + line.body.len() > RESTORE_BATCH_BYTES)
-        {
+        let full = at - from >= RESTORE_BATCH || bytes + line.body.len() > RESTORE_BATCH_BYTES;
+        if at > from && (full || line.seq != lines[at - 1].seq + 1) {
             parts.push(&lines[from..at]);
             (from, bytes) = (at, 0);
         }

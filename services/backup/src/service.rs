@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use canonry_nats::{Connection, Log};
 use canonry_record::verify::Pins;
-use canonry_schemas::ids::TenantId;
+use canonry_schemas::ids::{ObjectId, TenantId};
 use canonry_schemas::subject::ledger_stream;
 use canonry_schemas::time::Time;
 use canonry_telemetry::Metrics;
@@ -139,13 +139,20 @@ async fn turn(
     match one.copier.as_mut().filter(|_| !due) {
         Some(copier) => {
             let (head, _) = fresh(&log, tenant).await?;
-            let before = copier.verifier().position();
-            copier.round(&log, &head, &mut |_, _| ()).await?;
-            settings.metrics.copied(copier.verifier().position() - before);
+            let round = copier.round(&log, &head, now, &mut |_, _| ()).await?;
+            tell_missing(tenant, &round.missing);
+            settings.metrics.copied(round.records);
         }
         None => whole(&log, settings, tenant, one, now).await?,
     }
     Ok(())
+}
+
+/// Whoever attaches evidence may name an object that was never stored; what is lost looks the same.
+fn tell_missing(tenant: &TenantId, missing: &[ObjectId]) {
+    if let Some(first) = missing.first() {
+        tracing::warn!(%tenant, count = missing.len(), %first, "evidence is not in its bucket");
+    }
 }
 
 /// A backup, which verifies everything that is there.
@@ -160,10 +167,10 @@ async fn whole(
     let made = backup(log, &settings.place, tenant, pins, now, &mut |_, _| ()).await;
     settings.metrics.backup(made.is_ok());
     let done = made?;
+    tell_missing(tenant, &done.missing);
     let head = &done.manifest.head.head;
     tracing::info!(%tenant, position = head.position, name = %done.named.name, "backed up");
-    let new = done.manifest.segments.iter().map(|s| s.last + 1 - s.first).sum();
-    settings.metrics.copied(new);
+    settings.metrics.copied(done.new_records);
     one.newest = Some(now);
     one.copier = Some(done.copier);
     Ok(())

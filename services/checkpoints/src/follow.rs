@@ -299,6 +299,12 @@ fn gap(error: &ReadError) -> Stop {
     }
 }
 
+/// Whether an alarm stops writes: a strange checkpoint says nothing of the ledger, and a root key has
+/// answered for a repair.
+pub(crate) fn freezes(alarm: &Alarm) -> bool {
+    !["checkpoint-foreign", REPAIRED].contains(&alarm.code.as_str())
+}
+
 /// Tells what is wrong, and stops writes to the tenant.
 pub async fn raise(connection: &Connection, store: &Store, tenant: &TenantId, alarm: &Alarm) {
     tracing::error!(%tenant, code = alarm.code, position = alarm.position, why = alarm.why,
@@ -306,8 +312,7 @@ pub async fn raise(connection: &Connection, store: &Store, tenant: &TenantId, al
     if let Err(error) = store.put_json(ALARM, alarm).await {
         tracing::error!(%tenant, %error, "the alarm could not be stored");
     }
-    // A strange checkpoint says nothing of the ledger, and a root key has answered for a repair.
-    if ["checkpoint-foreign", REPAIRED].contains(&alarm.code.as_str()) {
+    if !freezes(alarm) {
         return;
     }
     let flag = Frozen { position: alarm.position, why: format!("{}: {}", alarm.code, alarm.why) };

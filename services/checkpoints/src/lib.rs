@@ -11,6 +11,7 @@ pub mod follow;
 mod lease;
 pub mod serve;
 pub mod store;
+mod told;
 pub mod witnesses;
 
 pub use serve::{Checkpointer, Config};

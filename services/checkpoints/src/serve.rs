@@ -7,19 +7,22 @@ use std::time::Duration;
 
 use canonry_decider::serve::connect_cell;
 use canonry_keystore::{KeyStore, KeyUse};
-use canonry_nats::Connection;
+use canonry_nats::{Connection, Kv};
 use canonry_provision::CellUser;
 use canonry_record::seal::Signer;
 use canonry_schemas::ids::TenantId;
 use canonry_schemas::limits::{CHECKPOINT_EVERY, CHECKPOINTED_AT_ONCE, WITNESSES};
+use canonry_schemas::subject::BUCKET_FROZEN;
+use canonry_telemetry::Metrics;
 use canonry_tlog::{Checkpoint, Note};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 
-use crate::follow::{Follower, Stop, raise};
+use crate::follow::{Follower, Stop, freezes, raise};
 use crate::lease::Lease;
-use crate::store::Store;
-use crate::witnesses::{Asker, Witness, client};
+use crate::store::{ALARM, Store, StoreError};
+use crate::told::Told;
+use crate::witnesses::{Asker, WITNESS_REFUSES, Witness, client};
 
 /// How often new tenants are looked for, and a ledger of which no news came.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -39,6 +42,8 @@ pub struct Config {
     pub keys: KeyStore,
     /// Who is asked to cosign.
     pub witnesses: Vec<Witness>,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// What all tenants of a process share.
@@ -48,6 +53,7 @@ struct Shop {
     client: reqwest::Client,
     /// Ledgers that are read at once.
     places: Semaphore,
+    told: Told,
 }
 
 /// A running checkpointer.
@@ -67,7 +73,8 @@ impl Checkpointer {
         }
         let connection = connect_cell(&config.url, &config.keys, &CellUser::Checkpointer).await?;
         let places = Semaphore::new(CHECKPOINTED_AT_ONCE);
-        let shop = Arc::new(Shop { config, connection, client: client()?, places });
+        let told = Told::new(config.metrics.clone());
+        let shop = Arc::new(Shop { config, connection, client: client()?, places, told });
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(all(shop, stopped));
         Ok(Self { stop, task })
@@ -120,9 +127,16 @@ async fn one(shop: Arc<Shop>, tenant: TenantId, mut stop: watch::Receiver<bool>)
                     REST
                 }
                 Stop::Wrong(alarm) => {
+                    shop.told.is_wrong(&tenant);
                     raise(&shop.connection, &store, &tenant, &alarm).await;
                     // Until somebody looked into it there is nothing to sign.
-                    break ended(&mut stop).await;
+                    if !freezes(&alarm) {
+                        break ended(&mut stop).await;
+                    }
+                    tokio::select! {
+                        () = lifted(&shop.connection, &tenant) => REST,
+                        () = ended(&mut stop) => break,
+                    }
                 }
             },
             () = ended(&mut stop) => break,
@@ -134,6 +148,31 @@ async fn one(shop: Arc<Shop>, tenant: TenantId, mut stop: watch::Receiver<bool>)
     }
     lease.release(&store).await;
     hears.abort();
+}
+
+/// Waits until a repair has lifted the freeze.
+async fn lifted(connection: &Connection, tenant: &TenantId) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let flag = match Kv::open(connection.clone(), BUCKET_FROZEN) {
+            Ok(frozen) => frozen.get(tenant.as_str()).await,
+            Err(error) => Err(error),
+        };
+        match flag {
+            Ok(flag) if flag.as_ref().is_none_or(|flag| flag.deleted) => return,
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%tenant, %error, "the frozen flag cannot be read"),
+        }
+    }
+}
+
+/// An alarm of before is no more: the ledger was read again and is what was signed.
+async fn all_clear(store: &Store) -> Result<(), StoreError> {
+    let told = store.alarm().await?;
+    if told.is_some_and(|alarm| alarm.code != WITNESS_REFUSES) {
+        store.kv().delete(ALARM).await?;
+    }
+    Ok(())
 }
 
 async fn hear(connection: Connection, tenant: TenantId, news: Arc<Notify>) {
@@ -159,10 +198,14 @@ async fn turn(
     loop {
         match lease.hold(store).await {
             Ok(true) => break,
-            Ok(false) => tokio::time::sleep(SEEK_EVERY).await,
+            Ok(false) => {
+                shop.told.leaves(tenant);
+                tokio::time::sleep(SEEK_EVERY).await;
+            }
             Err(error) => return again(&error),
         }
     }
+    shop.told.begins(tenant);
     let signer = match shop.config.keys.signing_key(tenant, KeyUse::Checkpoint) {
         Ok(key) => Signer::new(key),
         Err(error) => return again(&error),
@@ -173,13 +216,18 @@ async fn turn(
     };
     // One sender to one task, which asks for the newest only: a slow witness delays no checkpoint.
     let (newest, asked) = watch::channel(None);
+    let mut cleared = false;
     let asking = Asking(tokio::spawn(ask(Arc::clone(shop), tenant.clone(), store.clone(), asked)));
     loop {
         let pace = tokio::time::Instant::now() + CHECKPOINT_EVERY;
-        if let Err(stop) = step(shop, &mut follower, &newest).await {
+        if let Err(stop) = step(shop, tenant, &mut follower, &newest).await {
             drop(asking);
             return stop;
         }
+        if !cleared && let Err(error) = all_clear(store).await {
+            return again(&error);
+        }
+        cleared = true;
         tokio::select! {
             () = news.notified() => {}
             () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -206,6 +254,7 @@ type Newest = Option<(Note, Checkpoint)>;
 
 async fn step(
     shop: &Shop,
+    tenant: &TenantId,
     follower: &mut Follower,
     newest: &watch::Sender<Newest>,
 ) -> Result<(), Stop> {
@@ -213,6 +262,9 @@ async fn step(
     let _place = place.map_err(|e| Stop::Again(e.to_string()))?;
     follower.catch_up().await?;
     let signed = follower.sign().await?;
+    if let Some((_, at)) = &signed {
+        shop.told.covers(tenant, at.size);
+    }
     newest.send_if_modified(|now| {
         let moved = now.as_ref().map(|(_, at)| at.size) != signed.as_ref().map(|(_, at)| at.size);
         if moved {
@@ -227,14 +279,16 @@ async fn ask(shop: Arc<Shop>, tenant: TenantId, store: Store, mut newest: watch:
     if shop.config.witnesses.is_empty() {
         return;
     }
-    let mut asker = Asker::new(shop.client.clone(), tenant, store, shop.config.witnesses.clone());
+    let mut asker =
+        Asker::new(shop.client.clone(), tenant.clone(), store, shop.config.witnesses.clone());
     loop {
         if newest.changed().await.is_err() {
             return;
         }
         let now = newest.borrow_and_update().clone();
         if let Some((note, at)) = now {
-            asker.ask(&note, &at).await;
+            let refuses = asker.ask(&note, &at).await;
+            shop.told.refuses(&tenant, refuses);
         }
     }
 }

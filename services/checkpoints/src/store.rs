@@ -59,6 +59,33 @@ pub struct Alarm {
     pub why: String,
 }
 
+/// Tiles that were read, with their hashes.
+type Tiles = BTreeMap<Tile, Vec<Hash>>;
+
+/// Tiles that are kept between two proofs, at most: 8 KiB each.
+const TILES_KEPT: usize = 1_024;
+
+/// Proves leaves of one tree. What was read for one leaf is kept for those after it.
+#[derive(Debug)]
+pub struct Prover {
+    store: Store,
+    size: u64,
+    tiles: Tiles,
+}
+
+impl Prover {
+    /// That a leaf is in the tree.
+    ///
+    /// # Errors
+    /// There is no such leaf, or as [`Store::note`].
+    pub async fn leaf(&mut self, leaf: u64) -> Result<Vec<Hash>, StoreError> {
+        if self.tiles.len() > TILES_KEPT {
+            self.tiles.clear();
+        }
+        self.store.proof(&inclusion(leaf, self.size)?, &mut self.tiles).await
+    }
+}
+
 /// Reads and writes what is stored of one log; writing takes the checkpointer's user.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -147,8 +174,7 @@ impl Store {
     }
 
     /// The hashes of a proof, from the tiles that it needs.
-    async fn proof(&self, parts: &[Part]) -> Result<Vec<Hash>, StoreError> {
-        let mut tiles = BTreeMap::new();
+    async fn proof(&self, parts: &[Part], tiles: &mut Tiles) -> Result<Vec<Hash>, StoreError> {
         for node in parts.iter().flatten() {
             let (tile, first, count) = node.place();
             let hashes = match tiles.entry(tile) {
@@ -185,7 +211,7 @@ impl Store {
         if leaf >= size {
             return Err(StoreError::NotCovered);
         }
-        Ok((leaf, self.proof(&inclusion(leaf, size)?).await?))
+        Ok((leaf, self.proof(&inclusion(leaf, size)?, &mut Tiles::new()).await?))
     }
 
     /// That the tree of `old` begins the one of `new`.
@@ -193,7 +219,13 @@ impl Store {
     /// # Errors
     /// The sizes do not fit, the tree does not go so far, or as [`Self::note`].
     pub async fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, StoreError> {
-        self.proof(&consistency(old, new)?).await
+        self.proof(&consistency(old, new)?, &mut Tiles::new()).await
+    }
+
+    /// Proofs of many leaves of the tree of one size.
+    #[must_use]
+    pub fn prover(&self, size: u64) -> Prover {
+        Prover { store: self.clone(), size, tiles: Tiles::new() }
     }
 
     /// The newest checkpoint that covers a size, a cosigned one if there is one.

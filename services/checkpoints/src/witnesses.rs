@@ -81,8 +81,8 @@ impl Asker {
         Self { client, tenant, store, witnesses, cosigned: BTreeMap::new() }
     }
 
-    /// Asks all of them, and stores the note with the cosignatures that came.
-    pub async fn ask(&mut self, note: &Note, at: &Checkpoint) {
+    /// Asks all of them, and stores the note with the cosignatures that came; whether one refuses.
+    pub async fn ask(&mut self, note: &Note, at: &Checkpoint) -> bool {
         let (mut whole, mut some, mut refused) = (note.clone(), false, None);
         for witness in self.witnesses.clone() {
             match self.one(&witness, note, at).await {
@@ -98,9 +98,11 @@ impl Asker {
                 Err(error) => self.failed(&witness, &error.to_string()),
             }
         }
+        let refuses = refused.is_some();
         if let Err(error) = self.keep(&whole, some, refused, at).await {
             tracing::warn!(tenant = %self.tenant, %error, "what witnesses said could not be stored");
         }
+        refuses
     }
 
     fn failed(&self, witness: &Witness, why: &str) {
@@ -210,7 +212,7 @@ impl Asker {
 }
 
 /// The stable code of the alarm.
-const WITNESS_REFUSES: &str = "witness-refuses";
+pub(crate) const WITNESS_REFUSES: &str = "witness-refuses";
 
 /// The line of an answer that is the witness's cosignature of this note.
 fn cosignature(witness: &Witness, note: &Note, text: &str) -> Outcome {

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use canonry_backup::copy::Round;
 use canonry_backup::{Copier, Place, check, heads};
 use canonry_record::Verifier;
 use canonry_record::verify::Pins;
 use serde_json::json;
 
 use crate::args::{Nats, Of, duration};
-use crate::backup::{failure, progress};
+use crate::backup::{failure, progress, say_missing};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output;
@@ -55,24 +56,25 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         let bar = context.bars().count("reading back", 0);
         let there = check(&place, tenant, Pins::default(), &mut progress(&bar), &mut |_| ()).await;
         drop(bar);
-        let verifier = match there {
-            Ok(checked) => checked.verifier,
+        let mut copier = match there {
+            Ok(checked) => Copier::behind(place.clone(), &checked),
             Err(canonry_backup::Error::Nothing { .. }) => {
-                Verifier::new(tenant.clone(), Pins::default())
+                Copier::new(place.clone(), Verifier::new(tenant.clone(), Pins::default()))
             }
             Err(error) => return Err(failure(&error)),
         };
-        let mut copier = Copier::new(place.clone(), verifier);
         loop {
             let before = copier.verifier().position();
             let (head, _) = heads::fresh(&log, tenant).await.map_err(|e| failure(&e))?;
             let bar = context.bars().count("copying", 0);
-            let done = copier.round(&log, &head, &mut progress(&bar)).await;
+            let at = canonry_decider::holder::now();
+            let done = copier.round(&log, &head, at, &mut progress(&bar)).await;
             drop(bar);
             let written = done.map_err(|e| failure(&e))?;
             let position = copier.verifier().position();
+            say_missing(&written.missing);
             if args.once || position > before {
-                say(context, &place, position, position - before, written.len())?;
+                say(context, &place, position, &written)?;
             }
             if args.once {
                 return Ok(());
@@ -87,19 +89,19 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     }
 }
 
-fn say(
-    context: &Context,
-    place: &Place,
-    position: u64,
-    records: u64,
-    segments: usize,
-) -> Result<(), Failure> {
+fn say(context: &Context, place: &Place, position: u64, round: &Round) -> Result<(), Failure> {
     let place = place.shown();
+    let (segments, evidence) = (round.segments.len(), round.evidence.len());
+    let records = round.records;
     if context.json {
         return output::json(&json!({
             "place": place, "position": position, "records": records, "segments": segments,
+            "evidence": evidence,
         }));
     }
-    output::line(&format!("{place}: {records} records in {segments} segments, up to {position}"));
+    output::line(&format!(
+        "{place}: {records} records in {segments} segments, {evidence} evidence objects, up to \
+         {position}"
+    ));
     Ok(())
 }

@@ -1,4 +1,8 @@
 //! `canonry evidence add|list|get`, over the HTTP API: files flow through, a piece at a time.
+//! Bundles are in [`export`] and [`verify`].
+
+mod export;
+mod verify;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -27,12 +31,14 @@ const PIECE: usize = 256 * 1024;
 /// How long the bearer of an upload lives, in minutes: the record is asked for at its end.
 const UPLOAD_MINUTES: u32 = 60;
 
-/// Attach files to tickets and runs, list them, get them back.
+/// Attach files to tickets and runs, get them back; bundles for strangers.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "EXAMPLES:
     canonry evidence add tkt_01hzy3v7m8q6k4n2r9s5t1w0xa report.pdf
     canonry evidence list tkt_01hzy3v7m8q6k4n2r9s5t1w0xa
-    canonry evidence get 17 --out report.pdf")]
+    canonry evidence get 17 --out report.pdf
+    canonry evidence export --ticket tkt_01hzy3v7m8q6k4n2r9s5t1w0xa --out ticket.evidence.tar
+    canonry evidence verify ticket.evidence.tar --tenant sha256:9f2c…")]
 pub enum Command {
     /// Attach a file to a ticket or run
     Add(Add),
@@ -40,6 +46,10 @@ pub enum Command {
     List(List),
     /// Get an attached file back
     Get(Get),
+    /// Write a bundle about a ticket or run that a stranger can check offline
+    Export(export::Args),
+    /// Check a bundle offline
+    Verify(verify::Args),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -118,6 +128,8 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Add(args) => add(context, args).await,
         Command::List(args) => list(context, args).await,
         Command::Get(args) => get(context, args).await,
+        Command::Export(args) => export::run(context, args).await,
+        Command::Verify(args) => verify::run(context, &args),
     }
 }
 

@@ -6,6 +6,7 @@ mod approve;
 mod args;
 mod backup;
 mod bench;
+mod budget;
 pub mod client;
 mod content;
 pub mod context;
@@ -48,7 +49,7 @@ Exit codes:
      0  done
      1  refused, broken or not found
      2  the command line is wrong
-     3  a ledger is consistent, but its founder was not pinned
+     3  a ledger or bundle is consistent, but its founder was not pinned
      4  a ledger is whole and its founder pinned, but positions were lost and it was repaired
     64  the configuration is wrong; all that is wrong is told at once
     69  a server or service does not answer
@@ -112,7 +113,12 @@ enum Command {
     /// Append custom records, register their kinds
     #[command(subcommand)]
     Events(events::Command),
-    /// Attach files to tickets and runs, list them, get them back
+    /// Limit what may be spent, set prices, show what is left
+    #[command(subcommand)]
+    Budget(budget::Command),
+    /// Report what was spent, by ticket, run, role, model, tool or day
+    Spend(budget::Spend),
+    /// Attach files to tickets and runs, get them back; bundles for strangers
     #[command(subcommand)]
     Evidence(evidence::Command),
     /// Read and check ledgers
@@ -211,6 +217,8 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Runs(args) => read::run(context, Kind::Runs, args).await,
         Command::Diff(args) => diff::run(context, args).await,
         Command::Events(command) => Box::pin(events::run(context, command)).await,
+        Command::Budget(command) => Box::pin(budget::run(context, command)).await,
+        Command::Spend(args) => Box::pin(budget::spend(context, args)).await,
         Command::Evidence(command) => Box::pin(evidence::run(context, command)).await,
         Command::Ledger(args) => Box::pin(ledger::run(context, args)).await,
         Command::Witness(command) => Box::pin(witness::run(context, command)).await,

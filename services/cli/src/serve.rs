@@ -49,7 +49,7 @@ pub enum Command {
 Several may run: one signs for each tenant, and another goes on when it ends. It writes no ledger.
 
 EXAMPLES:
-    canonry serve checkpoints --name checkpoints-a
+    canonry serve checkpoints --name checkpoints-a --listen 127.0.0.1:8083
     canonry serve checkpoints --witness \"http://w:8082,$(cat w.key)\"")]
 pub struct CheckpointsArgs {
     /// The name of this process, different for each that runs at the same time
@@ -57,6 +57,9 @@ pub struct CheckpointsArgs {
     name: ActorId,
     #[command(flatten)]
     witnesses: Witnesses,
+    /// Where /healthz, /readyz and /metrics are served; nowhere without it
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
     #[command(flatten)]
     nats: Nats,
 }
@@ -84,6 +87,7 @@ pub async fn checkpointer(
         name: name.to_owned(),
         keys,
         witnesses: witnesses.witness,
+        metrics: metrics(),
     };
     Checkpointer::start(config).await.map_err(Failure::unavailable)
 }
@@ -284,13 +288,24 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
             Ok(())
         }
         Command::Checkpoints(args) => {
-            let (url, keys) = both(context.nats(args.nats.named()), context.keys())?;
+            let whole = both(context.nats(args.nats.named()), context.keys());
+            let ((url, keys), ()) = both(whole, args.listen.map_or(Ok(()), can_listen))?;
             let name = args.name.as_str();
+            let watched = match args.listen {
+                Some(listen) => Some(Watched::start(listen, always_ready()).await?),
+                None => None,
+            };
             let checkpointer = checkpointer(&url, keys, name, args.witnesses).await?;
             let stop = StopSignals::hear()?;
+            if let Some(watched) = &watched {
+                output::say(format!("http://{} tells its health", watched.address()));
+            }
             output::say(format!("{name} signs checkpoints at {url}; ctrl-c stops it"));
             stop.wait().await;
             checkpointer.stop().await;
+            if let Some(watched) = watched {
+                watched.stop();
+            }
             Ok(())
         }
     }
@@ -321,9 +336,19 @@ async fn serve_decider(url: &str, keys: KeyStore, args: DeciderArgs) -> Result<(
     Ok(())
 }
 
-fn health_of(decider: canonry_decider::Health) -> Health {
-    let asked = decider.clone();
+/// The health of a service that is ready as long as it lives, and counts.
+pub(crate) fn always_ready() -> Health {
     Health {
+        ready: Arc::new(|| None),
+        metrics: Arc::new(|| metrics().encode()),
+        frozen: Arc::new(|| 0),
+    }
+}
+
+fn health_of(decider: canonry_decider::Health) -> Health {
+    let (asked, held) = (decider.clone(), decider.clone());
+    Health {
+        frozen: Arc::new(move || held.frozen()),
         ready: Arc::new(move || asked.fault()),
         metrics: Arc::new(move || {
             decider.measure();

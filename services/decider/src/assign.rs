@@ -23,14 +23,6 @@ pub struct Assignment {
     pub epoch: u64,
 }
 
-/// The deciders that are alive, whatever they serve.
-///
-/// # Errors
-/// The store did not answer.
-pub async fn alive(connection: &Connection) -> Result<Vec<String>, Error> {
-    Kv::open(connection.clone(), BUCKET_LIVENESS)?.keys().await
-}
-
 /// The two buckets.
 pub struct Assignments {
     assign: Kv,
@@ -98,6 +90,33 @@ impl Assignments {
             Some(revision) => self.assign.update(tenant.as_str(), value, revision).await?,
         };
         Ok(matches!(won, Cas::Won(_)).then_some((epoch, reason)))
+    }
+
+    /// Takes a tenant from whoever holds it, alive or not, at an epoch above `above` and above the
+    /// assignment's: the new epoch, or `None` where it changed at this moment.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn seize(&self, tenant: &TenantId, above: u64) -> Result<Option<u64>, Error> {
+        let held = self.read(tenant).await?;
+        let (used, revision) = held.map_or((0, None), |(a, revision)| (a.epoch, Some(revision)));
+        let epoch = used.max(above) + 1;
+        let value = serde_json::to_vec(&Assignment { decider: self.me.clone(), epoch });
+        let value = Bytes::from(value.unwrap_or_default());
+        let won = match revision {
+            None => self.assign.create(tenant.as_str(), value).await?,
+            Some(revision) => self.assign.update(tenant.as_str(), value, revision).await?,
+        };
+        Ok(matches!(won, Cas::Won(_)).then_some(epoch))
+    }
+
+    /// Whether this decider holds a tenant at this epoch.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn is_mine(&self, tenant: &TenantId, epoch: u64) -> Result<bool, Error> {
+        let held = self.read(tenant).await?;
+        Ok(held.is_some_and(|(a, _)| a.decider == self.me && a.epoch == epoch))
     }
 
     /// Gives a tenant up that this decider cannot serve, so that another takes it over.

@@ -8,7 +8,7 @@ use canonry_record::seal::{Signer, headers, sign_hash, signature_text};
 use canonry_record::{Hash, record_hash};
 use canonry_schemas::answer::Answer;
 use canonry_schemas::event::Event;
-use canonry_schemas::ids::TenantId;
+use canonry_schemas::ids::{ActorId, TenantId};
 use canonry_schemas::time::Time;
 use canonry_telemetry::Context;
 
@@ -72,7 +72,7 @@ pub fn chain(
         tenant: tenant.as_str(),
         workspace: None,
         actor: d.actor.as_str(),
-        via: d.via.as_ref().map(canonry_schemas::ids::ActorId::as_str),
+        via: d.via.as_ref().map(ActorId::as_str),
         authdigest: d.authdigest,
         intentid: d.intent.as_ref().map(|(id, _)| id.as_str()),
         intentdigest: d.intent.as_ref().map(|(_, digest)| *digest),
@@ -94,6 +94,43 @@ pub fn chain(
     let hash = record_hash(&subject, &body);
     let head = Head { position: before.position + 1, hash, time: envelope.time, epoch };
     Some((head, subject, body))
+}
+
+/// Chains a record that no command asked for: `actor` says what happened to `entity`.
+#[must_use]
+pub fn unasked(
+    tenant: &TenantId,
+    before: &Head,
+    epoch: u64,
+    now: Time,
+    id: String,
+    (actor, entity, event): (ActorId, String, Event),
+) -> Option<Draft> {
+    let decided = Decided {
+        actor,
+        via: None,
+        authdigest: None,
+        intent: None,
+        entity,
+        touches: Vec::new(),
+        event,
+        content_key: None,
+        traceparent: None,
+    };
+    let (head, subject, body) = chain(tenant, before, epoch, now, id.clone(), &decided)?;
+    let answer = answer(tenant, head.position, &head.hash, &decided.entity, &decided.event);
+    Some(Draft {
+        head,
+        id,
+        subject,
+        body: body.into(),
+        traceparent: None,
+        trace: None,
+        answer,
+        asked: None,
+        reply: Reply::Nobody,
+        signature: None,
+    })
 }
 
 /// The answer to a recorded command.

@@ -143,14 +143,17 @@ impl Keeper {
         };
         let text = std::str::from_utf8(&entry.value).map_err(failed)?;
         let known = parse_head(text).map_err(failed)?.head;
-        let differs = |why: &str| Over::Frozen { position: known.position, why: why.to_owned() };
         if known.position > position {
-            return Err(differs("the ledger ends before a head that was signed"));
+            let why = format!("it ends before the head that was signed at {}", known.position);
+            return Err(Over::Frozen { position: position + 1, why });
         }
         let stored = log.get(known.position).await.map_err(failed)?;
         match stored.map(|s| record_hash(&s.subject, &s.body)) {
             Some(hash) if hash == known.hash => Ok(()),
-            _ => Err(differs("another record stands where a head was signed")),
+            _ => {
+                let why = "another record stands where a head was signed".to_owned();
+                Err(Over::Frozen { position: known.position, why })
+            }
         }
     }
 

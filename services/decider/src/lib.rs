@@ -14,6 +14,7 @@ pub mod draft;
 pub mod due;
 pub mod entrance;
 pub mod erasure;
+pub mod fence;
 pub mod follow;
 pub mod found;
 pub mod holder;

@@ -62,6 +62,12 @@ pub(crate) fn frozen(position: u64, why: impl Into<String>) -> Over {
     Over::Frozen { position, why: why.into() }
 }
 
+/// A record at `seen` is gone: the ledger is broken there, or where it ends before.
+fn gone(seen: u64, last: u64) -> Over {
+    let why = format!("the record that this decider saw at {seen} is gone");
+    frozen(seen.min(last + 1), why)
+}
+
 /// A failure of the snapshot store is never the ledger's.
 pub(crate) fn unstored(error: &snapshot::Error) -> Over {
     use std::error::Error as _;
@@ -129,7 +135,8 @@ impl Standing {
                 ));
             }
             None => {
-                return Err(frozen(core.position, "a record that this decider saw is gone"));
+                let last = log.info().await.map_err(|e| Over::Failed(e.to_string()))?.last_seq;
+                return Err(gone(core.position, last));
             }
         }
         let state = verify::State {
@@ -181,7 +188,7 @@ impl Standing {
             return Err(Over::Failed("the ledger was repaired: what was folded is lost".into()));
         }
         if upto + 1 < from {
-            return Err(frozen(from - 1, "a record that this decider saw is gone"));
+            return Err(gone(from - 1, upto));
         }
         let mut records = log.read(from, Some(upto)).await.map_err(|e| read_error(&e))?;
         let mut chunk = Vec::with_capacity(CHUNK);

@@ -20,16 +20,15 @@ use canonry_record::verify::{self, State};
 use canonry_record::{Hash, Line, Verifier};
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::{TenantId, generated};
+use canonry_schemas::key::Use;
 use canonry_schemas::limits::{COMMIT_STORE, CONTENT_KEY_GROUP, REPAIR_MARGIN};
 use canonry_schemas::subject::ledger_stream;
 use canonry_schemas::tenant;
 use futures_util::StreamExt as _;
 
-use crate::desk::Decided;
-use crate::draft::{self, Draft, Head};
+use crate::draft::{self, Head};
 use crate::holder::now;
 use crate::keeper::{Keeper, nonce};
-use crate::reply::Reply;
 use crate::serve::{OverNats, connect_cell};
 use crate::signers::Signers;
 use crate::snapshot::Snapshot;
@@ -88,7 +87,17 @@ pub async fn repair(
 
     let log = Log::open(committer.clone(), &ledger_stream(tenant)).await.map_err(text)?;
     let log = log.with_reader_name("committer");
-    let left = survey(&log, tenant, &progress).await?;
+    let begin = Verifier::new(tenant.clone(), verify::Pins::default());
+    let left = survey(&log, begin, &progress).await?;
+    // Before anything is sealed: a key of another ledger must leave this one as it is.
+    let root = Signer::new(root.key.clone());
+    let holds = left.state.ring.key(&root.id).is_some_and(|e| e.is_current() && e.may(Use::Root));
+    if !holds {
+        return Err(format!(
+            "the root key at hand, {}, holds on no record of this ledger",
+            root.id
+        ));
+    }
     // The keys that hold after the last record that stands, whatever the lost ones changed.
     let record = signers.record(&left.state.ring)?;
     let checkpoint = signers.checkpoint(&left.state.ring, now().max(left.state.time))?;
@@ -113,7 +122,6 @@ pub async fn repair(
         }
         Done { repair: None, head: (left.state.position, left.state.hash) }
     } else {
-        let root = Signer::new(root.key.clone());
         open_beyond(&log, &streams, &keeper, wanted, &left.state, given, &root, &record).await?
     };
     let last = volumes::standing(&streams, tenant).await.map_err(text)?.last().map(|v| v.number);
@@ -125,25 +133,37 @@ pub async fn repair(
     Ok(done)
 }
 
-/// What is left of a ledger.
-struct Left {
-    /// Where the last record stands that was verified.
-    state: State,
-    /// Whether nothing is wrong up to the end of the stream.
-    is_whole: bool,
+/// An id that nobody else draws.
+pub(crate) fn fresh_id(prefix: &str) -> Result<String, String> {
+    let random = u128::from_le_bytes(nonce()[..16].try_into().map_err(text)?);
+    Ok(generated(prefix, now().millis(), random))
 }
 
-/// Reads and verifies from the first record on, to the first break.
-async fn survey(
+/// What is left of a ledger.
+pub(crate) struct Left {
+    /// Where the last record stands that was verified.
+    pub(crate) state: State,
+    /// Whether nothing is wrong up to the end of the stream.
+    pub(crate) is_whole: bool,
+}
+
+/// Reads and verifies behind where `verifier` stands, to the first break or to the end.
+pub(crate) async fn survey(
     log: &Log,
-    tenant: &TenantId,
+    mut verifier: Verifier,
     progress: &(impl Fn(u64) + Send + Sync),
 ) -> Result<Left, String> {
-    let mut verifier = Verifier::new(tenant.clone(), verify::Pins::default());
     let upto = log.info().await.map_err(text)?.last_seq;
     let mut is_whole = true;
     let mut chunk: Vec<Stored> = Vec::with_capacity(CHUNK);
-    let mut records = match log.read(1, Some(upto)).await {
+    if let Some(state) = verifier.state().filter(|state| state.position >= upto) {
+        return Ok(Left { is_whole: state.position == upto, state: state.clone() });
+    }
+    let mut records = match log.read(verifier.position() + 1, Some(upto)).await {
+        Err(ReadError::Gap { .. }) if verifier.position() > 0 => {
+            let state = verifier.state().cloned().ok_or("nothing was verified")?;
+            return Ok(Left { state, is_whole: false });
+        }
         Ok(records) => records,
         Err(ReadError::Gap { .. }) => return Err("the first record is lost".to_owned()),
         Err(error) => return Err(text(error)),
@@ -252,36 +272,14 @@ async fn open_beyond(
     let content_key = (group > 0).then(|| format!("{group}-{}", CONTENT_KEY_GROUP - 1));
     let data = repaired(tenant, (after, state.hash), first, given, content_key, root);
     let authority = state.ring.key(&root.id).map(|entry| entry.key.actor.clone());
-    let decided = Decided {
-        actor: authority.ok_or("the root key at hand is not one of this ledger")?,
-        via: None,
-        authdigest: None,
-        intent: None,
-        entity: format!("tenant/{tenant}"),
-        touches: Vec::new(),
-        event: Event::Tenant(tenant::Event::Repaired(data)),
-        content_key: None,
-        traceparent: None,
-    };
     let before =
         Head { position: first - 1, hash: state.hash, time: state.time, epoch: state.epoch };
-    let random = u128::from_le_bytes(nonce()[..16].try_into().map_err(text)?);
-    let id = generated("", now().millis(), random);
-    let chained = draft::chain(tenant, &before, state.epoch, now(), id.clone(), &decided);
-    let (head, subject, body) = chained.ok_or("the record cannot be written")?;
-    let answer = draft::answer(tenant, first, &head.hash, &decided.entity, &decided.event);
-    let draft = Draft {
-        head,
-        id,
-        subject,
-        body: body.into(),
-        traceparent: None,
-        trace: None,
-        answer,
-        asked: None,
-        reply: Reply::Nobody,
-        signature: None,
-    };
+    let authority = authority.ok_or("the root key at hand is not one of this ledger")?;
+    let event = Event::Tenant(tenant::Event::Repaired(data));
+    let told = (authority, format!("tenant/{tenant}"), event);
+    let draft = draft::unasked(tenant, &before, state.epoch, now(), fresh_id("")?, told);
+    let draft = draft.ok_or("the record cannot be written")?;
+    let head = draft.head;
     let signature = draft::sign(record, &[head.hash])[0];
     let message = draft::outgoing(&draft, record, &signature);
     // What verifiers would refuse must not be stored: nobody could take it back.

@@ -1,6 +1,6 @@
 //! The process around the holders: connections, liveness, taking tenants over, giving them up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -111,6 +111,8 @@ struct Shop {
     /// Where private keys are opened from.
     sources: Arc<dyn KeySource>,
     held: Mutex<BTreeMap<TenantId, Held>>,
+    /// Tenants whose commands are refused here.
+    frozen: Mutex<BTreeSet<TenantId>>,
     stop: watch::Sender<bool>,
     /// How many tenants are followed at once, and how many are checked.
     followed: Arc<Semaphore>,
@@ -155,6 +157,7 @@ impl Decider {
             judge: Arc::new(Judge::new()),
             sources,
             held: Mutex::default(),
+            frozen: Mutex::default(),
             stop,
             followed: Arc::new(Semaphore::new(FOLLOWED_AT_ONCE)),
             patrolled: patrol::places(),
@@ -347,9 +350,12 @@ async fn hold(
             tracing::error!(%tenant, position, %why, "frozen");
             if let Ok(keeper) = keeper(shop, tenant).await {
                 keeper.freeze(position, &why).await;
+                let frozen = || shop.frozen.lock().unwrap_or_else(PoisonError::into_inner);
+                frozen().insert(tenant.clone());
                 if let Err(error) = refuse_frozen(shop, assignments, tenant, epoch, &keeper).await {
                     tracing::warn!(%tenant, %error, "commands to a frozen tenant get no answer");
                 }
+                frozen().remove(tenant);
             }
         }
     }

@@ -31,7 +31,7 @@ const CELL_CONNECTIONS: i64 = 1_024;
 /// Subscriptions in one account.
 const ACCOUNT_SUBSCRIPTIONS: i64 = 100_000;
 /// More than any account of this layout has.
-const IMPORTS_OR_EXPORTS: i64 = 16;
+const IMPORTS_OR_EXPORTS: i64 = 32;
 
 /// Services of CANONRY that tenants may import, with their own token second.
 pub const SERVICES: [&str; 2] = ["command", "intent"];
@@ -39,11 +39,13 @@ pub const SERVICES: [&str; 2] = ["command", "intent"];
 pub const FEEDS: [&str; 2] = ["outcome", "live"];
 /// The parts of the JetStream API that auditors use, below `$JS.API.`, and whether one request
 /// has many answers.
-pub const AUDIT_API: [(&str, bool); 4] = [
+pub const AUDIT_API: [(&str, bool); 6] = [
     ("STREAM.INFO.*", false),
     ("STREAM.MSG.GET.*", false),
     ("CONSUMER.CREATE.>", false),
     ("CONSUMER.MSG.NEXT.*.*", true),
+    ("DIRECT.GET.*", true),
+    ("DIRECT.GET.*.>", true),
 ];
 /// What the checkpointer writes: tiles and checkpoints, and the flag that freezes a tenant.
 pub const CHECKPOINTER: [(&str, &str); 2] = [("tlog", "tlog.*.>"), ("frozen", "$KV.frozen.*")];

@@ -50,9 +50,6 @@ pub enum Error {
     /// Every volume of a ledger is closed.
     #[error("no volume of the ledger of {0} is open: run `canonry ledger close-volume` again")]
     NoVolume(String),
-    /// Deciders are alive.
-    #[error("deciders are alive ({0}): stop every one, then close the volume")]
-    Served(String),
     /// No further volume of a ledger can be opened.
     #[error("the ledger of {0} has {1} volumes, which is all that it can have")]
     Volumes(String, u32),

@@ -110,7 +110,7 @@ impl CellUser {
             Self::Committer => committer(),
             Self::Responder => responder(),
             Self::Intake => intake(),
-            Self::Reader => reader(self.name()),
+            Self::Reader => everything(self.name()),
             Self::Checkpointer => checkpointer(self.name()),
             Self::Evidence => evidence(),
             Self::Service(actor) => service(actor),
@@ -205,6 +205,13 @@ fn reader(name: &str) -> Permissions {
     }
 }
 
+/// The reader proper: evidence objects too, which it sees sealed. Backups copy them.
+fn everything(name: &str) -> Permissions {
+    let mut permissions = reader(name);
+    permissions.publish.push(format!("{AUDIT_PREFIX}.CONSUMER.CREATE.*.*.$O.>"));
+    permissions
+}
+
 /// In AUDIT too, so that it cannot direct the answer to a write into a ledger either.
 fn checkpointer(name: &str) -> Permissions {
     let mut permissions = reader(name);
@@ -294,6 +301,8 @@ fn auditor(tenant: &TenantId, actor: &ActorId) -> Permissions {
             format!("{AUDIT_PREFIX}.CONSUMER.CREATE.{stream}"),
             format!("{AUDIT_PREFIX}.CONSUMER.CREATE.{stream}.>"),
             format!("{AUDIT_PREFIX}.CONSUMER.MSG.NEXT.{stream}.*"),
+            format!("{AUDIT_PREFIX}.DIRECT.GET.{stream}"),
+            format!("{AUDIT_PREFIX}.DIRECT.GET.{stream}.>"),
         ]
     };
     Permissions {

@@ -155,7 +155,8 @@ pub async fn open(
     mirror(bus, tenant, number, replicas).await
 }
 
-/// Makes the mirror of a volume, if it is not there.
+/// Makes the mirror of a volume, if it is not there. It tells its readers of a jump as its origin
+/// does.
 ///
 /// # Errors
 /// The server refuses, or another one is there.
@@ -165,7 +166,12 @@ pub async fn mirror(
     number: u32,
     replicas: u8,
 ) -> Result<(), Error> {
-    create_stream(bus, &streams::audit_volume(tenant, number, replicas)).await
+    let mut config = streams::audit_volume(tenant, number, replicas);
+    if let Some(live) = one(bus, tenant, number).await?.filter(|live| live.after + 1 != live.first)
+    {
+        config["metadata"] = json!({ AFTER: live.after.to_string() });
+    }
+    create_stream(bus, &config).await
 }
 
 /// Whether the mirror of a volume is there.
@@ -187,34 +193,52 @@ pub struct Closed {
     pub first: u64,
 }
 
-/// Closes the volume that grows and opens the next; finishes instead what an earlier run left. An
-/// empty volume is left as it is. `quiet` fails while anybody may write: a batch that was under way
-/// may be stored after the sealed stream was asked for its last position, and then the next volume
-/// would begin at a position that is taken (ADR 8).
+/// What an earlier run left that needs no closing: a volume that is open and empty, or whose mirror
+/// is missing. `None` where there is a volume to close, or one to open after a closed one.
 ///
 /// # Errors
-/// Somebody may write; the server refuses; there are too many volumes.
+/// The server refuses.
+pub async fn unfinished(
+    bus: &impl Bus,
+    tenant: &TenantId,
+    replicas: u8,
+) -> Result<Option<Closed>, Error> {
+    let all = standing(bus, tenant).await?;
+    let Some(last) = all.last().filter(|last| !last.closed) else { return Ok(None) };
+    if !last.is_empty() && is_mirrored(bus, tenant, last.number).await? {
+        return Ok(None);
+    }
+    mirror(bus, tenant, last.number, replicas).await?;
+    Ok(Some(Closed { closed: None, open: last.number, first: last.first }))
+}
+
+/// Closes the volume that grows and opens the next; finishes instead what an earlier run left. An
+/// empty volume is left as it is. `quiet` fails where anybody may have written, and is asked before
+/// the seal and after it, then with the last position: a batch that was under way may be stored
+/// after the sealed stream was asked for it, and then the next volume would begin at a position
+/// that is taken (ADR 8).
+///
+/// # Errors
+/// Somebody may have written; the server refuses; there are too many volumes.
 pub async fn close_and_open(
     bus: &impl Bus,
     tenant: &TenantId,
     replicas: u8,
-    quiet: impl AsyncFn() -> Result<(), Error>,
+    quiet: impl AsyncFn(Option<u64>) -> Result<(), Error>,
 ) -> Result<Closed, Error> {
-    quiet().await?;
+    if let Some(done) = unfinished(bus, tenant, replicas).await? {
+        return Ok(done);
+    }
+    quiet(None).await?;
     let all = standing(bus, tenant).await?;
     let none = || Error::Volume(tenant.to_string(), "there is none".to_owned());
     let last = all.last().ok_or_else(none)?;
-    if !last.closed && (last.is_empty() || !is_mirrored(bus, tenant, last.number).await?) {
-        mirror(bus, tenant, last.number, replicas).await?;
-        return Ok(Closed { closed: None, open: last.number, first: last.first });
-    }
     if last.number >= VOLUMES {
         return Err(Error::Volumes(tenant.to_string(), VOLUMES));
     }
     let by_us = !last.closed;
     let closed = close(bus, tenant, last).await?;
-    // Whoever began meanwhile can have written no more than before the seal.
-    quiet().await?;
+    quiet(Some(closed.last)).await?;
     let (number, first) = (last.number + 1, closed.last + 1);
     open(bus, tenant, number, first, None, replicas).await?;
     Ok(Closed { closed: by_us.then_some(last.number), open: number, first })

@@ -118,6 +118,7 @@ pub struct Metrics {
     waiting: Level,
     in_flight: Level,
     held: Level,
+    frozen: Level,
     http: Family<Labels, Counter>,
     projected: Counter,
     lag: Level,
@@ -125,6 +126,9 @@ pub struct Metrics {
     backups: Family<Label, Counter>,
     copied: Counter,
     oldest_backup: Level,
+    checkpoint_records: Level,
+    oldest_checkpoint: Level,
+    checkpoint_alarms: Level,
 }
 
 impl Default for Metrics {
@@ -169,6 +173,14 @@ impl Metrics {
         let waiting = level(names::COMMANDS_WAITING, "Commands that wait for a holder");
         let in_flight = level(names::COMMANDS_IN_FLIGHT, "Commands decided, not yet committed");
         let held = level(names::TENANTS_HELD, "Tenants that this process holds");
+        let frozen = level(names::TENANTS_FROZEN, "Tenants whose commands are refused");
+        let help = "Records that signed checkpoints cover";
+        let checkpoint_records = level(names::CHECKPOINT_RECORDS, help);
+        let help =
+            "When a checkpoint last covered all, of the tenant for which that is longest ago";
+        let oldest_checkpoint = level(names::CHECKPOINT_OLDEST, help);
+        let help = "Tenants whose ledger is not what was signed";
+        let checkpoint_alarms = level(names::CHECKPOINT_ALARMS, help);
         let lag = level(names::PROJECTOR_LAG, "Records not yet applied, of the tenant with most");
         let streams = level(names::CHANGES_STREAMS, "Streams of changes that are open");
         let help = "Newest backup of the tenant for which that is oldest";
@@ -191,6 +203,7 @@ impl Metrics {
             waiting,
             in_flight,
             held,
+            frozen,
             http,
             projected,
             lag,
@@ -198,6 +211,9 @@ impl Metrics {
             backups,
             copied,
             oldest_backup,
+            checkpoint_records,
+            oldest_checkpoint,
+            checkpoint_alarms,
         }
     }
 
@@ -257,6 +273,19 @@ impl Metrics {
         self.oldest_backup.set(at);
     }
 
+    /// How many tenants of this process are frozen.
+    pub fn frozen(&self, tenants: u64) {
+        self.frozen.set(tenants);
+    }
+
+    /// What the checkpoints of this process cover, when the tenant that waited longest was last
+    /// covered as a whole, in Unix seconds, and for how many something is wrong.
+    pub fn checkpoints(&self, records: u64, oldest: u64, alarms: u64) {
+        self.checkpoint_records.set(records);
+        self.oldest_checkpoint.set(oldest);
+        self.checkpoint_alarms.set(alarms);
+    }
+
     /// A stream of changes was opened.
     #[must_use]
     pub fn stream(&self) -> Streams {
@@ -306,6 +335,8 @@ mod tests {
         clone.backup(true);
         clone.copied(9);
         clone.oldest_backup(1_800_000_000);
+        clone.frozen(2);
+        clone.checkpoints(11, 1_800_000_001, 3);
         let open = clone.stream();
         drop(clone.stream());
         let text = metrics.encode();
@@ -330,6 +361,10 @@ mod tests {
             "canonry_backups_total{outcome=\"failed\"} 0\n",
             "canonry_copied_records_total 9\n",
             "canonry_backup_oldest_timestamp_seconds 1800000000\n",
+            "canonry_tenants_frozen 2\n",
+            "canonry_checkpoint_records 11\n",
+            "canonry_checkpoint_oldest_timestamp_seconds 1800000001\n",
+            "canonry_checkpoint_alarms 3\n",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }

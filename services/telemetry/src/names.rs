@@ -49,6 +49,8 @@ pub const COMMANDS_WAITING: &str = "canonry_commands_waiting";
 pub const COMMANDS_IN_FLIGHT: &str = "canonry_commands_in_flight";
 /// Gauge: tenants that this process holds.
 pub const TENANTS_HELD: &str = "canonry_tenants_held";
+/// Gauge: tenants whose commands this process refuses, because their ledger is broken.
+pub const TENANTS_FROZEN: &str = "canonry_tenants_frozen";
 /// Counter: HTTP requests answered, by `route` and `class` of status.
 pub const HTTP_REQUESTS: &str = "canonry_http_requests_total";
 /// Counter: records applied to the read models.
@@ -66,8 +68,17 @@ pub const COPIED: &str = "canonry_copied_records_total";
 /// none.
 pub const BACKUP_OLDEST: &str = "canonry_backup_oldest_timestamp_seconds";
 
+/// Gauge: records that signed checkpoints cover, of all tenants that this process signs for.
+pub const CHECKPOINT_RECORDS: &str = "canonry_checkpoint_records";
+/// Gauge: Unix seconds of when a checkpoint was last found to cover the whole ledger, of the tenant
+/// for which that is longest ago; 0 where this process signs for none, or found that never yet.
+pub const CHECKPOINT_OLDEST: &str = "canonry_checkpoint_oldest_timestamp_seconds";
+/// Gauge: tenants for which this process found a ledger that is not what was signed, or a witness
+/// that refuses.
+pub const CHECKPOINT_ALARMS: &str = "canonry_checkpoint_alarms";
+
 /// Every metric name.
-pub const METRICS: [&str; 14] = [
+pub const METRICS: [&str; 18] = [
     RECORDS,
     COMMITS,
     COMMANDS_UNRECORDED,
@@ -75,6 +86,7 @@ pub const METRICS: [&str; 14] = [
     COMMANDS_WAITING,
     COMMANDS_IN_FLIGHT,
     TENANTS_HELD,
+    TENANTS_FROZEN,
     HTTP_REQUESTS,
     PROJECTED,
     PROJECTOR_LAG,
@@ -82,4 +94,7 @@ pub const METRICS: [&str; 14] = [
     BACKUPS,
     COPIED,
     BACKUP_OLDEST,
+    CHECKPOINT_RECORDS,
+    CHECKPOINT_OLDEST,
+    CHECKPOINT_ALARMS,
 ];

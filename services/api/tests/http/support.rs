@@ -153,6 +153,7 @@ impl World {
             now: Arc::new(|| Time(NOW * 1_000_000)),
             health: Health {
                 ready: Arc::new(|| Some(("store-unavailable", "no store".into()))),
+                frozen: Arc::new(|| 0),
                 metrics: Arc::new({
                     let counts = counts.clone();
                     move || counts.encode()

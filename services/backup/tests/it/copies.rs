@@ -117,7 +117,7 @@ async fn copied(spine: &Spine, place: &Place) -> Result<u64, canonry_backup::Err
         };
     let mut copier = Copier::new(below, verifier);
     let (head, _) = heads::fresh(&log, &spine.tenant).await?;
-    copier.round(&log, &head, &mut |_, _| ()).await?;
+    copier.round(&log, &head, canonry_decider::holder::now(), &mut |_, _| ()).await?;
     Ok(copier.verifier().position())
 }
 

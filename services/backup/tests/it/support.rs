@@ -73,7 +73,8 @@ pub async fn restored(
     let sys = OverNats(spine.cell_user(&CellUser::ProvisionSys).await);
     let streams = OverNats(spine.cell_user(&CellUser::ProvisionStreams).await);
     let committer = spine.cell_user(&CellUser::Committer).await;
-    let target = Target { cell, sys: &sys, streams: &streams, committer, replicas: 1 };
+    let evidence = spine.cell_user(&CellUser::Evidence).await;
+    let target = Target { cell, sys: &sys, streams: &streams, committer, evidence, replicas: 1 };
     let Ask { identity, known } = ask;
     let (tenant, erasures) = (&spine.tenant, &mut NoErasures);
     restore(&target, place, tenant, identity, known, erasures, progress).await

@@ -130,7 +130,8 @@ impl Bed {
 
     pub async fn checkpointer(&self, name: &str, witnesses: Vec<Witness>) -> Checkpointer {
         let keys = self.test.cell.key_store().clone();
-        let config = Config { url: self.test.url(), name: name.to_owned(), keys, witnesses };
+        let (url, metrics) = (self.test.url(), canonry_telemetry::Metrics::new());
+        let config = Config { url, name: name.to_owned(), keys, witnesses, metrics };
         Checkpointer::start(config).await.unwrap()
     }
 

@@ -1,7 +1,8 @@
 //! Erasures that the restored ledger records: their keys are taken out of the copied groups before
 //! these are stored, so that a copy of keys that is older than an erasure brings nothing back.
 
-use canonry_backup::{Erasures, Error};
+use canonry_backup::keys::KeyCopy;
+use canonry_backup::{Contents, Erasures, Error};
 use canonry_decider::content_keys::shred;
 use canonry_decider::erasure::gone;
 use canonry_decider::keeper::nonce;
@@ -11,6 +12,8 @@ use canonry_record::export::OwnedLine;
 use canonry_record::{content, record};
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::TenantId;
+
+use super::opened::Opened;
 
 /// What was erased so far.
 pub(super) struct Erased {
@@ -67,6 +70,10 @@ impl Erasures for Erased {
         let kept =
             if shredded == 0 { value } else { content::wrap(kek, &nonce(), tenant, name, &keys) };
         Ok(Some(kept))
+    }
+
+    fn contents<'k>(&self, keys: &'k KeyCopy) -> Box<dyn Contents + Send + Sync + 'k> {
+        Box::new(Opened::new(self.kek.as_bytes(), keys))
     }
 }
 

@@ -2,10 +2,12 @@
 //! `canonry-backup`; here is only how they are asked for and told.
 
 mod erased;
+mod opened;
 mod restore;
 pub(crate) mod serve;
 
 use canonry_backup::check::manifests;
+use canonry_backup::evidence::{self, ReadBack};
 use canonry_backup::manifest::Manifest;
 use canonry_backup::{Checked, Error, Place, backup, check};
 use canonry_record::Hash;
@@ -171,11 +173,23 @@ async fn now(context: &Context, args: Now) -> Result<(), Why> {
         let newer = done.left_out;
         output::say(format!("nobody signs a newer head: {newer} records after it are left out"));
     }
+    say_missing(&done.missing);
     if context.json {
         return Ok(output::json(&told_as_json(&done.named.name, &done.manifest))?);
     }
     output::line(&format!("{}/{tenant}: {}", place.shown(), in_words(&done.manifest)));
     Ok(())
+}
+
+/// Says what of evidence could not be copied.
+pub(crate) fn say_missing(missing: &[canonry_schemas::ids::ObjectId]) {
+    if let Some(first) = missing.first() {
+        output::say(format!(
+            "{} evidence objects are not in their bucket, such as {first}: they were never stored, \
+             or are lost",
+            missing.len()
+        ));
+    }
 }
 
 fn told_as_json(name: &str, manifest: &Manifest) -> Value {
@@ -188,12 +202,14 @@ fn told_as_json(name: &str, manifest: &Manifest) -> Value {
 fn in_words(manifest: &Manifest) -> String {
     let (head, verified) = (&manifest.head.head, &manifest.verified);
     format!(
-        "{} records verified in {} segments ({} bytes), {} new segments, {} content keys, head {}:{}",
+        "{} records verified in {} segments ({} bytes), {} new segments, {} content keys, {} new \
+         evidence objects, head {}:{}",
         verified.records,
         verified.segments,
         verified.bytes,
         manifest.segments.len(),
         manifest.content_keys,
+        manifest.evidence.len(),
         head.position,
         head.hash,
     )
@@ -221,6 +237,7 @@ async fn verify(context: &Context, args: Verify) -> Result<(), Why> {
     bar.finish_and_clear();
     let found = found?;
     let opened = opened(context, &args.of, &found)?;
+    let read = read_evidence(context, &args.of, &place, &found).await?;
     let head = found.whole()?;
     let summary = found.verifier.finish(Some(head)).map_err(Error::from)?;
     let (verified, identity) = (&found.verified, format!("sha256:{}", summary.founder));
@@ -230,15 +247,16 @@ async fn verify(context: &Context, args: Verify) -> Result<(), Why> {
             "ok": true, "pinned": summary.pinned, "tenant": identity, "head": at,
             "records": verified.records, "segments": verified.segments, "bytes": verified.bytes,
             "backups": found.backups, "content_keys": found.content_keys.map(|k| k.entries.len()),
-            "content_keys_opened": opened,
+            "content_keys_opened": opened, "evidence": read.objects, "evidence_bytes": read.bytes,
+            "evidence_opened": read.opened,
         }))?;
     } else {
         let keys =
             opened.map_or("not opened: no key store here".to_owned(), |n| format!("{n} open"));
         output::line(&format!(
-            "whole: {} records in {} segments, {} backups, content keys {keys}, head {at}, tenant \
-             {identity}",
-            verified.records, verified.segments, found.backups,
+            "whole: {} records in {} segments, {} backups, content keys {keys}, {} evidence objects \
+             ({} opened), head {at}, tenant {identity}",
+            verified.records, verified.segments, found.backups, read.objects, read.opened,
         ));
     }
     if summary.pinned {
@@ -247,6 +265,24 @@ async fn verify(context: &Context, args: Verify) -> Result<(), Why> {
     let message =
         format!("consistent, founder not pinned: compare the identity, --tenant {identity}");
     Err(Why::Other(Failure { exit: exit::NOT_PINNED, message }))
+}
+
+/// Reads all evidence back; with the key of this home it is opened and compared with the ledger.
+async fn read_evidence(
+    context: &Context,
+    of: &Of,
+    place: &Place,
+    found: &Checked,
+) -> Result<ReadBack, Why> {
+    let kek = context.keys().ok().and_then(|keys| keys.kek(&of.tenant).ok());
+    let (attached, there) = (&found.attached, &found.evidence);
+    Ok(match (kek, &found.content_keys) {
+        (Some(kek), Some(copy)) => {
+            let contents = opened::Opened::new(kek.as_bytes(), copy);
+            evidence::verify(place, attached, there, &contents).await?
+        }
+        _ => evidence::verify(place, attached, there, &evidence::Sealed).await?,
+    })
 }
 
 /// How many of the copied content keys open under the key of this home; `None` where it has none.

@@ -1,7 +1,7 @@
 //! `canonry backup restore`: into the cell of this home, with the provisioning users and the
 //! committer's creds, on a server of its own or a running one.
 
-use canonry_backup::{Place, Target, restore};
+use canonry_backup::{Place, Restored, Target, restore};
 use canonry_decider::OverNats;
 use canonry_decider::serve::connect_cell;
 use canonry_provision::server::Options;
@@ -13,7 +13,7 @@ use super::erased::Erased;
 use super::{Why, progress};
 use crate::args::{Nats, Of};
 use crate::context::Context;
-use crate::failure::{Failure, chain};
+use crate::failure::{Failure, chain, exit};
 use crate::lock::Lock;
 use crate::{ledger, output};
 
@@ -23,7 +23,8 @@ use crate::{ledger, output};
 The home must hold the tenant's keys and the cell's creds: it is restored by other means first, and \
 `canonry up` must not have run on the empty server, because it would found the tenant anew. Without \
 --nats the home's own server is started for it. The tenant stays closed until everything was read \
-back and verified; cut off, start it again. With --head it is not opened if the backup ends before \
+back and verified; cut off, start it again. Evidence is stored again where it was not erased, and \
+opened to compare it with the ledger; what does not come back is named, and the exit code is 1. With --head it is not opened if the backup ends before \
 a record that is known to have been given out.
 
 EXAMPLES:
@@ -84,7 +85,8 @@ async fn into(
     let streams = OverNats(user(CellUser::ProvisionStreams).await?);
     let committer = user(CellUser::Committer).await?;
     let replicas = args.replicas;
-    let target = Target { cell, sys: &sys, streams: &streams, committer, replicas };
+    let evidence = user(CellUser::Evidence).await?;
+    let target = Target { cell, sys: &sys, streams: &streams, committer, evidence, replicas };
     let bar = context.bars().count("restoring", 0);
     let (tenant, mut progress) = (&args.of.tenant, progress(&bar));
     let kek = cell.key_store().kek(tenant).map_err(|e| Failure::config(chain(&e)))?;
@@ -98,18 +100,28 @@ async fn into(
         output::json(&json!({
             "ok": true, "records": done.records, "head": at, "tenant": identity,
             "pinned": done.pinned, "content_keys": done.content_keys,
+            "evidence": done.evidence.objects, "evidence_opened": done.evidence.opened,
+            "evidence_wrong": done.evidence_wrong.iter().map(|(object, _)| object).collect::<Vec<_>>(),
         }))?;
-        return Ok(());
+        return told_wrong(&done);
     }
     output::line(&format!(
-        "{tenant}: {} records and {} content keys restored and verified, head {at}, tenant \
-         {identity}",
-        done.records, done.content_keys,
+        "{tenant}: {} records, {} content keys and {} evidence objects ({} opened) restored and \
+         verified, head {at}, tenant {identity}",
+        done.records, done.content_keys, done.evidence.objects, done.evidence.opened,
     ));
     if !done.pinned {
         output::say(
             "the founder was not pinned: compare the identity with one known from elsewhere",
         );
     }
-    Ok(())
+    told_wrong(&done)
+}
+
+/// The tenant is restored; which of its evidence is not.
+fn told_wrong(done: &Restored) -> Result<(), Why> {
+    for (object, why) in &done.evidence_wrong {
+        output::say(format!("evidence {object} did not come back: {why}"));
+    }
+    if done.evidence_wrong.is_empty() { Ok(()) } else { Err(Failure::silent(exit::REFUSED).into()) }
 }

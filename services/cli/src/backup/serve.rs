@@ -1,10 +1,8 @@
 //! `canonry serve backup`, and the same inside `canonry up`.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use canonry_api::health::Health;
 use canonry_backup::{Place, Service, Settings};
 use canonry_decider::serve::connect_cell;
 use canonry_keystore::KeyStore;
@@ -15,7 +13,7 @@ use crate::args::{Nats, duration};
 use crate::context::{Context, both};
 use crate::failure::Failure;
 use crate::output;
-use crate::serve::{StopSignals, Watched, can_listen, metrics};
+use crate::serve::{StopSignals, Watched, always_ready, can_listen, metrics};
 
 /// Copy every tenant of the home continuously, and back each up daily.
 #[derive(Debug, clap::Args)]
@@ -81,11 +79,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let ((url, keys), ()) = both(whole, args.listen.map_or(Ok(()), can_listen))?;
     let stop = StopSignals::hear()?;
     let watched = match args.listen {
-        Some(listen) => {
-            let health =
-                Health { ready: Arc::new(|| None), metrics: Arc::new(|| metrics().encode()) };
-            Some(Watched::start(listen, health).await?)
-        }
+        Some(listen) => Some(Watched::start(listen, always_ready()).await?),
         None => None,
     };
     let service = mount(&url, keys, &args.to, (args.every, args.copy_every)).await?;

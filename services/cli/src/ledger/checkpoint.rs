@@ -97,7 +97,7 @@ pub(crate) fn log_key(text: &str) -> Result<VerifierKey, String> {
     key_of(Kind::Log, text)
 }
 
-pub(super) fn witness_key(text: &str) -> Result<VerifierKey, String> {
+pub(crate) fn witness_key(text: &str) -> Result<VerifierKey, String> {
     key_of(Kind::Witness, text)
 }
 
@@ -111,7 +111,7 @@ struct Extra {
     key: String,
 }
 
-fn store_failure(error: &canonry_checkpoints::StoreError) -> Failure {
+pub(crate) fn store_failure(error: &canonry_checkpoints::StoreError) -> Failure {
     match error {
         canonry_checkpoints::StoreError::Nats(e) if e.api_code().is_none() => {
             Failure::unavailable(chain(error))

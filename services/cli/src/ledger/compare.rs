@@ -22,6 +22,8 @@ use crate::failure::{Failure, chain};
 /// Why a ledger does not stand beside its checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Differs {
+    /// The last position that was verified.
+    pub position: u64,
     /// The stable code.
     pub code: &'static str,
     /// In words.
@@ -87,14 +89,15 @@ impl Against {
     /// # Errors
     /// It is another log's, not signed by it, not cosigned, or the ledger does not pass through it.
     pub fn finish(&self, state: &State) -> Result<Value, Differs> {
-        let differs = |code, why: &str| Err(Differs { code, why: why.to_owned() });
+        let position = state.position;
+        let differs = |code, why: &str| Err(Differs { position, code, why: why.to_owned() });
         let origin = origin(&state.tenant, &state.founder);
         let keys = log_keys(&state.ring, &origin);
         if self.at.origin != origin || self.note.verify(&keys).is_err() {
             return differs("checkpoint-signature", "the checkpoint was not signed by this log");
         }
         let cosigned = cosigned_by(&self.note, &self.witnesses);
-        let cosigned = cosigned.map_err(|(code, why)| Differs { code, why })?;
+        let cosigned = cosigned.map_err(|(code, why)| Differs { position, code, why })?;
         let names: Vec<&String> = cosigned.iter().map(|(name, _)| name).collect();
         let answer = json!({"size": self.at.size, "root": self.at.root, "witnesses": names});
         // What a root key has answered for: the repair is told of anyway.
@@ -112,7 +115,11 @@ impl Against {
                 differs("checkpoint-mismatch", "the ledger is not the one that was signed")
             }
             None => {
-                differs("checkpoint-beyond", "the ledger ends before a checkpoint that was signed")
+                let (has, signed) = (self.tree.size(), self.at.size);
+                let why = format!(
+                    "the ledger ends at position {position} with {has} records, but {signed} were signed"
+                );
+                differs("checkpoint-beyond", &why)
             }
         }
     }

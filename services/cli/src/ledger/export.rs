@@ -68,14 +68,14 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
 /// The signed head of what stands now, or the newest there is.
-async fn fresh_head(log: &Log, tenant: &TenantId) -> Result<HeadLine, Failure> {
+pub(crate) async fn fresh_head(log: &Log, tenant: &TenantId) -> Result<HeadLine, Failure> {
     let (head, stood) = heads::fresh(log, tenant).await.map_err(|e| failure(&e))?;
     let newer = stood.saturating_sub(head.head.position);
     if newer > 0 {

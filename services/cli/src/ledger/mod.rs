@@ -3,7 +3,7 @@
 
 mod checkpoint;
 mod compare;
-mod export;
+pub(crate) mod export;
 mod replay;
 pub(crate) mod scan;
 mod show;
@@ -11,7 +11,7 @@ mod target;
 pub(crate) mod verify;
 mod volumes;
 
-pub(crate) use checkpoint::log_key;
+pub(crate) use checkpoint::{log_key, store_failure, witness_key};
 pub(crate) use scan::{asked, current, standing};
 pub(crate) use verify::{head, identity};
 

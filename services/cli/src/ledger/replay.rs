@@ -169,8 +169,12 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     };
     let mut verifier = Verifier::new(tenant.clone(), Pins::default());
     let mut written = 0;
-    while verifier.position() < upto {
-        let stop = (verifier.position() + STRIDE).min(upto);
+    loop {
+        let next = log.next_after(verifier.position());
+        if next > upto {
+            break;
+        }
+        let stop = next.saturating_add(STRIDE - 1).min(upto);
         let mut found = Vec::new();
         let read = verified(&log, &mut verifier, stop, bars, |stored| {
             if wanted.takes(stored) {

@@ -54,7 +54,7 @@ pub(crate) fn line(stored: &Stored) -> Line<'_> {
 }
 
 /// The last position of now.
-pub(super) async fn last(log: &Log) -> Result<u64, Failure> {
+pub(crate) async fn last(log: &Log) -> Result<u64, Failure> {
     let info = log.info().await.map_err(|e| Failure::unavailable(chain(&e)))?;
     Ok(info.last_seq)
 }

@@ -197,10 +197,10 @@ fn report(
     compared: Option<&Result<Value, Differs>>,
 ) -> Result<(), Failure> {
     if let Some(Err(differs)) = compared {
-        let Differs { code, why } = differs;
+        let Differs { position, code, why } = differs;
         if context.json {
             output::json(&json!({
-                "records": records, "ok": false, "pinned": pinned, "position": records,
+                "records": records, "ok": false, "pinned": pinned, "position": position,
                 "why": code, "message": why,
             }))?;
         } else {

@@ -1,8 +1,6 @@
 //! `canonry ledger close-volume` and `canonry ledger repair`: what only the offline users may do to
 //! a ledger's streams.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use canonry_checkpoints::Store;
 use canonry_checkpoints::store::CHECKPOINT;
 use canonry_decider::closing::{Refused, close_volume};
@@ -23,9 +21,10 @@ use crate::output;
 /// Close the volume that grows and open the next one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The stream is sealed for good, its subject moved aside, and the next stream goes on at the next \
-position. Refused while a decider is alive: stop every one first (one that was killed counts as \
-alive for ten seconds), start them again afterwards. Needs the offline user provision-streams. An \
+The ledger is verified, the tenant taken over for a moment, so that nothing can be under way, the \
+stream sealed for good, its subject moved aside, and the next stream opened at the next position. \
+Deciders may run: one of them takes the tenant over again, and commands meanwhile are answered \
+`retry`, which clients repeat. Needs the offline user provision-streams and the record key. An \
 interrupted run is finished by the next one; a volume without records is left as it is.
 
 EXAMPLES:
@@ -71,7 +70,10 @@ pub struct Repair {
 pub(super) async fn close(context: &Context, args: Close) -> Result<(), Failure> {
     let (keys, url) = both(context.keys(), context.nats(args.nats.named()))?;
     let tenant = &args.of.tenant;
-    let done = Box::pin(close_volume(&keys, &url, tenant, args.replicas)).await;
+    let bar = context.bars().spinner("verifying the ledger");
+    let heard = |position| bar.set_message(format!("verifying the ledger: {position}"));
+    let done = Box::pin(close_volume(&keys, &url, tenant, args.replicas, heard)).await;
+    drop(bar);
     let done = done.map_err(|e| match e {
         Refused::Unavailable(_) | Refused::Provision(Error::Request { .. }) => {
             Failure::unavailable(chain(&e))
@@ -123,10 +125,9 @@ pub(super) async fn repaired(context: &Context, args: Repair) -> Result<(), Fail
         replicas: args.replicas,
     };
     let bar = context.bars().spinner("verifying what is left");
-    let stands = AtomicU64::new(0);
-    let done =
-        Box::pin(repair(&keys, &url, &wanted, |count| stands.store(count, Ordering::Relaxed)));
-    let done = done.await.map_err(Failure::refused)?;
+    let heard = |position| bar.set_message(format!("verifying what is left: {position}"));
+    let done = Box::pin(repair(&keys, &url, &wanted, heard)).await;
+    let done = done.map_err(Failure::refused)?;
     drop(bar);
     let (position, hash) = done.head;
     if context.json {

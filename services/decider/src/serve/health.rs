@@ -39,6 +39,12 @@ impl Health {
         Some((unrecorded::STORE, why.to_owned()))
     }
 
+    /// How many tenants are frozen: their commands are refused here, all else goes on.
+    #[must_use]
+    pub fn frozen(&self) -> usize {
+        self.0.frozen.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Brings the metrics of this decider up to date with what waits and what is in flight.
     pub fn measure(&self) {
         let held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,6 +54,7 @@ impl Health {
             let committed = status.committed.load(Ordering::Relaxed);
             in_flight += status.decided.load(Ordering::Relaxed).saturating_sub(committed);
         }
+        self.0.config.metrics.frozen(self.frozen() as u64);
         self.0.config.metrics.commands(waiting, in_flight, held.len() as u64);
     }
 }

@@ -2,11 +2,8 @@
 //! file of the cell and in everything that was logged.
 
 use std::io::Write;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use canonry_nats::Micro;
 use canonry_provision::CellUser;
 use canonry_schemas::event::Command;
@@ -15,42 +12,9 @@ use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 
+use crate::canary::{BIRD, birds, forms};
 use crate::harness::{Person, Spine, id, intent, of_intent, until};
 use crate::tokens::{enrolment, removal};
-
-/// Every canary begins so.
-const BIRD: &str = "CANARY7Q2XV9KQZJ";
-
-/// The forms in which a canary could lie somewhere.
-fn forms() -> Vec<String> {
-    let bytes = BIRD.as_bytes();
-    let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-    let mut forms = vec![
-        BIRD.to_owned(),
-        BIRD.chars().rev().collect(),
-        hex.to_uppercase(),
-        bytes.iter().map(|b| format!("\\u{b:04x}")).collect(),
-        bytes.iter().map(|b| format!("{b}, ")).collect::<String>().trim_end().to_owned(),
-        bytes.iter().map(|b| format!("{b},")).collect(),
-        hex,
-    ];
-    for offset in 0..3 {
-        let padded = [&b"\0\0"[..offset], bytes].concat();
-        let (from, to) = ((offset * 8).div_ceil(6), padded.len() * 8 / 6);
-        for text in [STANDARD_NO_PAD.encode(&padded), URL_SAFE_NO_PAD.encode(&padded)] {
-            forms.push(text[from..to].to_owned());
-        }
-    }
-    forms
-}
-
-/// Where a canary lies below a directory.
-fn birds(needles: &Path, dir: &Path) -> String {
-    let mut grep = std::process::Command::new("grep");
-    let grep = grep.args(["-r", "-a", "-o", "-F", "-f"]).arg(needles).arg(dir).output().unwrap();
-    assert!(grep.status.code().is_some_and(|c| c < 2), "{grep:?}");
-    String::from_utf8_lossy(&grep.stdout).into_owned()
-}
 
 /// All that is logged, at every level.
 #[derive(Clone, Default)]
@@ -263,15 +227,15 @@ async fn content_stands_nowhere_in_clear() {
     let scratch = spine.test.dir().join("search");
     std::fs::create_dir(&scratch).unwrap();
     let needles = scratch.join("needles");
-    std::fs::write(&needles, forms().join("\n")).unwrap();
+    std::fs::write(&needles, forms(BIRD).join("\n")).unwrap();
     // The search finds what it should find.
     let control = scratch.join("control");
     std::fs::create_dir(&control).unwrap();
-    for (n, form) in forms().iter().enumerate() {
+    for (n, form) in forms(BIRD).iter().enumerate() {
         std::fs::write(control.join(n.to_string()), [b"\0\xff{", form.as_bytes()].concat())
             .unwrap();
     }
-    assert!(birds(&needles, &control).lines().count() >= forms().len());
+    assert!(birds(&needles, &control).lines().count() >= forms(BIRD).len());
     let home = spine.test.dir().join("home");
     assert!(spine.test.server().store_dir().starts_with(&home), "the store is searched");
     assert_eq!(birds(&needles, &home), "", "in the files of the cell, an intent waiting");

@@ -1,6 +1,7 @@
 //! Volumes and repair with real servers: closing, and the whole drill after a damage.
 
 use canonry_decider::closing::{Refused, close_volume};
+use canonry_decider::fence::Fence;
 use canonry_decider::repair::{Done, Wanted, repair};
 use canonry_decider::serve::OverNats;
 use canonry_nats::Stored;
@@ -44,7 +45,37 @@ fn line(s: &Stored) -> Line<'_> {
 
 async fn close(spine: &Spine) -> Result<Closed, Refused> {
     let keys = spine.test.cell.key_store();
-    Box::pin(close_volume(keys, &spine.test.url(), &spine.tenant, 1)).await
+    Box::pin(close_volume(keys, &spine.test.url(), &spine.tenant, 1, |_| ())).await
+}
+
+/// Closed while two deciders run and commands come: no answer that was given lacks its record.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn volumes_are_closed_under_load() {
+    let mut spine = Spine::start().await;
+    let second = spine.decider("decider-b").await;
+    load(&spine, 50).await;
+    let log = spine.log().await;
+    for round in 1..=4 {
+        let before = log.info().await.unwrap().last_seq;
+        let tasks = under_way(&spine, 400).await;
+        until("some of them are stored", || async {
+            log.info().await.unwrap().last_seq > before + 20 * u64::from(round)
+        })
+        .await;
+        let done = close(&spine).await.unwrap();
+        assert_eq!((done.closed, done.open), (Some(round), round + 1));
+        one_outcome_each(&spine, tasks).await;
+        let last = spine.ledger().await;
+        let fence = &last[usize::try_from(done.first).unwrap() - 2];
+        assert_eq!(fence["type"], "canonry.tenant.taken-over.v1");
+        assert!(fence["data"]["decider"].as_str().unwrap().starts_with("fence_"), "{fence}");
+    }
+    spine.stop().await;
+    second.stop().await;
+    assert_eq!(spine.kinds().await["canonry.ticket.opened.v1"], 1_650);
+    let (verifier, _) = verified(&spine).await;
+    assert_eq!(verifier.state().unwrap().repairs, []);
+    assert_eq!(spine.log().await.volumes().len(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -52,8 +83,6 @@ async fn volumes_are_closed_while_no_decider_lives() {
     let mut spine = Spine::start().await;
     load(&spine, 50).await;
     for round in 1..=2 {
-        let alive = close(&spine).await;
-        assert!(matches!(alive, Err(Refused::Provision(Error::Served(_)))), "{alive:?}");
         spine.stop().await;
         let done = close(&spine).await.unwrap();
         assert_eq!((done.closed, done.open), (Some(round), round + 1));
@@ -65,7 +94,8 @@ async fn volumes_are_closed_while_no_decider_lives() {
     }
     let held = spine.kinds().await;
     assert_eq!(held["canonry.ticket.opened.v1"], 350);
-    assert_eq!(held["canonry.tenant.taken-over.v1"], 3);
+    // Three deciders, and twice whoever closed.
+    assert_eq!(held["canonry.tenant.taken-over.v1"], 5);
     assert_eq!(spine.log().await.volumes().len(), 3);
     spine.stop().await;
     let checker = OverNats(spine.cell_user(&CellUser::Committer).await);
@@ -75,6 +105,29 @@ async fn volumes_are_closed_while_no_decider_lives() {
     let frozen = canonry_nats::Kv::open(frozen, "frozen").unwrap();
     frozen.create("acme", r#"{"position":1,"why":"x"}"#).await.unwrap();
     assert!(matches!(close(&spine).await, Err(Refused::Frozen(_))));
+}
+
+/// Who takes the tenant over while a volume is being closed keeps it from being closed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fence_that_somebody_passed_closes_nothing() {
+    let mut spine = Spine::start().await;
+    load(&spine, 5).await;
+    let log = spine.committer_log().await;
+    let sources = std::sync::Arc::new(spine.test.cell.key_store().clone());
+    let signers = || canonry_decider::signers::Signers::new(spine.tenant.clone(), sources.clone());
+    let raise = || Fence::raise(&log, &spine.tenant, signers(), &|_| ());
+    let fence = Box::pin(raise()).await.unwrap();
+    let last = log.info().await.unwrap().last_seq;
+    assert_eq!(fence.stands(None).await, Ok(()));
+    assert_eq!(fence.stands(Some(last)).await, Ok(()));
+    assert!(fence.stands(Some(last + 1)).await.is_err(), "a record behind it");
+    let other = Box::pin(raise()).await.unwrap();
+    assert!(fence.stands(None).await.unwrap_err().contains("took the tenant over"));
+    fence.lift().await;
+    assert_eq!(other.stands(None).await, Ok(()), "it gives up what is its own alone");
+    other.lift().await;
+    load(&spine, 5).await;
+    spine.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -138,6 +191,22 @@ async fn auditors_and_the_mirror_go_on_in_the_next_volume() {
         let got = auditor.js_request(&subject, &json!({ "seq": seq })).await.unwrap();
         assert_eq!(got["message"]["seq"], seq, "{got}");
     }
+    assert_eq!(mirrored(auditor).await, (1..=head).collect::<Vec<_>>());
+}
+
+/// The positions that an auditor reads, over all mirrors, verified.
+async fn mirrored(auditor: canonry_nats::Connection) -> Vec<u64> {
+    let log = canonry_nats::Log::open(auditor, "AUDIT_acme").await.unwrap();
+    let log = log.with_reader_name("audit");
+    let mut verifier = Verifier::new("acme".parse().unwrap(), verify::Pins::default());
+    let mut records = log.read(1, None).await.unwrap();
+    let mut positions = Vec::new();
+    while let Some(stored) = records.next().await {
+        let stored = stored.unwrap();
+        verifier.push(&line(&stored)).unwrap();
+        positions.push(stored.seq);
+    }
+    positions
 }
 
 async fn auditor(spine: &Spine) -> canonry_nats::Connection {
@@ -217,9 +286,10 @@ async fn drill(change: impl FnOnce(&std::path::Path)) {
     let auditor = auditor(&spine).await;
     until("the mirror holds the repair", || async {
         let info = auditor.js_request("STREAM.INFO.AUDIT_acme_v2", &Value::Null).await.unwrap();
-        info["state"]["first_seq"] == repair.position
+        info["state"]["first_seq"] == repair.position && info["state"]["last_seq"] == state.position
     })
     .await;
+    assert_eq!(mirrored(auditor).await, all.iter().map(|s| s.seq).collect::<Vec<_>>());
     // A whole ledger has nothing to repair.
     let no = mend(&spine, 0).await.unwrap_err();
     assert!(no.contains("not frozen"), "{no}");

@@ -60,7 +60,10 @@ pub fn stream_of(name: &str, number: u32) -> String {
 impl Volume {
     fn read(name: &str, number: u32, info: &Value) -> Self {
         let config = &info["config"];
-        let first = config["first_seq"].as_u64().unwrap_or(1).max(1);
+        // A mirror is not told where it begins: its first message says it. The first one begins
+        // at 1 whatever it holds, so that what it lost is missed.
+        let begin = if number > 1 && is_mirror(info) { &info["state"] } else { config };
+        let first = begin["first_seq"].as_u64().unwrap_or(1).max(1);
         let after = config["metadata"][AFTER].as_str().and_then(|text| text.parse().ok());
         let closed = config["sealed"] == true;
         let subjects = config["subjects"].as_array().map_or(&[][..], Vec::as_slice);
@@ -128,6 +131,15 @@ impl Log {
         volumes.iter().any(behind) && !matches!(place(&volumes, position), Place::In(..))
     }
 
+    /// Where the log goes on behind a position: at the next one, or beyond what it leaves out.
+    #[must_use]
+    pub fn next_after(&self, position: u64) -> u64 {
+        match place(&self.volumes(), position + 1) {
+            Place::Jump(to) => to,
+            _ => position + 1,
+        }
+    }
+
     /// The volume that grows, or the last one while none does.
     pub(crate) fn current(&self) -> Option<Volume> {
         self.volumes().last().cloned()
@@ -149,7 +161,8 @@ impl Log {
             let info = self.stream_info(&current.stream).await;
             if let Some(info) = found(info)? {
                 let now = Volume::read(&self.stream, current.number, &info);
-                if !now.closed {
+                // A mirror is never closed: whether there is a later one is asked each time.
+                if !now.closed && !is_mirror(&info) {
                     let mut volumes = self.volumes().as_ref().clone();
                     if let Some(last) = volumes.last_mut() {
                         *last = now;
@@ -164,13 +177,12 @@ impl Log {
 
     /// Looks for every volume. Answers what the server says of the last one.
     async fn discover(&self) -> Result<Value, Error> {
-        // A mirror is never closed, so one that is there says nothing of the later ones.
         let mut mirrored = false;
         let first = self.stream_info(&self.stream).await;
         let missing = match first {
             Ok(info) => {
                 let volume = Volume::read(&self.stream, 1, &info);
-                mirrored = info["config"]["mirror"].is_object();
+                mirrored = is_mirror(&info);
                 if !volume.closed && !mirrored {
                     self.keep(vec![volume]);
                     return Ok(info);
@@ -183,7 +195,10 @@ impl Log {
         let most = if mirrored { AUDITED_VOLUMES } else { VOLUMES };
         let later = (2..=most).map(|number| async move {
             let info = self.stream_info(&stream_of(&self.stream, number)).await;
-            Ok(found(info)?.map(|info| (Volume::read(&self.stream, number, &info), info)))
+            // A mirror that holds nothing yet does not say where it will begin.
+            let info =
+                found(info)?.filter(|info| !is_mirror(info) || info["state"]["messages"] != 0);
+            Ok(info.map(|info| (Volume::read(&self.stream, number, &info), info)))
         });
         let later = futures_util::future::try_join_all(later).await?;
         let (mut volumes, mut last) = (Vec::new(), None);
@@ -210,6 +225,11 @@ impl Log {
         let mut known = self.volumes.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         *known = std::sync::Arc::new(volumes);
     }
+}
+
+/// Whether a stream follows another.
+fn is_mirror(info: &Value) -> bool {
+    info["config"]["mirror"].is_object()
 }
 
 fn found(info: Result<Value, Error>) -> Result<Option<Value>, Error> {
@@ -259,6 +279,17 @@ mod tests {
             assert_eq!(at(&all, lost), (9, Some(100)), "{lost}");
         }
         assert_eq!(at(&all, 100), (3, None));
+    }
+
+    #[test]
+    fn a_mirror_begins_with_what_it_holds() {
+        let info = |config: Value| serde_json::json!({"config": config, "state": {"first_seq": 100, "last_seq": 110}});
+        let mirror = serde_json::json!({"mirror": {"name": "L_v3"}, "metadata": {AFTER: "6"}});
+        let later = Volume::read("A", 3, &info(mirror.clone()));
+        assert_eq!((later.first, later.last, later.after), (100, 110, 6));
+        assert_eq!(Volume::read("A", 1, &info(mirror)).first, 1, "what it lost is missed");
+        let own = Volume::read("L", 3, &info(serde_json::json!({"first_seq": 90})));
+        assert_eq!((own.first, own.after), (90, 89));
     }
 
     #[test]

@@ -91,15 +91,17 @@ async fn a_push_consumer_of_an_auditor_delivers_nowhere() {
     assert_eq!(first.subject.as_str(), "command.acme.founder.last", "nothing came before it");
 }
 
-/// The whole JetStream API, with the auditor's own mirror in it: four calls are answered, under
+/// The whole JetStream API, with the auditor's own mirror in it: six calls are answered, under
 /// their prefix alone, and the server refuses the rest.
 #[tokio::test]
-async fn an_auditor_has_four_calls_and_no_more() {
-    const MAY: [&str; 4] = [
+async fn an_auditor_has_six_calls_and_no_more() {
+    const MAY: [&str; 6] = [
         "STREAM.INFO.AUDIT_acme",
         "STREAM.MSG.GET.AUDIT_acme",
         "CONSUMER.CREATE.AUDIT_acme.a1",
         "CONSUMER.MSG.NEXT.AUDIT_acme.a1",
+        "DIRECT.GET.AUDIT_acme",
+        "DIRECT.GET.AUDIT_acme.ledger.acme.ticket.opened",
     ];
     const MAY_NOT: [&str; 27] = [
         "INFO",
@@ -122,8 +124,8 @@ async fn an_auditor_has_four_calls_and_no_more() {
         "CONSUMER.PAUSE.AUDIT_acme.a1",
         "CONSUMER.UNPIN.AUDIT_acme.a1",
         "CONSUMER.LEADER.STEPDOWN.AUDIT_acme.a1",
-        "DIRECT.GET.AUDIT_acme",
-        "DIRECT.GET.AUDIT_acme.ledger.acme.ticket.opened",
+        "DIRECT.GET.LEDGER_acme",
+        "DIRECT.GET.LEDGER_acme.ledger.acme.ticket.opened",
         "ACCOUNT.PURGE.AUDIT",
         "META.LEADER.STEPDOWN",
         "SERVER.REMOVE",
@@ -149,6 +151,10 @@ async fn an_auditor_has_four_calls_and_no_more() {
     }
     let next = format!("audit.api.{}", MAY[3]);
     assert_eq!(auditor.pull(&next, "_INBOX.acme.auditor.p", 1).await[0].payload, "one");
+    for (call, body) in [(MAY[4], r#"{"seq":1}"#), (MAY[5], "")] {
+        let got = auditor.request(&format!("audit.api.{call}"), body).await;
+        assert_eq!(got.payload, "one", "{call}");
+    }
     let after = mirrored(&auditor, 1).await;
     assert_eq!((&before["config"], &before["created"]), (&after["config"], &after["created"]));
 }
