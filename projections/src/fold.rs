@@ -4,9 +4,12 @@
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::KeyId;
 use canonry_schemas::key::PublicKey;
-use canonry_schemas::{action, actor, budget, content, ext, member, role, run, tenant, ticket};
+use canonry_schemas::{
+    action, actor, budget, content, ext, member, policy, role, run, tenant, ticket,
+};
 use rusqlite::{Params, Transaction, params};
 
+use crate::acts;
 use crate::recorded::Recorded;
 use crate::spend;
 use crate::store::{Error, integer};
@@ -33,9 +36,13 @@ pub fn fold(tx: &Transaction<'_>, record: &Recorded) -> Result<(), Error> {
         Event::Run(e) => fold.run(e),
         Event::Ext(e) => fold.ext(e),
         Event::Budget(e) => fold.budget(e),
-        Event::Action(e) => fold.spend(e),
+        Event::Action(e) => {
+            fold.spend(e)?;
+            acts::fold(tx, record, e)
+        }
+        Event::Policy(policy::Event::Published(e)) => acts::published(tx, record, e),
         // The row among the events is all: lists of evidence are lists of events.
-        Event::Evidence(_) | Event::Policy(_) | Event::Actor(_) | Event::Refused { .. } => Ok(()),
+        Event::Evidence(_) | Event::Actor(_) | Event::Refused { .. } => Ok(()),
     }
 }
 

@@ -5,6 +5,7 @@
 //! who may read it decrypts it at the edge. Start at [`store`] for the write side, [`query`] for
 //! the read side.
 
+pub mod acts;
 pub mod diff;
 mod filter;
 mod fold;
@@ -18,6 +19,7 @@ mod schema;
 mod spend;
 pub mod store;
 
+pub use acts::ActionFilter;
 pub use page::{Page, PageRequest};
 pub use query::{EventFilter, Reader, RunFilter, Snapshot, TicketFilter, TicketSort};
 pub use recorded::Recorded;

@@ -7,6 +7,7 @@ use std::path::Path;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction};
 
+use crate::acts::{self, Action, ActionFilter, Policy};
 use crate::diff::Changed;
 pub use crate::filter::{EventFilter, RunFilter, TicketFilter, TicketSort};
 use crate::page::{Page, PageRequest};
@@ -301,6 +302,36 @@ impl Snapshot<'_> {
         let mut w = Where::default();
         w.and_some("kind = ?", kind.map(str::to_owned).as_ref());
         self.by_position("kinds", w, page, Kind::read, |k| k.position)
+    }
+
+    /// Actions in the order in which they were proposed.
+    ///
+    /// # Errors
+    /// A foreign cursor, or SQLite.
+    pub fn actions(&self, f: &ActionFilter, page: &PageRequest) -> Result<Page<Action>, Error> {
+        let mut w = Where::default();
+        w.and_some("status = ?", f.status.as_ref());
+        w.and_some("run = ?", f.run.as_ref());
+        w.and_some("ticket = ?", f.ticket.as_ref());
+        w.and_some("role = ?", f.role.as_ref());
+        w.and_some("tool = ?", f.tool.as_ref());
+        self.by_position("actions", w, page, Action::read, |a| a.position)
+    }
+
+    /// One action.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn action(&self, id: &str) -> Result<Option<Action>, Error> {
+        self.one("SELECT * FROM actions WHERE id = ?", id, Action::read)
+    }
+
+    /// The policy in force, whether it has expired or not.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn policy(&self) -> Result<Option<Policy>, Error> {
+        acts::policy(&self.tx)
     }
 
     /// What was spent and is reserved, added up by one thing, in the order of its names.

@@ -109,6 +109,7 @@ refusals! {
     PolicyNegation = "policy-negation", "a rule would match because a field is missing";
     PolicyTooLarge = "policy-too-large", "the policy has more files, rules or bytes than it may have";
     PolicyEmpty = "policy-empty", "the policy has no rule that decides anything";
+    PolicyUnknown = "policy-unknown", "the tenant has published no policy";
     ActionUnknown = "action-unknown", "there is no such action";
     ActionNotOpen = "action-not-open", "the action is not allowed, or was settled or lapsed";
     ActionNotParked = "action-not-parked", "the question about the action was not parked";

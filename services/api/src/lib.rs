@@ -5,6 +5,7 @@
 //! routes stand in one table ([`routes`]) that also yields the OpenAPI document; error codes and
 //! their statuses stand in [`problem`].
 
+mod actions;
 mod auth;
 mod changes;
 mod content;

@@ -138,6 +138,18 @@ query!(Budgets paged {
     /// without it.
     day: String,
 });
+query!(Actions paged {
+    /// `allowed`, `held`, `parked`, `rejected`, `routed`, `denied`, `settled` or `lapsed`.
+    status: String,
+    /// Of one run.
+    run: String,
+    /// Of one ticket.
+    ticket: String,
+    /// Of one role.
+    role: String,
+    /// Of one tool.
+    tool: String,
+});
 query!(Spend paged {
     /// What is added up by: `ticket`, `run`, `role`, `model`, `tool` or `day`; `role` when absent.
     by: String,

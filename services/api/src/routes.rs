@@ -6,18 +6,18 @@ use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, get, on};
 use axum::{Json, Router};
-use canonry_projections::{page::Page, rows};
+use canonry_projections::{acts, page::Page, rows};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::problem::{METHOD_UNKNOWN, Problem, ROUTE_UNKNOWN};
 use crate::{
-    Api, changes, diff, evidence, health, openapi, query, read, spend, tlog, traced, write,
+    Api, actions, changes, diff, evidence, health, openapi, query, read, spend, tlog, traced, write,
 };
 
 /// A route that changes something: one command.
 #[derive(Debug)]
 pub struct Write {
-    /// `POST` or `PATCH`.
+    /// `POST`, `PATCH` or `PUT`.
     pub method: Method,
     /// The whole path.
     pub path: &'static str,
@@ -38,6 +38,8 @@ pub enum Method {
     Post,
     /// PATCH.
     Patch,
+    /// PUT.
+    Put,
 }
 
 /// A route that reads.
@@ -101,6 +103,15 @@ pub const WRITES: &[Write] = &[
     post("/api/v1/events/kinds", "ext", "register"),
     Write { creates: false, ..post("/api/v1/budgets", "budget", "limit") },
     Write { creates: false, ..post("/api/v1/prices", "budget", "price") },
+    Write { method: Method::Put, creates: false, ..post("/api/v1/policy", "policy", "publish") },
+    post("/api/v1/actions", "action", "propose"),
+    act("/api/v1/actions/{id}/approve", "action", "approve"),
+    act("/api/v1/actions/{id}/reject", "action", "reject"),
+    act("/api/v1/actions/{id}/resume", "action", "resume"),
+    act("/api/v1/actions/{id}/ask-again", "action", "ask-again"),
+    act("/api/v1/actions/{id}/settle", "action", "settle"),
+    Write { creates: false, ..post("/api/v1/delegation", "member", "delegate") },
+    Write { creates: false, ..post("/api/v1/delegation/end", "member", "end-delegation") },
     post("/api/v1/members", "member", "enrol"),
     Write { id: Some("actor"), ..act("/api/v1/members/{id}/remove", "member", "remove") },
     Write { id: Some("actor"), ..act("/api/v1/members/{id}/keys", "member", "rotate-keys") },
@@ -269,6 +280,30 @@ pub const READS: &[Read] = &[
         handler: || get(spend::spend),
     },
     Read {
+        path: "/api/v1/policy",
+        summary: "The policy in force with its bundle",
+        bearer: true,
+        query: Some(of::<query::Plain>),
+        answer: (JSON, of::<acts::Policy>),
+        handler: || get(actions::policy),
+    },
+    Read {
+        path: "/api/v1/actions",
+        summary: "Actions in the order of their proposals; status=held gives those that wait for people",
+        bearer: true,
+        query: Some(of::<query::Actions>),
+        answer: (JSON, of::<Page<acts::Action>>),
+        handler: || get(actions::actions),
+    },
+    Read {
+        path: "/api/v1/actions/{id}",
+        summary: "One action: where it stands, what the policy said, who is asked",
+        bearer: true,
+        query: Some(of::<query::Plain>),
+        answer: (JSON, of::<acts::Action>),
+        handler: || get(actions::action),
+    },
+    Read {
         path: "/api/v1/members",
         summary: "Members with their parts and public keys",
         bearer: true,
@@ -352,6 +387,7 @@ pub fn router(api: Api) -> Router {
         let method = match route.method {
             Method::Post => MethodFilter::POST,
             Method::Patch => MethodFilter::PATCH,
+            Method::Put => MethodFilter::PUT,
         };
         let handler = move |State(api): State<Api>, request: Request| async move {
             Box::pin(write::handle(api, route, request)).await

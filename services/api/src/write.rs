@@ -124,6 +124,7 @@ fn done(route: &Write, answer: &Answer) -> Response {
         let place = answer.entity.as_deref().and_then(|e| match e.split_once('/')? {
             ("ticket", id) => Some(format!("/api/v1/tickets/{id}")),
             ("role", id) => Some(format!("/api/v1/roles/{id}")),
+            ("action", id) => Some(format!("/api/v1/actions/{id}")),
             ("run", id) => Some(format!("/api/v1/exec/{id}/status")),
             _ => None,
         });

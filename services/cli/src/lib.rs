@@ -2,6 +2,7 @@
 //! stdout through [`output`], all else to stderr. It decides nothing; look at [`client`] for how
 //! a command leaves, at [`up`] and [`serve`] for what runs here.
 
+mod actions;
 mod approve;
 mod args;
 mod backup;
@@ -98,9 +99,9 @@ enum Command {
     Sign(submit::Sign),
     /// Print a bearer for the HTTP API
     Token(submit::Token),
-    /// Approve what a ticket asks for
+    /// Approve what a ticket or action asks for
     Approve(approve::Approve),
-    /// Reject what a ticket asks for
+    /// Reject what a ticket or action asks for
     Reject(approve::Reject),
     /// List and show tickets
     Tickets(read::Args),
@@ -113,6 +114,9 @@ enum Command {
     /// Append custom records, register their kinds
     #[command(subcommand)]
     Events(events::Command),
+    /// Ask for actions, look them up, settle them
+    #[command(subcommand)]
+    Actions(actions::Command),
     /// Limit what may be spent, set prices, show what is left
     #[command(subcommand)]
     Budget(budget::Command),
@@ -217,6 +221,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Runs(args) => read::run(context, Kind::Runs, args).await,
         Command::Diff(args) => diff::run(context, args).await,
         Command::Events(command) => Box::pin(events::run(context, command)).await,
+        Command::Actions(command) => Box::pin(actions::run(context, command)).await,
         Command::Budget(command) => Box::pin(budget::run(context, command)).await,
         Command::Spend(args) => Box::pin(budget::spend(context, args)).await,
         Command::Evidence(command) => Box::pin(evidence::run(context, command)).await,
