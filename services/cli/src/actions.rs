@@ -74,8 +74,7 @@ Exit codes: 0 became a record; 1 denied or refused, the code is told; 64 no cred
 
 EXAMPLES:
     canonry actions propose run_01hzy3v7m8q6k4n2r9s5t1w0xa mail send '{\"to\":\"a@example.com\"}'
-    canonry actions propose run_01hzy3v7m8q6k4n2r9s5t1w0xa llm chat - --model small \\
-        --tokens-in 4000 --tokens-out 1000 < arguments.json")]
+    canonry actions propose run_01hzy3v7m8q6k4n2r9s5t1w0xa llm chat - --model small --tokens-in 4000")]
 pub struct Propose {
     /// The run that it is part of
     run: RunId,
