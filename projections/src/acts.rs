@@ -182,11 +182,7 @@ pub(crate) fn policy(tx: &Transaction<'_>) -> Result<Option<Policy>, Error> {
 }
 
 /// Folds a published policy.
-pub(crate) fn published(
-    tx: &Transaction<'_>,
-    r: &Recorded,
-    e: &Published,
-) -> Result<(), Error> {
+pub(crate) fn published(tx: &Transaction<'_>, r: &Recorded, e: &Published) -> Result<(), Error> {
     tx.prepare_cached("INSERT INTO policies VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
         .execute(params![
             integer(r.position),

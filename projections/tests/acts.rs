@@ -131,7 +131,10 @@ fn an_action_is_told_at_each_stage() {
     // Asked again in record 5: answers name that.
     assert_eq!((asked.position, asked.hash), (5, format!("{:064x}", 5)));
     assert_eq!((asked.given, asked.expires), (2, time(300)));
-    assert_eq!(s.action(&id("act_", 2)).unwrap().unwrap().code.as_deref(), Some("policy-undefined"));
+    assert_eq!(
+        s.action(&id("act_", 2)).unwrap().unwrap().code.as_deref(),
+        Some("policy-undefined")
+    );
     assert!(s.action(&id("act_", 9)).unwrap().is_none());
     let policy = s.policy().unwrap().unwrap();
     assert_eq!((policy.revision, policy.ttl_seconds, policy.position), (3, 600, 1));
@@ -166,9 +169,8 @@ fn approvers_are_told_how_they_answer() {
     drop(story().filled(&path));
     let file = rusqlite::Connection::open(&path).unwrap();
     let mut query = file.prepare("SELECT * FROM approver_statistics ORDER BY approver").unwrap();
-    let rows = query.query_map([], |r| {
-        Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?))
-    });
+    let rows = query
+        .query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?)));
     let rows: Vec<(String, i64, i64, i64, i64, i64)> = rows.unwrap().map(Result::unwrap).collect();
     // Ada agreed after one second each time; Ben after two, and then said no after one.
     assert_eq!(rows[0], ("ada".to_owned(), 2, 2, 1, 2, 0));

@@ -100,10 +100,10 @@ pub fn status(code: &str) -> Option<u16> {
         | "price-unknown"
         | URL_EXPIRED
         | URL_INVALID => 403,
-        "unknown-command" | "action-unknown" | "policy-unknown" | "role-unknown" | "ticket-unknown"
-        | "run-unknown" | "member-unknown" | "kind-unknown" | "entity-unknown"
-        | CHECKPOINT_MISSING | TILE_UNKNOWN | POSITION_UNKNOWN | EVIDENCE_MISSING
-        | EVIDENCE_UNKNOWN | ROUTE_UNKNOWN => 404,
+        "unknown-command" | "action-unknown" | "policy-unknown" | "role-unknown"
+        | "ticket-unknown" | "run-unknown" | "member-unknown" | "kind-unknown"
+        | "entity-unknown" | CHECKPOINT_MISSING | TILE_UNKNOWN | POSITION_UNKNOWN
+        | EVIDENCE_MISSING | EVIDENCE_UNKNOWN | ROUTE_UNKNOWN => 404,
         METHOD_UNKNOWN => 405,
         "intent-reused"
         | "intent-expired"

@@ -218,8 +218,7 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
         }
         Command::Settle(args) => {
             let outcome = if args.failed { "failed" } else { "done" };
-            let mut body =
-                json!({"id": args.id, "outcome": outcome, "used": args.amounts.named()});
+            let mut body = json!({"id": args.id, "outcome": outcome, "used": args.amounts.named()});
             if let Some(error) = args.error {
                 body["error"] = json!(error);
             }
@@ -230,8 +229,8 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
 
 /// The arguments of a call: a JSON object of whole numbers, texts, lists and objects.
 fn arguments(text: &str) -> Result<Value, Failure> {
-    let value = json::parse(&body_of(text)?)
-        .map_err(|e| Failure::usage(format!("the arguments: {e}")))?;
+    let value =
+        json::parse(&body_of(text)?).map_err(|e| Failure::usage(format!("the arguments: {e}")))?;
     if value.is_object() { Ok(value) } else { Err(Failure::usage("the arguments: not an object")) }
 }
 

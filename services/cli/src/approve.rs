@@ -128,9 +128,9 @@ impl std::fmt::Display for Subject {
 
 fn subject(text: &str) -> Result<Subject, String> {
     let ticket = text.parse().map(Subject::Ticket);
-    ticket.or_else(|_| text.parse().map(Subject::Action)).map_err(|_| {
-        "expected tkt_ or act_ and 26 characters of a lower-case ULID".to_owned()
-    })
+    ticket
+        .or_else(|_| text.parse().map(Subject::Action))
+        .map_err(|_| "expected tkt_ or act_ and 26 characters of a lower-case ULID".to_owned())
 }
 
 /// The question as the API tells it.

@@ -25,7 +25,10 @@ async fn actions_and_the_policy_are_told() {
     assert_eq!((&policy.json["revision"], &policy.json["bundle"]), (&json!(3), &json!("AAAA")));
     let one = w.get(&format!("/api/v1/actions/{action}")).await;
     assert_eq!(one.header("canonry-position"), position.to_string());
-    assert_eq!((&one.json["status"], &one.json["code"]), (&json!("denied"), &json!("policy-undefined")));
+    assert_eq!(
+        (&one.json["status"], &one.json["code"]),
+        (&json!("denied"), &json!("policy-undefined"))
+    );
     assert!(!one.text.contains("x1:k:t"), "the sealed input stays in the ledger");
     let list = w.get("/api/v1/actions?status=denied&tool=mail").await;
     assert_eq!(list.json["items"].as_array().unwrap().len(), 1, "{}", list.text);

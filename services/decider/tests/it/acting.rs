@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use canonry_policy::bundle::build::{Plan, Signing, build};
+use canonry_provision::testing::TestCell;
 use canonry_record::seal::Signer;
 use canonry_schemas::answer::Answer;
+use canonry_schemas::member::Part;
 use canonry_schemas::time::Time;
 use ed25519_dalek::Signer as _;
 use serde_json::{Value, json};
@@ -90,6 +92,8 @@ pub struct Work {
     pub founder: Person,
     pub operator: Person,
     pub approver: Person,
+    /// Somebody who has nothing to do with it and is not asked.
+    pub clerk: Person,
     pub role: String,
     pub ticket: String,
     pub run: String,
@@ -97,19 +101,21 @@ pub struct Work {
 
 impl Work {
     pub async fn begin() -> Self {
-        let spine = Spine::start().await;
+        let test = TestCell::start().await.unwrap();
+        let spine = Spine::among(test, &[("clerk", Part::Operator)]).await;
         spine.served().await;
         let founder = spine.person("founder").await;
         let operator = spine.person("operator").await;
         let approver = spine.person("approver").await;
+        let clerk = spine.person("clerk").await;
         let hire = json!({"title": "Clerk", "job": "Sort.", "boundaries": [], "tools": TOOLS,
             "budget": {"per_ticket_micros": 1_000, "per_day_micros": 5_000},
-            "escalation": ["auditor"], "tier": "T1"});
+            "escalation": ["clerk"], "tier": "T1"});
         let role = id(&founder.send("role", "hire", hire).await);
         let open = json!({"title": "work", "role": role});
         let ticket = id(&operator.send("ticket", "open", open).await);
         let run = id(&operator.send("run", "start", json!({"ticket": ticket})).await);
-        Self { spine, founder, operator, approver, role, ticket, run }
+        Self { spine, founder, operator, approver, clerk, role, ticket, run }
     }
 
     /// Publishes the policy of these tests.

@@ -68,10 +68,7 @@ async fn a_worker_acts_under_a_policy() {
     assert_eq!(said(&dear), "budget-exceeded");
     let record = work.record(&id(&dear)).await;
     assert_eq!(record["data"]["decision"]["verdict"], "ALLOW", "the policy had nothing against it");
-    assert_eq!(
-        record["data"]["exceeded"],
-        format!("ticket/{} total money_micros", work.ticket)
-    );
+    assert_eq!(record["data"]["exceeded"], format!("ticket/{} total money_micros", work.ticket));
     work.stop().await;
 }
 
@@ -188,7 +185,7 @@ async fn questions_escalate_expire_and_are_asked_again() {
     let escalated: Vec<_> =
         ledger.iter().filter(|b| b["type"] == "canonry.action.escalated.v1").collect();
     assert_eq!(escalated.len(), 1, "one person stands in the escalation");
-    assert_eq!(escalated[0]["data"]["to"], "auditor");
+    assert_eq!(escalated[0]["data"]["to"], "clerk");
     let late = work.answer(&work.approver, &action, true, &receipt).await;
     assert_eq!(said(&late), "approval-expired");
 
@@ -198,9 +195,8 @@ async fn questions_escalate_expire_and_are_asked_again() {
     assert_eq!(said(&old), "approval-invalid", "an answer to the first question");
     let new = again.receipt.unwrap();
     // Whom the escalation reaches may answer; before that, not.
-    let auditor = work.spine.person("auditor").await;
-    until("the auditor is asked", || is(&work, "escalated")).await;
-    let answer = work.answer(&auditor, &action, true, &new).await;
+    until("the clerk is asked", || is(&work, "escalated")).await;
+    let answer = work.answer(&work.clerk, &action, true, &new).await;
     assert_eq!(said(&answer), "approved", "{answer:?}");
     assert_eq!(said(&work.resume(&action, json!({})).await), "allowed");
     work.stop().await;
@@ -210,22 +206,21 @@ async fn questions_escalate_expire_and_are_asked_again() {
 async fn who_is_absent_has_somebody_stand_in() {
     let work = Work::begin().await;
     assert!(work.publish().await.ok);
-    let auditor = work.spine.person("auditor").await;
     let held = work.propose("write", json!({})).await;
     let (action, receipt) = (id(&held), held.receipt.unwrap());
-    let early = work.answer(&auditor, &action, true, &receipt).await;
+    let early = work.answer(&work.clerk, &action, true, &receipt).await;
     assert_eq!(said(&early), "not-an-approver");
     let until_when = canonry_schemas::time::Time(canonry_decider::holder::now().0 + 600_000_000);
-    let body = json!({"to": "auditor", "until": until_when, "reason": "on leave"});
+    let body = json!({"to": "clerk", "until": until_when, "reason": "on leave"});
     let delegated = work.approver.send("member", "delegate", body).await;
     assert!(delegated.ok, "{delegated:?}");
     assert_eq!(delegated.entity.as_deref(), Some("member/approver"));
-    let answer = work.answer(&auditor, &action, true, &receipt).await;
+    let answer = work.answer(&work.clerk, &action, true, &receipt).await;
     assert_eq!(said(&answer), "approved", "{answer:?}");
     assert_eq!(work.record(&action).await["data"]["for"], "approver");
     assert!(work.approver.send("member", "end-delegation", json!({})).await.ok);
     let next = work.propose("write", json!({})).await;
-    let late = work.answer(&auditor, &id(&next), true, next.receipt.as_deref().unwrap()).await;
+    let late = work.answer(&work.clerk, &id(&next), true, next.receipt.as_deref().unwrap()).await;
     assert_eq!(said(&late), "not-an-approver");
     work.stop().await;
 }

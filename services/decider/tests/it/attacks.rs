@@ -45,7 +45,11 @@ type Change = fn(&mut Approval);
 
 /// Approvals that are not what they must be, and what each is called.
 const FORGED: [(&str, Change, &str); 11] = [
-    ("for another action", |a| a.sub = "action/act_00000000000000000000000001".into(), "approval-invalid"),
+    (
+        "for another action",
+        |a| a.sub = "action/act_00000000000000000000000001".into(),
+        "approval-invalid",
+    ),
     ("for a ticket", |a| a.sub = a.sub.replace("action/", "ticket/"), "approval-invalid"),
     ("a no shown as a yes", |a| a.decision = Decision::Reject, "approval-invalid"),
     ("for another intent", |a| a.intent = "01ARZ3NDEKTSV4RRFFQ69G5FAV".into(), "approval-invalid"),
@@ -85,7 +89,11 @@ async fn forged_approvals(work: &Work, tried: &mut Tried) {
     let claims = approval(&work.approver, &held, &this);
     let stranger = Signer::from_seed(&[9; 32]);
     let token = jws::sign(&claims, &stranger);
-    tried.note("by a stranger's key", shown(&work.approver, &held, &this, &token).await, "key-unknown");
+    tried.note(
+        "by a stranger's key",
+        shown(&work.approver, &held, &this, &token).await,
+        "key-unknown",
+    );
     let mut token = jws::sign(&claims, &work.approver.signer);
     token.pop();
     let this = intent();
@@ -105,8 +113,7 @@ async fn forged_approvals(work: &Work, tried: &mut Tried) {
     tried.note("not bound to the request", bare, "request-token-missing");
     let own = work.answer(&work.operator, &held.action, true, &held.receipt).await;
     tried.note("one's own action", own, "self-approval");
-    let auditor = work.spine.person("auditor").await;
-    let other = work.answer(&auditor, &held.action, true, &held.receipt).await;
+    let other = work.answer(&work.clerk, &held.action, true, &held.receipt).await;
     tried.note("by who is not asked", other, "not-an-approver");
 }
 
@@ -160,14 +167,18 @@ async fn bundles(work: &Work, tried: &mut Tried) {
     tried.note("no base64", answer, "schema-violation");
     let large = STANDARD.encode(vec![0_u8; 32_769]);
     let answer = founder.send("policy", "publish", json!({"bundle": large, "revision": 9})).await;
-    tried.note("too large", answer, "schema-violation");
+    tried.note("too large", answer, "bundle-too-large");
 }
 
 async fn proposals(work: &Work, tried: &mut Tried) {
     let money = |n| work.proposal("read", &json!({}), n);
     let send = async |body: Value| work.operator.send("action", "propose", body).await;
     tried.note("more than a ticket may cost", send(money(1_001)).await, "budget-exceeded");
-    tried.note("more than can be counted", send(money(9_007_199_254_740_991)).await, "budget-exceeded");
+    tried.note(
+        "more than can be counted",
+        send(money(9_007_199_254_740_991)).await,
+        "budget-exceeded",
+    );
     let mut model = money(0);
     model["worst"]["model"] = json!("unpriced");
     tried.note("a model without a price", send(model).await, "price-unknown");
@@ -181,7 +192,8 @@ async fn proposals(work: &Work, tried: &mut Tried) {
     tried.note("a forbidden field", forced, "policy-denied");
     let by_approver = work.approver.send("action", "propose", money(1)).await;
     tried.note("proposed by an approver", by_approver, "not-allowed");
-    let lapse = json!({"id": "act_00000000000000000000000001", "at": "2030-01-01T00:00:00.000000Z"});
+    let lapse =
+        json!({"id": "act_00000000000000000000000001", "at": "2030-01-01T00:00:00.000000Z"});
     let timer = work.founder.send("action", "lapse", lapse).await;
     tried.note("the timer's word by somebody else", timer, "not-allowed");
 }

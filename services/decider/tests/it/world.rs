@@ -282,7 +282,7 @@ fn what_is_stored_has_a_version() {
     assert_eq!((FOLD, digest.to_string().as_str()), (7, GOLDEN));
 }
 
-const GOLDEN: &str = "85c5d41fb7eff3ff31097b019a47b4b1ef43812c182dec6ec5c99006f6e09b2f";
+const GOLDEN: &str = "4361eff6b49a5dfdcc277419e9dd4d5874cdc98ff40f621120fb13824c584262";
 
 const DAY: u64 = 24 * 60 * 60;
 
