@@ -97,12 +97,17 @@ fn what_must_be_refused_is_refused() {
     let done = policy(at, &["check", "--bundle", "b.tar.gz"]);
     assert_eq!(done.code, 2, "{}", done.err);
     // A policy that a missing field would open is not even built.
-    fs::write(at.join("rules/open.rego"), "package canonry.open\n\ndecisions contains \
-        {\"rule\": \"open\", \"verdict\": \"ALLOW\"} if not input.action.args.blocked\n").unwrap();
+    fs::write(
+        at.join("rules/open.rego"),
+        "package canonry.open\n\ndecisions contains \
+        {\"rule\": \"open\", \"verdict\": \"ALLOW\"} if not input.action.args.blocked\n",
+    )
+    .unwrap();
     told(&["build", "rules", "--out", "x.tar.gz", "--revision", "8"], "policy-negation");
     assert!(!at.join("x.tar.gz").exists());
     // A test that fails ends with 1 and says which.
-    fs::write(at.join("rules/bad_test.rego"), "package canonry.bad\n\ntest_bad if false\n").unwrap();
+    fs::write(at.join("rules/bad_test.rego"), "package canonry.bad\n\ntest_bad if false\n")
+        .unwrap();
     let done = policy(at, &["test", "rules"]);
     assert_eq!(done.code, 1);
     assert_eq!(serde_json::from_str::<Value>(&done.out).unwrap()["failed"], 1);

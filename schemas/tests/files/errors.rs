@@ -47,7 +47,9 @@ impl Kind {
             }
             Self::Http => format!("Only over HTTP, with status {status}; it is not recorded."),
             Self::Policy(Seen::Decision) => {
-                format!("In a decision, which is DENY because of it; over HTTP with status {status}.")
+                format!(
+                    "In a decision, which is DENY because of it; over HTTP with status {status}."
+                )
             }
             Self::Policy(Seen::Policy) => {
                 format!("Where a policy is checked or published; over HTTP with status {status}.")

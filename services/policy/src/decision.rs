@@ -137,10 +137,7 @@ impl Obligations {
         let name = |t: &str| t.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         self.redact.len() + self.cap.len() + self.add_header.len() <= limits::MATCHES
             && self.redact.iter().chain(self.cap.keys()).all(|p| pointer(p))
-            && self
-                .add_header
-                .iter()
-                .all(|(k, v)| label(k) && name(k) && label(v) && visible(v))
+            && self.add_header.iter().all(|(k, v)| label(k) && name(k) && label(v) && visible(v))
     }
 }
 

@@ -71,9 +71,8 @@ pub fn run(source: &Source) -> Result<Vec<Tested>, Refused> {
             (Outcome::Skipped, Vec::new())
         } else {
             let mut own = engine.clone();
-            let (value, over) = meter::metered(limits::TEST_TIME, limits::MEMORY, || {
-                own.eval_rule(name.clone())
-            });
+            let (value, over) =
+                meter::metered(limits::TEST_TIME, limits::MEMORY, || own.eval_rule(name.clone()));
             let prints = own.take_prints().unwrap_or_default();
             (outcome(value.map_err(|e| e.to_string()), over), prints)
         };

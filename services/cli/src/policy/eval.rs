@@ -66,9 +66,10 @@ pub struct Check {
 
 /// Runs `check`.
 pub fn check(context: &Context, args: &Check) -> Result<(), Failure> {
-    let policy = args.which.source(&args.signer).and_then(|source| {
-        Ok((Policy::compile(&source).map_err(Failure::refused)?, source))
-    });
+    let policy = args
+        .which
+        .source(&args.signer)
+        .and_then(|source| Ok((Policy::compile(&source).map_err(Failure::refused)?, source)));
     let (policy, source) = policy?;
     let (rules, files) = (policy.rules(), source.modules.len());
     let engine = canonry_policy::engine_version();

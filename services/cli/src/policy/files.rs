@@ -33,9 +33,9 @@ pub fn below(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
                 continue;
             }
             let inside = path.strip_prefix(folder).unwrap_or(&path);
-            let inside = inside.to_str().ok_or_else(|| {
-                Failure::refused(format!("{}: not UTF-8", path.display()))
-            })?;
+            let inside = inside
+                .to_str()
+                .ok_or_else(|| Failure::refused(format!("{}: not UTF-8", path.display())))?;
             let bytes = std::fs::read(&path).map_err(|e| failed(&path, e))?;
             all.insert(inside.replace('\\', "/"), bytes);
             if all.len() > limits::BUNDLE_FILES {
@@ -81,8 +81,8 @@ pub fn verified(file: &PathBuf, signer: &Signer) -> Result<Bundle, Failure> {
     if signer.public.is_empty() {
         return Err(Failure::usage("--bundle needs --public, the key that may have signed it"));
     }
-    let bytes = std::fs::read(file)
-        .map_err(|e| Failure::refused(format!("{}: {e}", file.display())))?;
+    let bytes =
+        std::fs::read(file).map_err(|e| Failure::refused(format!("{}: {e}", file.display())))?;
     let known = |signed: &Signed<'_>| {
         let Ok(signature) = <[u8; 64]>::try_from(signed.signature) else { return false };
         signed.algorithm == "EdDSA"

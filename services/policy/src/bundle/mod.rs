@@ -200,8 +200,7 @@ fn rooted(source: &Source, manifest: &Manifest) -> Result<(), Refused> {
     for (file, text) in &source.modules {
         let package = text.lines().find_map(|l| l.strip_prefix("package ")).unwrap_or_default();
         let path = package.trim().replace('.', "/");
-        let below =
-            |r: &String| r.is_empty() || path == *r || path.starts_with(&format!("{r}/"));
+        let below = |r: &String| r.is_empty() || path == *r || path.starts_with(&format!("{r}/"));
         if !roots.iter().any(below) {
             return Err(malformed(format!("{file}: its package is below no root")));
         }

@@ -73,8 +73,7 @@ pub(super) fn verify(
     let (Some(algorithm), None) = (header["alg"].as_str(), header.get("crit")) else {
         return Err(wrong("odd header"));
     };
-    let signed =
-        Signed { key, algorithm, message: message.as_bytes(), signature: &signature };
+    let signed = Signed { key, algorithm, message: message.as_bytes(), signature: &signature };
     // "none", and whatever has no key: never left to the caller.
     if algorithm.eq_ignore_ascii_case("none") || key.is_empty() || !known(&signed) {
         return Err(wrong("not by a key that may sign policies"));
@@ -113,8 +112,8 @@ fn hash(name: &str, bytes: &[u8]) -> Result<String, Refused> {
         return Ok(hex(&Sha256::digest(bytes)));
     }
     // Strict: what reads in two ways is hashed in none.
-    let value = canonry_schemas::json::parse(bytes)
-        .map_err(|e| malformed(format!("{name}: {e}")))?;
+    let value =
+        canonry_schemas::json::parse(bytes).map_err(|e| malformed(format!("{name}: {e}")))?;
     let mut text = String::new();
     spell(&value, &mut text);
     Ok(hex(&Sha256::digest(text)))

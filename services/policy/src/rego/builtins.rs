@@ -48,9 +48,8 @@ pub(crate) fn install(engine: &mut Engine) -> Result<(), String> {
         ("to_number", 1, to_number),
     ];
     for (name, arguments, run) in own {
-        let call = move |given: Vec<Value>| {
-            run(&given).map_err(|e| std::io::Error::other(e).into())
-        };
+        let call =
+            move |given: Vec<Value>| run(&given).map_err(|e| std::io::Error::other(e).into());
         engine
             .add_extension(name.to_owned(), arguments, Box::new(call))
             .map_err(|e| e.to_string())?;

@@ -221,6 +221,15 @@ impl<'a> Rules<'a> {
         {
             return refused(*line, Code::Form, &format!("{name} cannot be a variable"));
         }
+        // Which of the two a name means depends on where it stands: nobody should have to find out.
+        let taken = |name: &str| {
+            self.named.contains_key(&format!("{}.{name}", rule.package))
+                || self.aliases[rule.module].contains_key(name)
+        };
+        if let Some((name, line)) = rule.uses.made.iter().find(|(name, _)| taken(name)) {
+            let what = format!("{name} is a variable, and a rule or an import too");
+            return refused(*line, Code::Form, &what);
+        }
         for one in &rule.uses.all {
             match self.meaning(number, one) {
                 Meaning::Rules(others, _) if others.iter().any(|o| self.all[*o].decides()) => {
@@ -264,11 +273,8 @@ impl<'a> Rules<'a> {
     fn negative(&self, reached: &BTreeSet<usize>) -> BTreeSet<usize> {
         let defaulted: BTreeSet<&str> =
             self.all.iter().filter(|r| r.default).map(|r| &*r.path).collect();
-        let mut negative: BTreeSet<usize> = reached
-            .iter()
-            .copied()
-            .filter(|n| defaulted.contains(&*self.all[*n].path))
-            .collect();
+        let mut negative: BTreeSet<usize> =
+            reached.iter().copied().filter(|n| defaulted.contains(&*self.all[*n].path)).collect();
         loop {
             let before = negative.len();
             for number in reached {
@@ -297,9 +303,9 @@ impl<'a> Rules<'a> {
                  use object.get with a default",
                 at.dotted()
             )),
-            Meaning::Rules(others, true) if others.iter().any(|o| open.contains(o)) => refused(
-                &format!("a field of {} may be missing: use object.get", one.dotted()),
-            ),
+            Meaning::Rules(others, true) if others.iter().any(|o| open.contains(o)) => {
+                refused(&format!("a field of {} may be missing: use object.get", one.dotted()))
+            }
             Meaning::Local(at) if !at.call && !at.path.is_empty() => {
                 if self.closed(number, &at.base, open, &mut BTreeSet::new()) {
                     return Ok(());
@@ -321,7 +327,8 @@ impl<'a> Rules<'a> {
     ) -> bool {
         let uses = &self.all[number].uses;
         let Some(from) = uses.bound.get(name) else { return false };
-        if uses.rebound.iter().any(|r| r == name) || !seen.insert(name.to_owned()) {
+        let often = uses.made.iter().filter(|(made, _)| made == name).count() > 1;
+        if often || uses.rebound.iter().any(|r| r == name) || !seen.insert(name.to_owned()) {
             return false;
         }
         from.iter().all(|one| match self.meaning(number, one) {
@@ -365,9 +372,8 @@ impl<'a> Rules<'a> {
             short = head;
         }
         let below = format!("{dotted}.");
-        let found: Vec<usize> = (0..self.all.len())
-            .filter(|n| self.all[*n].path.starts_with(&below))
-            .collect();
+        let found: Vec<usize> =
+            (0..self.all.len()).filter(|n| self.all[*n].path.starts_with(&below)).collect();
         if found.is_empty() { Meaning::Data } else { Meaning::Rules(found, true) }
     }
 }

@@ -126,7 +126,6 @@ fn every_listed_case_needs_something_that_the_documentation_calls_unsupported() 
     let page = std::fs::read_to_string(here.join("../../docs/policy.md")).unwrap();
     let table = page.split("## Not supported").nth(1).unwrap();
     let groups: BTreeSet<&str> = listed.lines().filter_map(|l| l.split('/').next()).collect();
-    let missing: Vec<_> =
-        groups.iter().filter(|g| !table.contains(&format!("`{g}`"))).collect();
+    let missing: Vec<_> = groups.iter().filter(|g| !table.contains(&format!("`{g}`"))).collect();
     assert_eq!(missing, [&""; 0], "groups that docs/policy.md does not name");
 }

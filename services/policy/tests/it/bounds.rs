@@ -111,6 +111,8 @@ fn the_longest_chain_of_wholefits_the_stack_of_a_thread() {
         let (open, close) = ("abs(".repeat(20), ")".repeat(20));
         writeln!(rules, "f{n}(x) := {open}f{}(x){close}", n - 1).unwrap();
     }
-    rules.push_str(r#"decisions contains {"rule": "a", "verdict": "ALLOW"} if f13(input.tier) == 2"#);
+    rules.push_str(
+        r#"decisions contains {"rule": "a", "verdict": "ALLOW"} if f13(input.tier) == 2"#,
+    );
     assert_eq!(decided(&rules, &call("mail", json!({}))).verdict, Verdict::Allow {});
 }

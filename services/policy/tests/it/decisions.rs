@@ -65,7 +65,8 @@ decisions contains {"rule": "b", "verdict": "ROUTE", "to": {"queue": "slow"}, "o
     let decision = decided(rules, &call("mail", json!({})));
     let to = [(Target::Queue, "slow".to_owned())].into();
     assert_eq!(decision.verdict, Verdict::Route { to });
-    let wanted = json!({"redact": ["/cc", "/to"], "cap": {"/n": 5}, "add_header": {"X-By": "canonry"}});
+    let wanted =
+        json!({"redact": ["/cc", "/to"], "cap": {"/n": 5}, "add_header": {"X-By": "canonry"}});
     assert_eq!(serde_json::to_value(&decision.obligations).unwrap(), wanted);
     assert_eq!(decision.rules, ["a", "b"]);
 }
