@@ -22,6 +22,7 @@ mod ledger;
 mod lock;
 mod member;
 pub mod output;
+mod policy;
 mod progress;
 mod read;
 mod serve;
@@ -125,6 +126,9 @@ enum Command {
     /// Attach files to tickets and runs, get them back; bundles for strangers
     #[command(subcommand)]
     Evidence(evidence::Command),
+    /// Write, test and build policies
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Read and check ledgers
     Ledger(ledger::Args),
     /// Cosign checkpoints of logs as a witness
@@ -225,6 +229,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Budget(command) => Box::pin(budget::run(context, command)).await,
         Command::Spend(args) => Box::pin(budget::spend(context, args)).await,
         Command::Evidence(command) => Box::pin(evidence::run(context, command)).await,
+        Command::Policy(command) => policy::run(context, command),
         Command::Ledger(args) => Box::pin(ledger::run(context, args)).await,
         Command::Witness(command) => Box::pin(witness::run(context, command)).await,
         Command::Bench(args) => Box::pin(bench::run(context, args)).await,

@@ -157,8 +157,12 @@ impl<'a> Rules<'a> {
             return Err(self.refused(number, span.line, Code::Form, "odd name of a package"));
         }
         let text = span.source.contents();
-        let at = |from: u32, to: u32| text.get(from as usize..to as usize).unwrap_or_default();
-        let copied = format!("{}{name}{}", at(span.start, own.start), at(own.end, span.end));
+        // The engine's own end of a rule misses the quote of a text that ends it.
+        let known = &self.all[number];
+        let next = self.modules[known.module].1.policy.get(known.place + 1);
+        let end = next.map_or(text.len(), |rule| rule.span().start as usize);
+        let rest = text.get(own.end as usize..end).unwrap_or_default();
+        let copied = format!("{name}{rest}");
         let path = format!("{}.{name}", self.all[number].package);
         Ok(Copy { text: copied, path })
     }
@@ -216,6 +220,15 @@ impl<'a> Rules<'a> {
             rule.uses.made.iter().find(|(name, _)| name == "input" || name == "data")
         {
             return refused(*line, Code::Form, &format!("{name} cannot be a variable"));
+        }
+        // Which of the two a name means depends on where it stands: nobody should have to find out.
+        let taken = |name: &str| {
+            self.named.contains_key(&format!("{}.{name}", rule.package))
+                || self.aliases[rule.module].contains_key(name)
+        };
+        if let Some((name, line)) = rule.uses.made.iter().find(|(name, _)| taken(name)) {
+            let what = format!("{name} is a variable, and a rule or an import too");
+            return refused(*line, Code::Form, &what);
         }
         for one in &rule.uses.all {
             match self.meaning(number, one) {
@@ -314,7 +327,8 @@ impl<'a> Rules<'a> {
     ) -> bool {
         let uses = &self.all[number].uses;
         let Some(from) = uses.bound.get(name) else { return false };
-        if uses.rebound.iter().any(|r| r == name) || !seen.insert(name.to_owned()) {
+        let often = uses.made.iter().filter(|(made, _)| made == name).count() > 1;
+        if often || uses.rebound.iter().any(|r| r == name) || !seen.insert(name.to_owned()) {
             return false;
         }
         from.iter().all(|one| match self.meaning(number, one) {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use regorus::unstable::{Expr, Literal, LiteralStmt, Module, Query, Ref, Rule, RuleHead};
+use regorus::unstable::{AssignOp, Expr, Literal, LiteralStmt, Module, Query, Ref, Rule, RuleHead};
 
 /// A step of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -290,10 +290,14 @@ impl Reader {
             Expr::BinExpr { lhs, rhs, .. }
             | Expr::BoolExpr { lhs, rhs, .. }
             | Expr::ArithExpr { lhs, rhs, .. } => self.all([lhs, rhs], negative),
-            Expr::AssignExpr { lhs, rhs, .. } => {
+            Expr::AssignExpr { op, lhs, rhs, .. } => {
                 let from = self.expr_uses(rhs, negative);
                 self.bind(lhs, &from);
                 self.made(lhs);
+                // `=` binds on either side.
+                if *op == AssignOp::Eq && !matches!(**rhs, Expr::Var { .. }) {
+                    self.made(rhs);
+                }
                 let back = self.expr_uses(lhs, negative);
                 self.bind(rhs, &back);
             }

@@ -34,6 +34,8 @@ fn a_missing_field_matches_no_rule_that_negates() {
         // The field under another name.
         "{ args := input.action.args\n not args.blocked }",
         "{ some name, value in input.action.args\n not value.blocked }",
+        "{ some t in data.tools\n [t, _] = input.action.args.pair\n not t.blocked }",
+        "{ t := data.tools\n count([1 | [t, _] := input.action.args.pair; not t.blocked]) == 1 }",
         "not whole.blocked\nwhole := input.action.args",
         "not data.canonry.p.whole.blocked\nwhole := input.action.args",
         "{ key := \"blocked\"\n not input.action.args[key] }",
@@ -113,6 +115,11 @@ fn decisions_have_one_form() {
         format!("{ALLOW}true with input as {{}}"),
         format!("{ALLOW}{{ some input in [1] }}"),
         format!("{ALLOW}true\ncanonry_rule_0 := 1"),
+        // A name that is a rule here and a variable there would hide what `not` asks for.
+        format!(
+            "{ALLOW}{{ not flag\n count([1 | some flag in [1]; flag == 2]) == 0 }}\nflag if input.action.args.x"
+        ),
+        format!("{ALLOW}{{ not flag\n flag = true }}\nflag if input.action.args.x"),
     ] {
         let code = refused(&rules);
         assert!(
