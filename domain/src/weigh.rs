@@ -132,8 +132,8 @@ impl Weighed<'_> {
     }
 
     fn no(self, why: Denial, retry: Option<u32>, exceeded: Option<&Line>) -> Event {
-        let code = Label(why.code().to_owned());
-        decided!(Denied, self, { code: code, retry_after_seconds: retry, exceeded: exceeded.map(label) })
+        let (code, exceeded) = (Label(why.code().to_owned()), exceeded.map(label));
+        decided!(Denied, self, { code: code, retry_after_seconds: retry, exceeded: exceeded })
     }
 
     /// The one event that comes of it. What people agreed to is there where it was asked before.

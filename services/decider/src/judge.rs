@@ -79,7 +79,7 @@ impl Judge {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The policy compiled. Its record was decided after [`Judge::check`]: nothing is checked again.
+    /// The policy compiled. It was published after [`Judge::check`]: nothing is checked again.
     fn compiled(&self, policy: &Policy) -> Compiled {
         if let Some(known) = self.locked().get(&policy.digest) {
             return known.clone();
