@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use canonry_schemas::event::known;
-use canonry_schemas::refusal::{Denial, Refusal, http, policy, unrecorded};
+use canonry_schemas::refusal::{Denial, Refusal, http, local, policy, unrecorded};
 use canonry_schemas::validate::Commands;
 
 use super::blessed::{below, found, hold_file};
@@ -34,10 +34,11 @@ enum Kind {
     Offline,
     Unrecorded,
     Http,
+    Local,
 }
 
 impl Kind {
-    /// How the section `Where it is seen` begins.
+    /// How the section `Where it is seen` begins; the status is an exit code for what is local.
     fn line(self, status: u16) -> String {
         match self {
             Self::Recorded => {
@@ -53,6 +54,10 @@ impl Kind {
                 format!("Answered and not recorded; over HTTP with status {status}.")
             }
             Self::Http => format!("Only over HTTP, with status {status}; it is not recorded."),
+            Self::Local => {
+                let told = "Told by the command line, with exit code";
+                format!("{told} {status}, and in logs; no answer carries it.")
+            }
         }
     }
 
@@ -63,6 +68,7 @@ impl Kind {
             Self::Offline => "policy",
             Self::Unrecorded => "answered only",
             Self::Http => "HTTP only",
+            Self::Local => "command line, logs",
         }
     }
 }
@@ -82,6 +88,7 @@ fn codes() -> Vec<(&'static str, Kind, u16)> {
         .map(|(code, kind)| {
             (code, kind, http::status(code).unwrap_or_else(|| panic!("{code}: no HTTP status")))
         })
+        .chain(local::ALL.iter().map(|(code, exit)| (*code, Kind::Local, u16::from(*exit))))
         .collect()
 }
 
@@ -190,6 +197,7 @@ fn the_index_names_every_page() {
     for (code, kind, status) in codes() {
         let (_, sections) = parts(pages.get(code).expect(code));
         let happened = sections[0].1.replace('\n', " ").replace('|', "\\|");
+        let status = if kind == Kind::Local { "-".to_owned() } else { status.to_string() };
         writeln!(text, "| [{code}]({code}.md) | {happened} | {} | {status} |", kind.cell())
             .unwrap();
     }
