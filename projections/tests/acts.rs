@@ -34,7 +34,7 @@ impl Ledger {
             entity: entity.to_owned(),
             touches: Vec::new(),
             kind: format!("canonry.{event}.v1"),
-            data,
+            data: data.to_string(),
             event: parsed,
         });
         position

@@ -39,6 +39,7 @@ use crate::tokens;
 use crate::world::{ContentKey, Need};
 
 /// The keys of the digests of what is proposed.
+#[derive(Clone)]
 pub struct ActionKeys {
     arguments: Zeroizing<[u8; 32]>,
     input: Zeroizing<[u8; 32]>,

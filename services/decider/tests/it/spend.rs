@@ -109,7 +109,7 @@ impl Bed {
             entity: entity.to_owned(),
             touches: Vec::new(),
             kind: format!("canonry.{kind}.v1"),
-            data,
+            data: data.to_string(),
             event,
         });
     }
@@ -181,7 +181,8 @@ impl Bed {
         let action = self.open.swap_remove(nth);
         let entity = format!("action/{action}");
         let allowed = self.records.iter().find(|r| r.entity == entity).unwrap();
-        let (at, data) = (allowed.time, allowed.data.clone());
+        let at = allowed.time;
+        let data: Value = serde_json::from_str(&allowed.data).unwrap();
         let held = self.held(&action);
         let place = |mut body: Value| {
             for name in ["run", "ticket", "role"] {
