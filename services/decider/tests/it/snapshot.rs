@@ -178,7 +178,8 @@ async fn a_ledger_shorter_than_the_snapshot_is_frozen() {
     std::fs::File::options().write(true).open(&block).unwrap().set_len(whole / 2).unwrap();
     drop(std::fs::remove_file(block.parent().unwrap().join("index.db")));
     let answer = frozen(&mut spine).await;
-    assert!(answer.message.unwrap().contains(&format!("broken at {head}")));
+    let told = answer.message.unwrap();
+    assert!(told.contains(&format!("saw at {head} is gone")), "{told}");
     spine.stop().await;
 }
 

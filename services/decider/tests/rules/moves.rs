@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::table::{bundle, judge};
-use crate::tenant::{Ask, At, Fact, Tenant, target};
+use crate::tenant::{Ask, At, Fact, TENANT, Tenant, target};
 use crate::words::{self, DAWN};
 
 /// Who asks; those who can do more stand more often.
@@ -316,7 +316,8 @@ impl Play {
             "action" => "act_",
             _ => "run_",
         };
-        let whole = (ask.command.name().0 == "policy").then(|| "acme".to_owned());
+        // Policies, prices and the tenant's own limits are the tenant's.
+        let whole = matches!(ask.command.name().0, "policy" | "budget").then(|| TENANT.to_owned());
         let id = target(&ask.command)
             .or(whole)
             .unwrap_or_else(|| generated(prefix, self.now.millis(), u128::from(position)));
