@@ -7,6 +7,7 @@ use canonry_domain::ticket::{Ticket, Tickets};
 use canonry_domain::{Applied, Decider as _, Facts};
 use canonry_schemas::ids::ActorId;
 use canonry_schemas::member::Part;
+use canonry_schemas::refusal::Refusal;
 use canonry_schemas::text::Content;
 use canonry_schemas::ticket::{Command, Event, Open, Start};
 use canonry_schemas::time::Time;
@@ -42,6 +43,10 @@ fn facts<'a>(actor: &'a ActorId, directory: &'a Directory) -> Facts<'a> {
         role: None,
         ticket: None,
         appended: Ok(()),
+        run: None,
+        books: None,
+        judged: Err(Refusal::ArgumentsTooLarge),
+        bundle: Err(Refusal::BundleInvalid),
     }
 }
 

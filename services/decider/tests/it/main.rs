@@ -21,6 +21,7 @@ mod intake;
 mod keys;
 mod let_in;
 mod lost;
+mod overspend;
 mod proxy;
 mod race;
 mod snapshot;
