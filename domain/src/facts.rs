@@ -1,12 +1,13 @@
 //! What a decision may know beside its own state, and what a fold knows beside the event.
 
-use canonry_schemas::ids::{ActorId, RoleId};
+use canonry_schemas::ids::{ActorId, KeyId, RoleId};
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::time::Time;
 
 use crate::directory::Directory;
 use crate::role::Role;
+use crate::run::Run;
 use crate::ticket::Ticket;
 
 /// An approval whose signature the shell has already checked against the approver's `member` key.
@@ -51,6 +52,10 @@ pub struct Facts<'a> {
     pub role: Option<(&'a RoleId, &'a Role)>,
     /// The ticket that a run's command names, or that a custom record is about.
     pub ticket: Option<&'a Ticket>,
+    /// The run that a lease is asked for.
+    pub run: Option<&'a Run>,
+    /// The id of the key that a lease is to be for, if its keys may be used.
+    pub lease_key: Result<&'a KeyId, Refusal>,
     /// Whether a custom record's data fits its schema, and what it is about exists.
     pub appended: Result<(), Refusal>,
 }

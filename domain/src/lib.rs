@@ -7,6 +7,7 @@ pub mod erasure;
 pub mod evidence;
 pub mod ext;
 pub mod facts;
+pub mod lease;
 pub mod role;
 pub mod run;
 pub mod state;

@@ -1,9 +1,12 @@
 //! Rules of a role: hired, amended, paused, resumed, retired.
 
-use canonry_schemas::ids::ActorId;
+use std::collections::BTreeMap;
+
+use canonry_schemas::ids::{ActorId, LeaseId};
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::role::{Budget, Command, Event, Tier};
+use canonry_schemas::time::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::Decider;
@@ -29,6 +32,8 @@ pub struct Role {
     pub tier: Tier,
     /// What it may spend.
     pub budget: Budget,
+    /// Leases of its runs that nobody revoked, and until when; some may have expired.
+    pub leases: BTreeMap<LeaseId, Time>,
 }
 
 impl Role {
@@ -110,7 +115,8 @@ impl Decider for Roles {
         let stage = |stage| state.clone().map(|role| Role { stage, ..role });
         match event {
             Event::Hired(e) => {
-                Some(Role { stage: Stage::Active, tier: e.tier, budget: e.budget.clone() })
+                let (stage, leases) = (Stage::Active, BTreeMap::new());
+                Some(Role { stage, tier: e.tier, budget: e.budget.clone(), leases })
             }
             Event::Amended(e) => state.clone().map(|role| Role {
                 tier: e.tier.unwrap_or(role.tier),

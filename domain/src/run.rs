@@ -1,6 +1,6 @@
 //! Rules of a run: one attempt at a ticket, by one worker, step after step.
 
-use canonry_schemas::ids::{ActorId, TicketId};
+use canonry_schemas::ids::{ActorId, RoleId, TicketId};
 use canonry_schemas::limits::{RUNS_PER_TICKET, STEPS_PER_RUN};
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
@@ -9,12 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::Decider;
 use crate::facts::{Applied, Facts};
+use crate::lease::Held;
 
 /// What a decision must know of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// Its ticket.
     pub ticket: TicketId,
+    /// The role that it is done for.
+    pub role: RoleId,
     /// Who works.
     pub worker: ActorId,
     /// How many steps it recorded.
@@ -23,6 +26,8 @@ pub struct Run {
     pub evidence: u32,
     /// Whether it has ended.
     pub ended: bool,
+    /// Its newest lease that nobody revoked; it may have expired.
+    pub lease: Option<Held>,
 }
 
 /// The rules.
@@ -90,16 +95,18 @@ impl Decider for Runs {
         match event {
             Event::Started(e) => Some(Run {
                 ticket: e.ticket.clone(),
+                role: e.role.clone(),
                 worker: applied.actor.clone(),
                 steps: 0,
                 evidence: 0,
                 ended: false,
+                lease: None,
             }),
             Event::StepRecorded(_) => {
                 state.map(|run| Run { steps: run.steps.saturating_add(1), ..run })
             }
             Event::Completed(_) | Event::Failed(_) | Event::Cancelled(_) => {
-                state.map(|run| Run { ended: true, ..run })
+                state.map(|run| Run { ended: true, lease: None, ..run })
             }
         }
     }

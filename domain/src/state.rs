@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::ext::Kind;
+use crate::lease::Lease;
 use crate::role::Role;
 use crate::run::Run;
 use crate::ticket::Ticket;
@@ -43,4 +44,6 @@ pub enum State {
     Run(Run),
     /// A custom record type.
     Kind(Kind),
+    /// A worker's lease.
+    Lease(Lease),
 }

@@ -1,6 +1,8 @@
 //! How one record changes the tables. Total: a record that is in the ledger was decided, so
 //! nothing is judged here; refusals leave a row among the events and change nothing else.
 
+mod leases;
+
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::KeyId;
 use canonry_schemas::key::PublicKey;
@@ -32,6 +34,7 @@ pub fn fold(tx: &Transaction<'_>, record: &Recorded) -> Result<(), Error> {
         Event::Run(e) => fold.run(e),
         Event::Ext(e) => fold.ext(e),
         // The row among the events is all: lists of evidence are lists of events.
+        Event::Lease(e) => fold.lease(e),
         Event::Evidence(_) | Event::Actor(_) | Event::Refused { .. } => Ok(()),
     }
 }
@@ -391,14 +394,17 @@ impl Fold<'_> {
             }
             run::Event::Completed(e) => {
                 end("completed", e)?;
+                self.end_lease_of(id)?;
                 self.on_ticket_of(e.ticket.as_str(), "run = NULL", &[])
             }
             run::Event::Failed(e) => {
                 end("failed", e)?;
+                self.end_lease_of(id)?;
                 give_back(e)
             }
             run::Event::Cancelled(e) => {
                 end("cancelled", e)?;
+                self.end_lease_of(id)?;
                 give_back(e)
             }
         }

@@ -8,6 +8,7 @@
 pub mod diff;
 mod filter;
 mod fold;
+pub mod leases;
 pub mod page;
 mod past;
 pub mod query;

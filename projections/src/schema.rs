@@ -1,7 +1,7 @@
 //! The tables, and the views under the names that Canonry's sources use.
 
 /// Grows with every change of the tables or of the fold; a file of another version is rebuilt.
-pub const VERSION: i32 = 5;
+pub const VERSION: i32 = 6;
 
 /// What is laid out in a new file. Positions serve as row ids wherever a row begins with a
 /// record, so that the order of the ledger costs no index of its own.
@@ -78,6 +78,15 @@ CREATE TABLE appended (
 ) STRICT;
 CREATE INDEX appended_kind ON appended(kind, position);
 
+CREATE TABLE leases (
+  position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+  run TEXT NOT NULL, ticket TEXT NOT NULL, role TEXT NOT NULL, worker TEXT NOT NULL,
+  tier TEXT NOT NULL, login TEXT NOT NULL, key TEXT NOT NULL, issued_by TEXT NOT NULL,
+  issued_at TEXT NOT NULL, expires TEXT NOT NULL, status TEXT NOT NULL, ended_at TEXT,
+  updated_position INTEGER NOT NULL
+) STRICT;
+CREATE INDEX leases_open ON leases(run) WHERE status = 'issued';
+
 CREATE VIEW ai_roles AS SELECT
   id, title, job AS job_description, boundaries, per_ticket_micros, per_day_micros, tools,
   escalation, tier, status, hired_by, hired_at, updated_at FROM roles;
@@ -123,6 +132,7 @@ CREATE INDEX IF NOT EXISTS tickets_external ON tickets(external) WHERE external 
 CREATE INDEX IF NOT EXISTS runs_ticket ON runs(ticket);
 CREATE INDEX IF NOT EXISTS runs_worker ON runs(worker);
 CREATE INDEX IF NOT EXISTS steps_run ON steps(run);
+CREATE INDEX IF NOT EXISTS leases_role ON leases(role);
 CREATE INDEX IF NOT EXISTS keys_actor ON keys(actor);
 ";
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::text::Content;
-use crate::{actor, content, evidence, ext, member, role, run, tenant, ticket};
+use crate::{actor, content, evidence, ext, lease, member, role, run, tenant, ticket};
 
 /// A command of any aggregate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Command {
     Ext(ext::Command),
     /// Of evidence.
     Evidence(evidence::Command),
+    /// Of a worker's lease.
+    Lease(lease::Command),
 }
 
 /// Why no command came of a subject and a body.
@@ -50,6 +52,7 @@ impl Command {
             "run" => run::Command::parse(verb, body).map(|r| r.map(Self::Run)),
             "ext" => ext::Command::parse(verb, body).map(|r| r.map(Self::Ext)),
             "evidence" => evidence::Command::parse(verb, body).map(|r| r.map(Self::Evidence)),
+            "lease" => lease::Command::parse(verb, body).map(|r| r.map(Self::Lease)),
             _ => None,
         };
         parsed.ok_or(NotACommand::Unknown)?.map_err(NotACommand::Body)
@@ -67,6 +70,7 @@ impl Command {
             Self::Run(c) => ("run", c.verb()),
             Self::Ext(c) => ("ext", c.verb()),
             Self::Evidence(c) => ("evidence", c.verb()),
+            Self::Lease(c) => ("lease", c.verb()),
         }
     }
 
@@ -82,6 +86,7 @@ impl Command {
             ("run", run::Command::schemas()),
             ("ext", ext::Command::schemas()),
             ("evidence", evidence::Command::schemas()),
+            ("lease", lease::Command::schemas()),
         ];
         all.into_iter()
             .flat_map(|(a, v)| v.into_iter().map(move |(verb, s)| (a, verb, s)))
@@ -100,7 +105,7 @@ impl Command {
             // To lift the need for an approval opens the gate; to demand one does not.
             Self::Ticket(ticket::Command::Amend(c)) => matches!(c.approval_required, Some(false)),
             Self::Ext(c) => matches!(c, ext::Command::Register(_)),
-            Self::Ticket(_) | Self::Run(_) | Self::Evidence(_) => false,
+            Self::Ticket(_) | Self::Run(_) | Self::Evidence(_) | Self::Lease(_) => false,
         }
     }
 
@@ -153,7 +158,7 @@ impl Command {
                     content([("/reason", c.reason.as_mut())])
                 }
             },
-            Self::Ext(_) => Vec::new(),
+            Self::Ext(_) | Self::Lease(_) => Vec::new(),
             Self::Evidence(evidence::Command::Attach(c)) => {
                 content([("/secret", Some(&mut c.secret)), ("/name", c.name.as_mut())])
             }
@@ -200,6 +205,7 @@ impl Event {
             | Self::Role(role::Event::Hired(_) | role::Event::Amended(_))
             | Self::Tenant(_)
             | Self::Content(_)
+            | Self::Lease(_)
             | Self::Actor(_)
             | Self::Refused { .. } => [None, None],
         };
@@ -232,6 +238,8 @@ pub enum Event {
     Ext(ext::Event),
     /// Of evidence.
     Evidence(evidence::Event),
+    /// Of a worker's lease.
+    Lease(lease::Event),
     /// Of an actor.
     Actor(actor::Event),
     /// `<verb>-refused` of a known aggregate and verb.
@@ -258,6 +266,7 @@ impl Event {
             Self::Run(_) => "run",
             Self::Ext(_) => "ext",
             Self::Evidence(_) => "evidence",
+            Self::Lease(_) => "lease",
             Self::Actor(_) => "actor",
             Self::Refused { aggregate, .. } => aggregate,
         }
@@ -275,6 +284,7 @@ impl Event {
             Self::Run(e) => e.name().to_owned(),
             Self::Ext(e) => e.name().to_owned(),
             Self::Evidence(e) => e.name().to_owned(),
+            Self::Lease(e) => e.name().to_owned(),
             Self::Actor(e) => e.name().to_owned(),
             Self::Refused { verb, .. } => format!("{verb}-refused"),
         }
@@ -292,6 +302,7 @@ impl Event {
             Self::Run(e) => e.version(),
             Self::Ext(e) => e.version(),
             Self::Evidence(e) => e.version(),
+            Self::Lease(e) => e.version(),
             Self::Actor(e) => e.version(),
             Self::Refused { .. } => 1,
         }
@@ -311,6 +322,7 @@ impl Event {
             Self::Run(e) => e.data(),
             Self::Ext(e) => e.data(),
             Self::Evidence(e) => e.data(),
+            Self::Lease(e) => e.data(),
             Self::Actor(e) => e.data(),
             Self::Refused { data, .. } => serde_json::to_string(data),
         }
@@ -371,6 +383,7 @@ impl Event {
             "evidence" => {
                 evidence::Event::named(name, version, data).map(|r| r.map(Self::Evidence))
             }
+            "lease" => lease::Event::named(name, version, data).map(|r| r.map(Self::Lease)),
             "actor" => actor::Event::named(name, version, data).map(|r| r.map(Self::Actor)),
             _ => None,
         }
@@ -388,6 +401,7 @@ impl Event {
             ("run", run::Event::schemas()),
             ("ext", ext::Event::schemas()),
             ("evidence", evidence::Event::schemas()),
+            ("lease", lease::Event::schemas()),
             ("actor", actor::Event::schemas()),
         ];
         let mut all: Vec<_> = named
@@ -417,6 +431,7 @@ pub fn verbs() -> impl Iterator<Item = (&'static str, &'static str)> {
         ("run", run::Command::VERBS),
         ("ext", ext::Command::VERBS),
         ("evidence", evidence::Command::VERBS),
+        ("lease", lease::Command::VERBS),
     ]
     .into_iter()
     .flat_map(|(a, verbs)| verbs.iter().map(move |v| (a, *v)))

@@ -92,6 +92,15 @@ refusals! {
     RunsFull = "runs-full", "the ticket or run has as many runs or steps as it may have";
     EvidenceFull = "evidence-full", "the ticket or run has as much evidence as it may have";
     OtherRole = "other-role", "the worker works for another role";
+    // Leases.
+    LeaseUnknown = "lease-unknown", "there is no such lease";
+    LeaseRevoked = "lease-revoked", "the lease was revoked, or another took its place";
+    LeaseExpired = "lease-expired", "the lease has expired";
+    LeaseLiving = "lease-living", "the run has a living lease: name it in renews";
+    LeasesFull = "leases-full", "the role has as many living leases as it may have";
+    LeaseMissing = "lease-missing", "the tenant wants a lease for this, and none was shown";
+    LeaseForeign = "lease-foreign", "the lease is not for this run or ticket";
+    TierTooLow = "tier-too-low", "the tier does not allow this, or the role's fell below the lease's";
     // Custom record types.
     KindUnknown = "kind-unknown", "no such kind, or no such version of it, is registered";
     KindVersionTaken = "kind-version-taken", "the kind has this version or a higher one already";

@@ -70,6 +70,7 @@ pub const ALL: &[&str] = &[
 pub fn status(code: &str) -> Option<u16> {
     Some(match code {
         "not-json" | "bad-header" | "bad-intent-id" | QUERY_INVALID | CURSOR_INVALID => 400,
+        "lease-revoked" | "lease-expired" => 401,
         "token-invalid" | "token-expired" | "key-unknown" | "key-expired" | "actor-unknown"
         | "actor-removed" | TOKEN_MISSING => 401,
         "not-allowed"
@@ -82,9 +83,12 @@ pub fn status(code: &str) -> Option<u16> {
         | "other-role"
         | "self-approval"
         | "approval-invalid"
+        | "lease-missing"
+        | "lease-foreign"
+        | "tier-too-low"
         | URL_EXPIRED
         | URL_INVALID => 403,
-        "unknown-command" | "role-unknown" | "ticket-unknown" | "run-unknown"
+        "lease-unknown" | "unknown-command" | "role-unknown" | "ticket-unknown" | "run-unknown"
         | "member-unknown" | "kind-unknown" | "entity-unknown" | CHECKPOINT_MISSING
         | TILE_UNKNOWN | POSITION_UNKNOWN | EVIDENCE_MISSING | EVIDENCE_UNKNOWN | ROUTE_UNKNOWN => {
             404
@@ -119,6 +123,8 @@ pub fn status(code: &str) -> Option<u16> {
         | "runs-full"
         | "kind-version-taken"
         | "kind-versions-full"
+        | "lease-living"
+        | "leases-full"
         | "evidence-full" => 409,
         EVIDENCE_ERASED => 410,
         "body-too-large" => 413,

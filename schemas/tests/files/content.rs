@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::sample;
 
 /// The verb that each fact comes of. Founding, hand-overs, sums and refusals come of none.
-const VERBS: [(&str, &str, &str); 29] = [
+const VERBS: [(&str, &str, &str); 31] = [
     ("tenant", "rotate-keys", "keys-rotated"),
     ("content", "erase", "erased"),
     ("member", "enrol", "enrolled"),
@@ -40,6 +40,8 @@ const VERBS: [(&str, &str, &str); 29] = [
     ("ext", "register", "registered"),
     ("ext", "append", "appended"),
     ("evidence", "attach", "attached"),
+    ("lease", "issue", "issued"),
+    ("lease", "revoke", "revoked"),
 ];
 
 /// A command with every field filled.

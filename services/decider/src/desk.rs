@@ -2,6 +2,7 @@
 //! which command, what it says, whether the rules allow it. Nothing here waits or stores.
 
 mod ext;
+mod lease;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use canonry_domain::Approval;
 use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::Exts;
+use canonry_domain::lease::Leases;
 use canonry_domain::role::Roles;
 use canonry_domain::run::Runs;
 use canonry_domain::ticket::Tickets;
@@ -27,7 +29,9 @@ use canonry_schemas::refusal::Refusal;
 use canonry_schemas::text::Label;
 use canonry_schemas::time::Time;
 use canonry_schemas::validate::Commands;
-use canonry_schemas::{actor, content as erasure, ext as custom, json, member, role, run, ticket};
+use canonry_schemas::{
+    actor, content as erasure, ext as custom, json, lease as leases, member, role, run, ticket,
+};
 
 use crate::content_keys::ContentKeys;
 use crate::hosted::{self, OwnFacts};
@@ -141,6 +145,8 @@ struct Who {
     works_for: Option<RoleId>,
     /// Whether the token was bound to this request.
     bound: bool,
+    /// The lease that it is asked under.
+    under: Option<lease::Under>,
 }
 
 fn one<'h>(headers: &'h [(String, String)], name: &str) -> Result<Option<&'h str>, Refusal> {
@@ -156,7 +162,11 @@ impl Desk<'_> {
         let given = one(&asked.headers, INTENT_ID);
         let (intent, intent_error) = self.intent(given, random);
         let fresh = matches!(given, Ok(None)) || intent_error.is_some();
-        let who = self.who(asked, &intent);
+        let who = match self.who(asked, &intent) {
+            Ok(who) => Ok(who),
+            Err(Stop::Refused(refusal)) => Err(refusal),
+            Err(Stop::Need(need)) => return Verdict::Need(need),
+        };
         if matches!(who, Err(Refusal::ActorUnknown)) {
             return Verdict::Unattributed(Refusal::ActorUnknown);
         }
@@ -185,6 +195,7 @@ impl Desk<'_> {
                     parts: Vec::new(),
                     works_for: None,
                     bound: false,
+                    under: None,
                 };
                 return self.refuse(asked, &nobody, intent, digest, refusal);
             }
@@ -233,7 +244,7 @@ impl Desk<'_> {
         }
     }
 
-    fn who(&self, asked: &Asked, intent: &IntentId) -> Result<Who, Refusal> {
+    fn who(&self, asked: &Asked, intent: &IntentId) -> Result<Who, Stop> {
         if asked.timer {
             return Ok(Who {
                 actor: asked.actor.clone(),
@@ -242,19 +253,25 @@ impl Desk<'_> {
                 parts: Vec::new(),
                 works_for: None,
                 bound: true,
+                under: None,
             });
+        }
+        if !asked.actor.is_service() {
+            self.world.directory.admit(&asked.actor)?;
+        }
+        if let Some(who) = self.leased(asked)? {
+            return Ok(who);
         }
         let behalf = one(&asked.headers, ON_BEHALF_OF)?;
         let own = one(&asked.headers, REQUEST_TOKEN)?;
         let token = if asked.actor.is_service() {
             if own.is_some() {
-                return Err(Refusal::BadHeader);
+                return Err(Refusal::BadHeader.into());
             }
             Some(behalf.ok_or(Refusal::OnBehalfOfMissing)?)
         } else {
-            self.world.directory.admit(&asked.actor)?;
             if behalf.is_some() {
-                return Err(Refusal::OnBehalfOfForeign);
+                return Err(Refusal::OnBehalfOfForeign.into());
             }
             own
         };
@@ -274,7 +291,7 @@ impl Desk<'_> {
         let (actor, via) = match (&shown, asked.actor.is_service()) {
             (Some(shown), true) => (shown.actor.clone(), Some(asked.actor.clone())),
             (Some(shown), false) if shown.actor != asked.actor => {
-                return Err(Refusal::TokenInvalid);
+                return Err(Refusal::TokenInvalid.into());
             }
             _ => (asked.actor.clone(), None),
         };
@@ -290,6 +307,7 @@ impl Desk<'_> {
             parts: member.parts.clone(),
             works_for: member.role.clone(),
             bound: shown.is_some_and(|s| s.bound),
+            under: None,
         })
     }
 
@@ -366,6 +384,9 @@ impl Desk<'_> {
         if command.request_bound() && !who.bound {
             return Err(Refusal::RequestTokenMissing.into());
         }
+        if let Some(under) = &who.under {
+            under.lease.covers(&under.id, &command)?;
+        }
         let found = self.look_over(&mut command)?;
         let named = match &command {
             Command::Ext(custom::Command::Append(c)) => c.entity.as_ref().map(ToString::to_string),
@@ -430,6 +451,7 @@ impl Desk<'_> {
         let run = match &command {
             Command::Run(run::Command::Start(_)) => None,
             Command::Run(_) => self.world.run(id)?,
+            Command::Lease(leases::Command::Issue(c)) => self.world.run(c.run.as_str())?,
             _ => None,
         };
         let ticket_id = match &command {
@@ -446,6 +468,7 @@ impl Desk<'_> {
             Command::Ticket(ticket::Command::Open(c)) => c.role.clone(),
             Command::Ticket(ticket::Command::Assign(c)) => Some(c.role.clone()),
             Command::Run(run::Command::Start(_)) => run_ticket.and_then(|t| t.role.clone()),
+            Command::Lease(_) => run.map(|run| run.role.clone()),
             _ => None,
         };
         let role = match &role_id {
@@ -469,6 +492,8 @@ impl Desk<'_> {
             approval,
             role: role.map(|(id, role)| (id.clone(), role.clone())),
             ticket: run_ticket.cloned(),
+            run: run.filter(|_| matches!(command, Command::Lease(_))).cloned(),
+            lease_key: self.lease_key(&command),
             appended: found.appended,
         };
         Ok(match command {
@@ -506,6 +531,15 @@ impl Desk<'_> {
             Command::Evidence(c) => {
                 let work = self.world.slot(entity)?.state.as_ref();
                 (Event::Evidence(hosted::decide::<Evidences>(work, facts, c)?), Vec::new())
+            }
+            Command::Lease(c) => {
+                let lease = match &c {
+                    leases::Command::Issue(_) => None,
+                    leases::Command::Revoke(_) => self.world.lease(id)?,
+                };
+                let event = hosted::decide::<Leases>(lease, facts, c)?;
+                let touches = lease::touches(&event);
+                (Event::Lease(event), touches)
             }
         })
     }

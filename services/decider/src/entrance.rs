@@ -122,6 +122,8 @@ impl<D: Kept> LedgerStore<D> {
             approval: None,
             role: None,
             ticket: None,
+            run: None,
+            lease_key: Err(Refusal::KeysInvalid),
             appended: Ok(()),
         })
     }

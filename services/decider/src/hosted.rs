@@ -13,15 +13,16 @@ use std::task::{Context, Poll, Waker};
 use canonry_domain::directory::Directory;
 use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::Exts;
+use canonry_domain::lease::Leases;
 use canonry_domain::role::{Role, Roles};
-use canonry_domain::run::Runs;
+use canonry_domain::run::{Run, Runs};
 use canonry_domain::ticket::{Ticket, Tickets};
 use canonry_domain::{Applied, Approval, Decider, Facts};
-use canonry_schemas::ids::{ActorId, RoleId};
+use canonry_schemas::ids::{ActorId, KeyId, RoleId};
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::time::Time;
-use canonry_schemas::{evidence, ext, role, run, ticket};
+use canonry_schemas::{evidence, ext, lease, role, run, ticket};
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
 use serde::de::{DeserializeOwned, Error as _};
@@ -50,6 +51,10 @@ pub struct OwnFacts {
     pub role: Option<(RoleId, Role)>,
     /// The ticket in question.
     pub ticket: Option<Ticket>,
+    /// The run that a lease is asked for.
+    pub run: Option<Run>,
+    /// The id of the key that a lease is to be for, if its keys may be used.
+    pub lease_key: Result<KeyId, Refusal>,
     /// Whether a custom record's data fits, and what it is about exists.
     pub appended: Result<(), Refusal>,
 }
@@ -69,6 +74,8 @@ impl OwnFacts {
             approval: self.approval.as_ref(),
             role: self.role.as_ref().map(|(id, role)| (id, role)),
             ticket: self.ticket.as_ref(),
+            run: self.run.as_ref(),
+            lease_key: self.lease_key.as_ref().map_err(|refusal| *refusal),
             appended: self.appended,
         }
     }
@@ -105,7 +112,7 @@ macro_rules! catalogued {
         }
     )*};
 }
-catalogued!(role, ticket, run, ext, evidence);
+catalogued!(role, ticket, run, ext, evidence, lease);
 
 /// An event as cqrs-es carries it.
 #[derive(Debug, Clone, PartialEq)]
@@ -165,6 +172,9 @@ impl Hostable for Exts {
 }
 impl Hostable for Evidences {
     const NAME: &'static str = "evidence";
+}
+impl Hostable for Leases {
+    const NAME: &'static str = "lease";
 }
 
 /// A decider's state, hosted.
@@ -280,6 +290,8 @@ mod tests {
             approval: None,
             role: None,
             ticket: None,
+            run: None,
+            lease_key: Err(Refusal::KeysInvalid),
             appended: Ok(()),
         }
     }

@@ -331,6 +331,7 @@ pub fn fold_keys(ring: &mut KeyRing, event: &Event, hash: Hash, position: u64) {
         | Event::Run(_)
         | Event::Ext(_)
         | Event::Evidence(_)
+        | Event::Lease(_)
         | Event::Actor(_)
         | Event::Refused { .. } => return,
     };

@@ -5,6 +5,8 @@
 //! *Invariant:* two worlds that folded the same records say the same; nothing here reads a clock.
 //! An entity that changed since the last flush is in memory.
 
+mod leases;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -20,7 +22,7 @@ use canonry_schemas::event::Event;
 use canonry_schemas::ids::{ActorId, IntentId, KeyId, TenantId, TicketId};
 use canonry_schemas::limits::{AGGREGATES_HOT, CONTENT_KEY_GROUP, DEADLINES_HOT, INTENTS_HOT};
 use canonry_schemas::time::Time;
-use canonry_schemas::{content, ext, role, run, tenant, ticket};
+use canonry_schemas::{content, ext, lease, role, run, tenant, ticket};
 use serde::{Deserialize, Serialize};
 
 use crate::due::Deadlines;
@@ -386,6 +388,7 @@ impl World {
                 self.change_ticket(r.entity, |ticket| Tickets::evolve(ticket, &applied, e))?;
             }
             Event::Run(e) => self.fold_run(r, &applied, e)?,
+            Event::Lease(e) => self.fold_lease(r, &applied, e)?,
             // What was appended changes nothing but the content key in use.
             Event::Ext(ext::Event::Appended(_)) => {}
             Event::Ext(e @ ext::Event::Registered(_)) => self.change(r.entity, |slot| {
@@ -444,16 +447,21 @@ impl World {
         applied: &Applied<'_>,
         e: &run::Event,
     ) -> Result<(), snapshot::Error> {
-        let mut ticket = None;
+        let (mut ticket, mut lease) = (None, None);
         self.change(r.entity, |slot| {
             let old = match slot.state.take() {
                 Some(State::Run(run)) => Some(run),
                 _ => None,
             };
+            let held = old.as_ref().and_then(|run| Some((run.role.clone(), run.lease.clone()?)));
             let new = Runs::evolve(old, applied, e);
             ticket = new.as_ref().map(|run| run.ticket.clone());
+            lease = held.filter(|_| new.as_ref().is_some_and(|run| run.ended));
             slot.state = new.map(State::Run);
         })?;
+        if let Some((role, held)) = lease {
+            self.forget_lease(&role, &held.id)?;
+        }
         let id = r.entity.split_once('/').map_or("", |(_, id)| id);
         if let (Some(ticket), false) = (ticket, matches!(e, run::Event::StepRecorded(_))) {
             let entity = Entity::new("ticket", ticket.as_str()).to_string();
@@ -512,7 +520,8 @@ fn creates(r: &Folded<'_>) -> bool {
     match r.event {
         Event::Role(role::Event::Hired(_))
         | Event::Ticket(ticket::Event::Opened(_))
-        | Event::Run(run::Event::Started(_)) => true,
+        | Event::Run(run::Event::Started(_))
+        | Event::Lease(lease::Event::Issued(_)) => true,
         // One with content in it has a key of its own to remember.
         Event::Ext(ext::Event::Appended(e)) => e.entity.is_none() && r.content_key.is_some(),
         _ => false,

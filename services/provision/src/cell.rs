@@ -70,6 +70,8 @@ impl Cell {
             CellUser::Reader,
             CellUser::Checkpointer,
             CellUser::Evidence,
+            CellUser::LeaseIssuer,
+            CellUser::Warden,
             CellUser::CellOperator,
             CellUser::ProvisionSys,
             CellUser::ProvisionStreams,
@@ -164,7 +166,7 @@ impl Cell {
     /// When the account's seed is missing or the disk refuses.
     pub fn cell_user(&self, user: &CellUser) -> Result<PathBuf, Error> {
         let account = match user {
-            CellUser::ProvisionSys => "SYS",
+            CellUser::ProvisionSys | CellUser::Warden => "SYS",
             CellUser::Reader | CellUser::Checkpointer | CellUser::Evidence => "AUDIT",
             CellUser::Intake => "INTAKE",
             _ => "CANONRY",
@@ -352,11 +354,11 @@ pub(crate) fn key(store: &KeyStore, name: &str) -> Result<KeyPair, Error> {
     from_seed(name, &store.seed(name)?)
 }
 
-fn from_seed(name: &str, seed: &str) -> Result<KeyPair, Error> {
+pub(crate) fn from_seed(name: &str, seed: &str) -> Result<KeyPair, Error> {
     KeyPair::from_seed(seed).map_err(|e| nkey(name, &e.to_string()))
 }
 
-fn seed_of(key: &KeyPair, name: &str) -> Result<String, Error> {
+pub(crate) fn seed_of(key: &KeyPair, name: &str) -> Result<String, Error> {
     key.seed().map_err(|e| nkey(name, &e.to_string()))
 }
 

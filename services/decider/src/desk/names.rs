@@ -3,7 +3,7 @@
 use canonry_schemas::event::{Command, known};
 use canonry_schemas::ids::ActorId;
 use canonry_schemas::limits::COMMAND_BYTES;
-use canonry_schemas::{content, evidence, ext, json, member, role, run, ticket};
+use canonry_schemas::{content, evidence, ext, json, lease, member, role, run, ticket};
 
 use super::Asked;
 
@@ -44,6 +44,7 @@ pub(super) fn prefix(aggregate: &str) -> &'static str {
         "role" => "rol_",
         "ticket" => "tkt_",
         "ext" => "ext_",
+        "lease" => "lse_",
         _ => "run_",
     }
 }
@@ -94,5 +95,9 @@ pub fn target(command: &Command) -> Option<String> {
             ext::Command::Append(_) => return None,
         },
         Command::Evidence(evidence::Command::Attach(c)) => c.id.to_string(),
+        Command::Lease(c) => match c {
+            lease::Command::Issue(_) => return None,
+            lease::Command::Revoke(c) => c.id.to_string(),
+        },
     })
 }

@@ -43,6 +43,8 @@ impl Desk<'_> {
             approval: None,
             role,
             ticket: None,
+            run: None,
+            lease_key: Err(Refusal::KeysInvalid),
             appended: Ok(()),
         };
         Ok(Ok(match command {

@@ -15,6 +15,7 @@ mod flood;
 mod harness;
 mod intake;
 mod keys;
+mod lease;
 mod let_in;
 mod lost;
 mod proxy;

@@ -6,14 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use canonry_decider::hosted::{Catalogued, Hostable, Hosted, OwnFacts, Refused};
 use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::Exts;
+use canonry_domain::lease::Leases;
 use canonry_domain::role::Roles;
 use canonry_domain::run::Runs;
 use canonry_domain::ticket::Tickets;
 use canonry_schemas::event::{Command, Event};
 use canonry_schemas::ids::ActorId;
+use canonry_schemas::limits::LEASE_LIFE;
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
-use canonry_schemas::{evidence, ext, member, role, run, tenant, ticket};
+use canonry_schemas::time::Time;
+use canonry_schemas::{evidence, ext, lease, member, role, run, tenant, ticket};
 use cqrs_es::Aggregate as _;
 use cqrs_es::event_sink::EventSink;
 use futures_util::FutureExt as _;
@@ -184,11 +187,38 @@ fn workable(open: &mut BTreeMap<String, bool>, id: &str, event: &role::Event) ->
     Ok(())
 }
 
+/// Living leases told from the history: of each run one, and what ends does so once.
+fn leased(
+    leases: &mut BTreeMap<String, (String, Time)>,
+    fact: &Fact,
+    event: &lease::Event,
+    going: impl Fn(&str) -> bool,
+) -> TestCaseResult {
+    match event {
+        lease::Event::Issued(e) => {
+            prop_assert!(going(e.run.as_str()), "a lease for a run that does not go on");
+            let old = e.renews.as_ref().map(ToString::to_string);
+            let living = |(id, (run, end)): &(&String, &(String, Time))| {
+                run == e.run.as_str() && *end > fact.at.time && Some(*id) != old.as_ref()
+            };
+            prop_assert_eq!(leases.iter().filter(living).count(), 0, "two leases of a run");
+            prop_assert!(old.is_none_or(|old| leases.remove(&old).is_some()), "renewed nothing");
+            let hour = i64::try_from(LEASE_LIFE.as_micros()).unwrap();
+            prop_assert!(e.expires > fact.at.time && e.expires.0 <= fact.at.time.0 + hour);
+            leases.insert(fact.id.clone(), (e.run.to_string(), e.expires));
+        }
+        lease::Event::Revoked(e) => {
+            prop_assert!(leases.remove(e.id.as_str()).is_some(), "ended twice, or never begun");
+        }
+    }
+    Ok(())
+}
+
 /// Holds a whole history to the laws.
 fn audit(history: &[Fact]) -> TestCaseResult {
     let (mut people, mut tickets) = (People::default(), BTreeMap::<String, Told>::new());
     let (mut roles, mut run_tickets) = (BTreeMap::new(), BTreeMap::new());
-    let mut versions = BTreeMap::new();
+    let (mut versions, mut leases) = (BTreeMap::new(), BTreeMap::new());
     for fact in history {
         let actor = &fact.at.actor;
         prop_assert!(!people.removed.contains(actor), "{actor} was removed and asked on");
@@ -237,6 +267,17 @@ fn audit(history: &[Fact]) -> TestCaseResult {
                 let known = tickets.contains_key(&fact.id) || run_tickets.contains_key(&fact.id);
                 prop_assert!(known, "evidence of nothing");
             }
+            Event::Lease(e) => {
+                let going = |run: &str| {
+                    let ticket = run_tickets.get(run).and_then(|id| tickets.get(id));
+                    ticket.is_some_and(|ticket: &Told| ticket.running.contains(run))
+                };
+                leased(&mut leases, fact, e, going)?;
+                if let lease::Event::Issued(e) = e {
+                    prop_assert_eq!(roles.get(e.role.as_str()), Some(&true), "no work for it");
+                    prop_assert!(!people.removed.contains(&e.worker), "a lease for who is gone");
+                }
+            }
             Event::Tenant(_) | Event::Actor(_) | Event::Refused { .. } => {}
         }
         people.hear(&fact.event);
@@ -284,6 +325,7 @@ proptest! {
                     Command::Evidence(c) => {
                         handle::<Evidences>(play.tenant.work(&id).as_ref(), facts, c)
                     }
+                    Command::Lease(c) => handle::<Leases>(play.tenant.leases.get(&id), facts, c),
                 }
             };
             if result.is_ok() {
@@ -344,6 +386,7 @@ fn the_moves_reach_everything() {
         ("run", run::Event::NAMES),
         ("ext", ext::Event::NAMES),
         ("evidence", evidence::Event::NAMES),
+        ("lease", lease::Event::NAMES),
     ] {
         for (name, _) in names {
             let key = (aggregate, (*name).to_owned());
@@ -377,6 +420,12 @@ fn a_broken_law_is_found() {
         ("operator: role.retired", "role.hired; operator: role.paused"),
         ("operator: tenant.keys-rotated", "tenant.keys-rotated"),
         ("operator: content.erased", "content.erased"),
+        ("worker: lease.issued", "role.hired; ticket.opened"),
+        (
+            "worker: lease.issued of lse_00000000000000000000000002",
+            "role.hired; ticket.opened; worker: run.started of @run;
+             worker: lease.issued {\"expires\":\"2027-01-15T08:30:00.000000Z\"}",
+        ),
     ] {
         assert!(audit(&history(lawful)).is_ok(), "{lawful}");
         assert!(audit(&history(&format!("{lawful}; {broken}"))).is_err(), "{lawful}; {broken}");

@@ -11,6 +11,7 @@ mod print;
 mod table;
 mod tenant;
 mod told;
+mod under;
 mod words;
 
 use std::collections::BTreeSet;
@@ -18,7 +19,7 @@ use std::path::Path;
 
 use canonry_schemas::event::{Event, verbs};
 use canonry_schemas::refusal::Refusal;
-use canonry_schemas::{content, evidence, ext, member, role, run, ticket};
+use canonry_schemas::{content, evidence, ext, lease, member, role, run, ticket};
 
 use crate::table::{Row, check, rows};
 
@@ -30,6 +31,7 @@ const MEMBER: &str = include_str!("member.txt");
 const TENANT: &str = include_str!("tenant.txt");
 const EXT: &str = include_str!("ext.txt");
 const EVIDENCE: &str = include_str!("evidence.txt");
+const LEASE: &str = include_str!("lease.txt");
 
 fn hold(table: &str) {
     let rows = rows(table);
@@ -77,8 +79,13 @@ fn evidence_of_tickets_and_runs() {
     hold(EVIDENCE);
 }
 
+#[test]
+fn leases() {
+    hold(LEASE);
+}
+
 fn all() -> Vec<Row> {
-    let tables = [TICKET, APPROVAL, ROLE, RUN, MEMBER, TENANT, EXT, EVIDENCE];
+    let tables = [TICKET, APPROVAL, ROLE, RUN, MEMBER, TENANT, EXT, EVIDENCE, LEASE];
     tables.iter().flat_map(|table| rows(table)).collect()
 }
 
@@ -98,7 +105,7 @@ fn expected(rows: &[Row], aggregates: &[&str]) -> BTreeSet<String> {
 #[test]
 fn every_refusal_of_the_domain_has_a_row() {
     const ALL: &[&str] =
-        &["tenant", "content", "member", "role", "ticket", "run", "ext", "evidence"];
+        &["tenant", "content", "member", "role", "ticket", "run", "ext", "evidence", "lease"];
     let rows = all();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../domain/src");
     let mut seen = 0;
@@ -114,9 +121,14 @@ fn every_refusal_of_the_domain_has_a_row() {
             "run" => &["run"],
             "ext" => &["ext"],
             "evidence" => &["evidence"],
+            "lease" => &["lease"],
             _ => ALL,
         };
-        let expected = expected(&rows, aggregates);
+        let mut expected = expected(&rows, aggregates);
+        if stem == "lease" {
+            // What is judged before any rule, at every command under a lease.
+            expected.extend(under::shown());
+        }
         for refusal in named(&source) {
             assert!(expected.contains(refusal), "no row of {aggregates:?} shows {refusal}");
             seen += 1;
@@ -143,6 +155,7 @@ fn every_command_has_its_good_way() {
         ("run", run::Event::NAMES),
         ("ext", ext::Event::NAMES),
         ("evidence", evidence::Event::NAMES),
+        ("lease", lease::Event::NAMES),
     ] {
         for (name, _) in names {
             assert!(events.contains(&(aggregate, (*name).to_owned())), "{aggregate}.{name}");

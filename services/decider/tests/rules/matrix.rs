@@ -10,7 +10,7 @@ use crate::table::{asked, history};
 use crate::tenant::Tenant;
 
 /// What stands in the cells, beside `yes`; `-` is not asked.
-const CALLED: [(&str, Refusal); 20] = [
+const CALLED: [(&str, Refusal); 24] = [
     ("unknown", Refusal::TicketUnknown),
     ("ended", Refusal::TicketEnded),
     ("not-ended", Refusal::TicketNotEnded),
@@ -30,6 +30,10 @@ const CALLED: [(&str, Refusal); 20] = [
     ("retired", Refusal::RoleRetired),
     ("no-run", Refusal::RunUnknown),
     ("run-ended", Refusal::RunEnded),
+    ("living", Refusal::LeaseLiving),
+    ("no-lease", Refusal::LeaseUnknown),
+    ("over", Refusal::LeaseRevoked),
+    ("late", Refusal::LeaseExpired),
     ("who", Refusal::ActorUnknown),
 ];
 
@@ -217,10 +221,11 @@ fn each_command_at_each_stage_of_a_role() {
 
 const RUN_STAGES: [(&str, &str); 6] = [
     ("absent", "role.hired; ticket.opened {\"role\":\"@clerk\"}"),
-    ("begun", "ticket.opened {\"role\":\"@clerk\"}; worker: run.started of @run"),
+    ("begun", "role.hired; ticket.opened {\"role\":\"@clerk\"}; worker: run.started of @run"),
     (
         "stepped",
-        "ticket.opened {\"role\":\"@clerk\"}; worker: run.started of @run; run.step-recorded",
+        "role.hired; ticket.opened {\"role\":\"@clerk\"}; worker: run.started of @run;
+         run.step-recorded",
     ),
     ("completed", "ticket.opened; worker: run.started of @run; run.completed"),
     ("failed", "ticket.opened; worker: run.started of @run; run.failed"),
@@ -236,6 +241,7 @@ run.complete     no-run  yes    yes      run-ended  run-ended  run-ended
 run.fail         no-run  yes    yes      run-ended  run-ended  run-ended
 run.cancel       no-run  yes    yes      run-ended  run-ended  run-ended
 evidence.attach  no-run  yes    yes      yes        yes        yes
+lease.issue      no-run  yes    yes      run-ended  run-ended  run-ended
 ";
 
 #[test]
@@ -244,6 +250,43 @@ fn each_command_at_each_stage_of_a_run() {
     compare(RUN, &RUN_STAGES, |_, command| match command {
         "evidence.attach" => format!("worker: {command} {{\"id\":\"@run\"}}"),
         _ => format!("worker: {command}"),
+    });
+}
+
+const LEASE_STAGES: [(&str, &str); 5] = [
+    ("absent", ""),
+    ("issued", "worker: lease.issued {\"expires\":\"@night\"}"),
+    ("expired", "worker: lease.issued"),
+    ("revoked", "worker: lease.issued {\"expires\":\"@night\"}; operator: lease.revoked"),
+    (
+        "renewed",
+        "worker: lease.issued {\"expires\":\"@night\"};
+         worker: lease.issued of lse_00000000000000000000000002
+             {\"renews\":\"@lease\",\"expires\":\"@night\"}",
+    ),
+];
+
+/// Each command of a lease at each of its stages, at noon.
+const LEASE: &str = "
+              absent    issued  expired  revoked  renewed
+lease.issue   yes       living  yes      yes      living
+lease.renew   no-lease  yes     no-lease no-lease living
+lease.revoke  no-lease  yes     late     over     over
+";
+
+#[test]
+fn each_command_at_each_stage_of_a_lease() {
+    names_every_verb(&[LEASE], "lease");
+    let begun = |told: &str| {
+        format!(
+            "role.hired; ticket.opened {{\"role\":\"@clerk\"}}; worker: run.started of @run; {told}"
+        )
+    };
+    let stages = LEASE_STAGES.map(|(name, told)| (name, begun(told)));
+    let stages: Vec<_> = stages.iter().map(|(name, told)| (*name, told.as_str())).collect();
+    compare(LEASE, &stages, |_, command| match command {
+        "lease.renew" => "worker at @noon: lease.issue {\"renews\":\"@lease\"}".to_owned(),
+        _ => format!("worker at @noon: {command}"),
     });
 }
 
@@ -294,6 +337,8 @@ run.cancel              yes     yes      no       no      yes    theirs theirs n
 ext.register            yes     only     only     only    only   only   only   only    only  who
 ext.append              yes     yes      no       no      yes    other  other  no      no    who
 evidence.attach         yes     yes      no       no      yes    other  other  no      no    who
+lease.issue             yes     yes      no       no      yes    theirs theirs no      no    who
+lease.revoke            yes     yes      no       no      yes    no     no     no      no    who
 ";
 
 /// A history after which nothing but the asker's parts stands against a command.
@@ -306,7 +351,11 @@ fn ready(command: &str) -> &'static str {
         }
         "ticket.complete" => "ticket.opened {\"role\":\"@clerk\"}; ticket.started",
         "ticket.reopen" => "ticket.opened {\"role\":\"@clerk\"}; ticket.cancelled",
-        "run.record-step" | "run.complete" | "run.fail" | "run.cancel" => {
+        "lease.revoke" => {
+            "role.hired; ticket.opened {\"role\":\"@clerk\"}; worker: run.started of @run;
+             worker: lease.issued {\"expires\":\"@night\"}"
+        }
+        "run.record-step" | "run.complete" | "run.fail" | "run.cancel" | "lease.issue" => {
             "role.hired; ticket.opened {\"role\":\"@clerk\"}; worker: run.started of @run"
         }
         "ext.append" => "ext.registered; role.hired; ticket.opened {\"role\":\"@clerk\"}",
@@ -317,7 +366,9 @@ fn ready(command: &str) -> &'static str {
 
 #[test]
 fn each_part_with_each_command() {
-    for aggregate in ["tenant", "content", "member", "role", "ticket", "run", "ext", "evidence"] {
+    for aggregate in
+        ["tenant", "content", "member", "role", "ticket", "run", "ext", "evidence", "lease"]
+    {
         names_every_verb(&[PARTS], aggregate);
     }
     for (command, expected) in cells(PARTS) {

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::tenant::{Ask, At, Fact, Tenant, target};
-use crate::words::{self, DAWN};
+use crate::words::{self, DAWN, RUN};
 
 /// Who asks; those who can do more stand more often.
 const ASKERS: [&str; 18] = [
@@ -39,6 +39,7 @@ const ASKERS: [&str; 18] = [
 const MEMBERS: [&str; 8] =
     ["recruit-0", "recruit-1", "recruit-2", "operator", "worker", "approver", "founder", "svc_bot"];
 const KINDS: [&str; 2] = ["parcel-left", "parcel-taken"];
+const CAUSES: [&str; 4] = ["returned", "compromised", "violation", "other"];
 const PARTS: [&str; 6] = ["founder", "operator", "approver", "auditor", "worker", "founder"];
 /// Refusals of a change of keys.
 const UNLAWFUL: [Refusal; 3] =
@@ -108,11 +109,24 @@ impl Play {
 
     /// The command of a move.
     pub fn ask(&mut self, m: &Move) -> Ask {
-        self.now = Time(self.now.0 + m.minutes * 60_000_000);
         let all: Vec<_> = verbs().collect();
-        let (aggregate, verb) = all[m.what % all.len()];
+        let (mut minutes, mut named) = (m.minutes, all[m.what % all.len()]);
+        // Leases are short: while one lives, what can be asked of it is asked more often.
+        let living = |held: &canonry_domain::lease::Held| held.expires > self.now;
+        let lives = self.tenant.runs.values().any(|run| run.lease.as_ref().is_some_and(living));
+        if lives && m.what.is_multiple_of(3) {
+            named = ("lease", if m.what.is_multiple_of(2) { "revoke" } else { "issue" });
+            minutes /= 10;
+        }
+        self.now = Time(self.now.0 + minutes * 60_000_000);
+        let (aggregate, verb) = named;
         let name = format!("{aggregate}.{verb}");
-        let who = if name == "ticket.breach" { "timer" } else { ASKERS[m.who] };
+        let who = match (aggregate, verb) {
+            ("ticket", "breach") => "timer",
+            // Few runs go on at a time: who could have no lease does not ask for one.
+            ("lease", _) if !m.who.is_multiple_of(4) => "operator",
+            _ => ASKERS[m.who],
+        };
         let (over, keys) = self.over(&name, m);
         let command = words::command(&name, words::body(&name, over, 0));
         let intent = IntentId::from_parts(self.now.millis(), self.history.len() as u128);
@@ -122,6 +136,11 @@ impl Play {
             now: self.now,
             approval: None,
             keys,
+            lease_key: if m.other.is_multiple_of(9) {
+                Err(Refusal::KeysInvalid)
+            } else {
+                Ok("000000000000000b".parse().expect("a key id"))
+            },
             appended: if m.other.is_multiple_of(5) { Err(Refusal::ExtDataInvalid) } else { Ok(()) },
             command,
         };
@@ -134,6 +153,10 @@ impl Play {
         let tickets = keys(self.tenant.tickets.keys().collect());
         let roles = keys(self.tenant.roles.keys().collect());
         let runs = keys(self.tenant.runs.keys().collect());
+        let living = self.tenant.leases.iter().filter(|(_, lease)| !lease.revoked);
+        let leases = keys(living.map(|(id, _)| id).collect());
+        let going = self.tenant.runs.iter().filter(|(_, run)| !run.ended);
+        let going = keys(going.map(|(id, _)| id).collect());
         let ticket = nth(&tickets, m.which, words::TICKET);
         let role = nth(&roles, m.other, "rol_7zzzzzzzzzzzzzzzzzzzzzzzzz");
         let lawful = if m.other.is_multiple_of(7) { Err(UNLAWFUL[m.which % 3]) } else { Ok(()) };
@@ -161,21 +184,31 @@ impl Play {
             },
             // To retire is for good: seldom, or no work is left.
             ("role", "retire") if !m.which.is_multiple_of(4) => {
-                json!({"id": words::RUN.replace("run", "rol")})
+                json!({"id": RUN.replace("run", "rol")})
             }
             ("role", _) => json!({"id": role, "reason": m.text}),
             ("run", "start") => json!({"ticket": ticket}),
             ("run", "record-step") => {
-                json!({"id": nth(&runs, m.which, words::RUN), "name": m.text})
+                json!({"id": nth(&runs, m.which, RUN), "name": m.text})
             }
-            ("run", _) => json!({"id": nth(&runs, m.which, words::RUN), "reason": m.text}),
+            ("run", _) => json!({"id": nth(&runs, m.which, RUN), "reason": m.text}),
             ("tenant", _) => json!({}),
             ("content", _) => json!({"entity": format!("ticket/{ticket}")}),
             ("ext", "register") => json!({"kind": KINDS[m.which % 2], "version": m.other % 9 + 1}),
             ("ext", _) => json!({"kind": KINDS[m.which % 2], "version": m.other % 9 + 1,
                 "entity": format!("ticket/{ticket}")}),
+            ("lease", "issue") => {
+                let run = nth(if m.who.is_multiple_of(5) { &runs } else { &going }, m.which, RUN);
+                let held = self.tenant.runs.get(&run).and_then(|run| run.lease.as_ref());
+                match held.filter(|_| !m.other.is_multiple_of(3)) {
+                    Some(held) => json!({"run": run, "renews": held.id}),
+                    None => json!({"run": run}),
+                }
+            }
+            ("lease", _) => json!({"id": nth(&leases, m.which, words::LEASE),
+                "cause": CAUSES[m.other % 4]}),
             ("evidence", _) if m.other.is_multiple_of(2) => json!({"id": ticket}),
-            ("evidence", _) => json!({"id": nth(&runs, m.which, words::RUN)}),
+            ("evidence", _) => json!({"id": nth(&runs, m.which, RUN)}),
             ("member", "enrol") => {
                 let role = (m.other % 3 == 1).then_some(role);
                 let mut over = json!({"actor": MEMBERS[m.which % 8], "name": m.text,
@@ -237,6 +270,7 @@ impl Play {
             "role" => "rol_",
             "ticket" => "tkt_",
             "ext" => "ext_",
+            "lease" => "lse_",
             _ => "run_",
         };
         let id = target(&ask.command)

@@ -10,11 +10,12 @@
 //!
 //! Besides, `given 10 x …` repeats a fact, `… of <id>` names its entity, `sign …` changes the
 //! approval that came with the command (`sign none` takes it away), `keys <code>` makes its change
-//! of keys unlawful, `fits <code>` has what is appended not fit its schema. `then` is an event with what the command's body does not say, or a code. A
+//! of keys unlawful, or the keys of its lease, `fits <code>` has what is appended not fit its schema. `then` is an event with what the command's body does not say, or a code. A
 //! line that stands eight spaces in goes on from the one before.
 
 use canonry_domain::Approval;
 use canonry_domain::ext::Exts;
+use canonry_domain::lease::Leases;
 use canonry_domain::role::Roles;
 use canonry_domain::run::Runs;
 use canonry_domain::ticket::Tickets;
@@ -129,6 +130,7 @@ pub fn asked(history: &[Fact], line: &str) -> (Ask, Value) {
         approval: None,
         keys: Ok(()),
         appended: Ok(()),
+        lease_key: Ok("000000000000000b".parse().unwrap()),
         command: words::command(name.trim(), body.clone()),
     };
     ask.approval = fitting(history, &ask);
@@ -153,7 +155,10 @@ fn row(block: &str) -> Row {
             ("given", None) => tell(&mut given, rest),
             ("when", None) => when = Some(asked(&given, rest)),
             ("sign", Some((ask, _))) => sign(&mut ask.approval, rest),
-            ("keys", Some((ask, _))) => ask.keys = Err(refusal(rest.trim()).unwrap()),
+            ("keys", Some((ask, _))) => {
+                ask.keys = Err(refusal(rest.trim()).unwrap());
+                ask.lease_key = Err(refusal(rest.trim()).unwrap());
+            }
             ("fits", Some((ask, _))) => ask.appended = Err(refusal(rest.trim()).unwrap()),
             ("then", Some((ask, body))) => {
                 let (what, Value::Object(over)) = split(rest) else { panic!("{name}") };
@@ -219,7 +224,12 @@ pub fn check(row: &Row) {
     match row.ask.command.clone() {
         Command::Role(c) => told!(Roles, c, Event::Role),
         Command::Ticket(c) => told!(Tickets, c, Event::Ticket),
-        Command::Run(c) => told!(Runs, c, Event::Run),
+        // A run's own state knows of its lease, which the kit cannot be given.
+        Command::Run(c) if row.given.iter().all(|f| !matches!(f.event, Event::Lease(_))) => {
+            told!(Runs, c, Event::Run);
+        }
+        Command::Run(_) => assert_eq!(tenant.decide(&row.ask), row.then),
+        Command::Lease(c) => told!(Leases, c, Event::Lease),
         Command::Ext(c) => {
             let kind = kind_of(&c).to_owned();
             let own = of_entity(&row.given, aggregate, &kind);

@@ -9,15 +9,16 @@ use canonry_decider::hosted::{self, OwnFacts};
 use canonry_domain::directory::Directory;
 use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::{Exts, Kind};
+use canonry_domain::lease::{Lease, Leases};
 use canonry_domain::role::{Role, Roles};
 use canonry_domain::run::{Run, Runs};
 use canonry_domain::ticket::{Ticket, Tickets};
 use canonry_domain::{Applied, Approval, Decider, Facts, State, erasure};
 use canonry_schemas::event::{Command, Event};
-use canonry_schemas::ids::{ActorId, RoleId};
+use canonry_schemas::ids::{ActorId, KeyId, RoleId};
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::time::Time;
-use canonry_schemas::{content, ext, member, run, tenant, ticket};
+use canonry_schemas::{content, ext, lease, member, run, tenant, ticket};
 use serde::{Deserialize, Serialize};
 
 /// Where, when and whose: what the chain knows of a fact beside what happened.
@@ -90,6 +91,8 @@ pub struct Ask {
     pub keys: Result<(), Refusal>,
     /// Whether what is appended fits, and is about something that exists.
     pub appended: Result<(), Refusal>,
+    /// The id of the key that a lease is for, if its keys may be used.
+    pub lease_key: Result<KeyId, Refusal>,
     /// What.
     pub command: Command,
 }
@@ -109,6 +112,8 @@ pub struct Tenant {
     pub erased: BTreeSet<String>,
     /// Custom record types by name.
     pub kinds: BTreeMap<String, Kind>,
+    /// Leases by id.
+    pub leases: BTreeMap<String, Lease>,
 }
 
 fn step<D: Decider>(states: &mut BTreeMap<String, D::State>, fact: &Fact, event: &D::Event) {
@@ -144,18 +149,47 @@ impl Tenant {
                 let fact = Fact { id: c.kind.to_string(), ..fact.clone() };
                 step::<Exts>(&mut self.kinds, &fact, e);
             }
+            Event::Lease(e) => self.fold_lease(fact, e),
             Event::Run(e) => {
+                let old = self.runs.get(&fact.id).cloned();
                 step::<Runs>(&mut self.runs, fact, e);
                 let ticket = self.runs.get(&fact.id).map(|run| run.ticket.to_string());
                 if let Some((id, old)) = ticket.and_then(|id| self.tickets.remove_entry(&id)) {
                     self.tickets.insert(id, old.evolve_run(&fact.id, e));
                 }
+                let ended = self.runs.get(&fact.id).is_some_and(|run| run.ended);
+                if let Some((run, held)) = old.and_then(|run| Some((run.clone(), run.lease?)))
+                    && ended
+                    && let Some(role) = self.roles.get_mut(run.role.as_str())
+                {
+                    role.leases.remove(&held.id);
+                }
             }
             Event::Evidence(e) => match fact.at.evolve::<Evidences>(self.work(&fact.id), e) {
                 Some(State::Ticket(new)) => drop(self.tickets.insert(fact.id.clone(), new)),
                 Some(State::Run(new)) => drop(self.runs.insert(fact.id.clone(), new)),
-                Some(State::Role(_) | State::Kind(_)) | None => {}
+                Some(State::Role(_) | State::Kind(_) | State::Lease(_)) | None => {}
             },
+        }
+    }
+
+    fn fold_lease(&mut self, fact: &Fact, event: &lease::Event) {
+        step::<Leases>(&mut self.leases, fact, event);
+        let (run, role) = match event {
+            lease::Event::Issued(e) => (&e.run, &e.role),
+            lease::Event::Revoked(e) => (&e.run, &e.role),
+        };
+        if let Some((id, old)) = self.runs.remove_entry(run.as_str()) {
+            self.runs.insert(id, old.evolve_lease(&fact.id, event));
+        }
+        if let Some((id, old)) = self.roles.remove_entry(role.as_str()) {
+            self.roles.insert(id, old.evolve_lease(&fact.id, event, fact.at.time));
+        }
+        if let lease::Event::Issued(e) = event
+            && let Some(old) = &e.renews
+            && let Some((id, lease)) = self.leases.remove_entry(old.as_str())
+        {
+            self.leases.insert(id, lease.replaced());
         }
     }
 
@@ -199,6 +233,11 @@ impl Tenant {
             approval: ask.approval.clone(),
             role,
             ticket: ticket.cloned(),
+            run: match &ask.command {
+                Command::Lease(lease::Command::Issue(c)) => self.runs.get(c.run.as_str()).cloned(),
+                _ => None,
+            },
+            lease_key: ask.lease_key.clone(),
             appended: ask.appended,
         })
     }
@@ -213,6 +252,9 @@ impl Tenant {
                 let ticket = self.tickets.get(c.ticket.as_str());
                 (ticket.and_then(|t| t.role.clone()), ticket)
             }
+            Command::Lease(lease::Command::Issue(c)) => {
+                (self.runs.get(c.run.as_str()).map(|run| run.role.clone()), None)
+            }
             Command::Run(_) => {
                 let run = target(command).and_then(|id| self.runs.get(&id));
                 (None, run.and_then(|run| self.tickets.get(run.ticket.as_str())))
@@ -226,6 +268,7 @@ impl Tenant {
             | Command::Content(_)
             | Command::Role(_)
             | Command::Evidence(_)
+            | Command::Lease(_)
             | Command::Ticket(_)
             | Command::Ext(_) => (None, None),
         }
@@ -249,6 +292,8 @@ impl Tenant {
             approval: None,
             role: own.role.as_ref().map(|(id, role)| (id, role)),
             ticket: None,
+            run: None,
+            lease_key: Err(Refusal::KeysInvalid),
             appended: Ok(()),
         };
         Ok(match ask.command.clone() {
@@ -297,6 +342,9 @@ impl Tenant {
             Command::Evidence(c) => {
                 let work = self.work(&id);
                 Event::Evidence(hosted::decide::<Evidences>(work.as_ref(), facts, c)?)
+            }
+            Command::Lease(c) => {
+                Event::Lease(hosted::decide::<Leases>(self.leases.get(&id), facts, c)?)
             }
         })
     }

@@ -13,6 +13,8 @@ use crate::tenant::{At, Fact};
 pub const TICKET: &str = "tkt_00000000000000000000000001";
 /// The run of the tables.
 pub const RUN: &str = "run_00000000000000000000000001";
+/// The lease of the tables.
+pub const LEASE: &str = "lse_00000000000000000000000001";
 /// The role that the worker works for.
 pub const CLERK: &str = "rol_00000000000000000000000001";
 /// Another role; the porter works for it.
@@ -61,6 +63,7 @@ pub fn fact(position: u64, who: &str, name: &str, id: Option<&str>, over: Value)
         "ticket" => TICKET,
         "run" => RUN,
         "evidence" => TICKET,
+        "lease" => LEASE,
         _ => CLERK,
     };
     let id = id.or(own).unwrap_or(usual).to_owned();
@@ -86,7 +89,13 @@ pub fn prologue() -> Vec<Fact> {
 
 /// A JSON object of the tables, with names for ids and moments.
 pub fn object(text: &str) -> Value {
-    let names = [("@ticket", TICKET), ("@run", RUN), ("@clerk", CLERK), ("@porter", PORTER)];
+    let names = [
+        ("@ticket", TICKET),
+        ("@run", RUN),
+        ("@lease", LEASE),
+        ("@clerk", CLERK),
+        ("@porter", PORTER),
+    ];
     let mut text = text.replace("ticket/@ticket", &format!("ticket/{TICKET}"));
     for (name, id) in names {
         text = text.replace(&format!("\"{name}\""), &format!("\"{id}\""));
@@ -149,6 +158,12 @@ pub fn body(name: &str, over: Value, n: u64) -> Value {
         "evidence.attach" | "evidence.attached" => json!({"id": TICKET,
             "object": "evd_00000000000000000000000001", "digest": "0".repeat(64), "size": 1,
             "media_type": "text/plain", "secret": "s"}),
+        "lease.issue" => json!({"run": RUN, "login": "A".repeat(43), "key": "B".repeat(43)}),
+        "lease.issued" => json!({"run": RUN, "ticket": TICKET, "role": CLERK, "worker": "worker",
+            "tier": "T1", "login": "A".repeat(43), "key": "B".repeat(43),
+            "key_id": "000000000000000b", "expires": MOMENTS[1].1}),
+        "lease.revoke" => json!({"id": LEASE, "cause": "other"}),
+        "lease.revoked" => json!({"id": LEASE, "run": RUN, "role": CLERK, "cause": "other"}),
         _ if name.starts_with("ticket.") => json!({"id": TICKET}),
         _ if name.starts_with("role.") => json!({"id": CLERK}),
         _ => json!({"id": RUN}),
