@@ -145,6 +145,12 @@ impl KeyStore {
         self.read_text(&self.tenant_dir(tenant).join("account.nk"))
     }
 
+    /// Where the public key of a tenant's account is kept, for who signs the users of leases.
+    #[must_use]
+    pub fn account_public_path(&self, tenant: &TenantId) -> PathBuf {
+        self.tenant_dir(tenant).join("tiers").join("account.pub")
+    }
+
     /// Keeps the seed that signs the users of one tier's leases; never replaces one.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //! that it signs may do (a scoped signing key); so the token of such a user holds no permissions,
 //! only whose it is, and a stolen signing key can make no more of it than its tier.
 
-use canonry_keystore::ErrorKind;
+use canonry_keystore::{ErrorKind, KeyStore};
 use canonry_schemas::ids::{ActorId, LeaseId, TenantId};
 use canonry_schemas::tier::{Policy, TIERS, Tier};
 use nkeys::KeyPair;
@@ -99,24 +99,26 @@ impl Cell {
             }
             .map(|key| TierKey { tier, public: key.public_key() })
         };
+        let account = self.tenant_account(tenant)?.public_key();
+        store.put_creds(&store.account_public_path(tenant), &account)?;
         TIERS.into_iter().map(public).collect()
     }
+}
 
-    /// The token of a lease's user. The worker keeps the seed that fits it.
-    ///
-    /// # Errors
-    /// The tenant's account, or the key of the tier, is not at hand.
-    pub fn lease_token(&self, user: &LeaseUser<'_>) -> Result<String, Error> {
-        let account = self.key_store().account_seed(user.tenant)?;
-        let account = from_seed(user.tenant.as_str(), &account)?.public_key();
-        let name = file_name(user.tier);
-        let signer = from_seed(name, &self.key_store().tier_seed(user.tenant, name)?)?;
-        let mut nats = Map::new();
-        nats.insert("issuer_account".into(), account.into());
-        let tags = [format!("worker:{}", user.worker), format!("lease:{}", user.lease)];
-        nats.insert("tags".into(), tags.to_vec().into());
-        let life = Life::from_now(Some(user.until));
-        let subject = user_nkey(user.login);
-        jwt::encode_for(Kind::User, &signer, &subject, user.lease.as_str(), nats, life)
-    }
+/// The token of a lease's user. The worker keeps the seed that fits it. Who signs needs the key of
+/// the tier and the name of the account, not its key.
+///
+/// # Errors
+/// One of them is not at hand.
+pub fn lease_token(store: &KeyStore, user: &LeaseUser<'_>) -> Result<String, Error> {
+    let account = store.read_text(&store.account_public_path(user.tenant))?;
+    let name = file_name(user.tier);
+    let signer = from_seed(name, &store.tier_seed(user.tenant, name)?)?;
+    let mut nats = Map::new();
+    nats.insert("issuer_account".into(), account.as_str().into());
+    let tags = [format!("worker:{}", user.worker), format!("lease:{}", user.lease)];
+    nats.insert("tags".into(), tags.to_vec().into());
+    let life = Life::from_now(Some(user.until));
+    let subject = user_nkey(user.login);
+    jwt::encode_for(Kind::User, &signer, &subject, user.lease.as_str(), nats, life)
 }

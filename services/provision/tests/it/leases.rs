@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use async_nats::{Client, ConnectOptions};
 use canonry_provision::testing::TestCell;
-use canonry_provision::tiers::{LeaseUser, permissions};
+use canonry_provision::tiers::{LeaseUser, lease_token, permissions};
 use canonry_provision::{CellUser, creds};
 use canonry_schemas::ids::{LeaseId, TenantId};
 use canonry_schemas::tier::{Policy, TIERS, Tier, inbox};
@@ -40,7 +40,7 @@ fn lease(test: &TestCell, tenant: &TenantId, tier: Tier, life: i64) -> Leased {
         login: &public,
         until: seconds() + life,
     };
-    let token = test.cell.lease_token(&user).unwrap();
+    let token = lease_token(test.cell.key_store(), &user).unwrap();
     let path = test.dir().join(format!("{tier:?}.creds"));
     std::fs::write(&path, creds::text(&token, &login.seed().unwrap())).unwrap();
     Leased { creds: path, login: login.public_key(), lease }
