@@ -20,6 +20,8 @@ use crate::roster::Roster;
 
 /// Records that are verified together.
 const CHUNK: usize = 1_024;
+/// So many new records are read one by one.
+const FEW: u64 = 32;
 /// How long a tenant rests after something failed.
 const REST: Duration = Duration::from_secs(1);
 
@@ -109,19 +111,11 @@ async fn catch_up(
     if head < from {
         return Ok(verifier);
     }
-    let mut records = log.read(from, Some(head)).await.map_err(|e| e.to_string())?;
-    let mut chunk = Vec::with_capacity(CHUNK);
-    loop {
-        let next = records.next().await.transpose().map_err(|e| e.to_string())?;
-        let end = next.is_none();
-        chunk.extend(next);
-        if chunk.len() == CHUNK || end {
-            let taken = take(verifier, std::mem::take(&mut chunk), roster.clone()).await?;
-            (verifier, *roster) = taken;
-        }
-        if end {
-            break;
-        }
+    for stored in newest(log, from, head).await {
+        (verifier, *roster) = take(verifier, vec![stored], roster.clone()).await?;
+    }
+    if verifier.position() < head {
+        (verifier, *roster) = many(log, head, verifier, roster.clone()).await?;
     }
     let position = verifier.position();
     if position >= *book.position.borrow() {
@@ -129,6 +123,43 @@ async fn catch_up(
         book.position.send_replace(position);
     }
     Ok(verifier)
+}
+
+/// A few records, one by one: a consumer may begin a second later on a cluster. Where one is missing
+/// the rest is left to a consumer.
+async fn newest(log: &Log, from: u64, head: u64) -> Vec<Stored> {
+    let mut found = Vec::new();
+    if head - from < FEW {
+        for position in from..=head {
+            match log.get(position).await {
+                Ok(Some(stored)) => found.push(stored),
+                _ => break,
+            }
+        }
+    }
+    found
+}
+
+async fn many(
+    log: &Log,
+    head: u64,
+    mut verifier: Verifier,
+    mut roster: Roster,
+) -> Result<(Verifier, Roster), String> {
+    let from = verifier.position() + 1;
+    let mut records = log.read(from, Some(head)).await.map_err(|e| e.to_string())?;
+    let mut chunk = Vec::with_capacity(CHUNK);
+    loop {
+        let next = records.next().await.transpose().map_err(|e| e.to_string())?;
+        let end = next.is_none();
+        chunk.extend(next);
+        if chunk.len() == CHUNK || end {
+            (verifier, roster) = take(verifier, std::mem::take(&mut chunk), roster).await?;
+        }
+        if end {
+            return Ok((verifier, roster));
+        }
+    }
 }
 
 async fn take(
