@@ -16,6 +16,7 @@ mod events;
 mod evidence;
 mod failure;
 pub mod http;
+mod lease;
 mod ledger;
 mod lock;
 mod member;
@@ -116,6 +117,9 @@ enum Command {
     /// Attach files to tickets and runs, get them back; bundles for strangers
     #[command(subcommand)]
     Evidence(evidence::Command),
+    /// Short-lived credentials of workers: ask for them, end them, list them
+    #[command(subcommand)]
+    Lease(lease::Command),
     /// Read and check ledgers
     Ledger(ledger::Args),
     /// Cosign checkpoints of logs as a witness
@@ -216,6 +220,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Diff(args) => diff::run(context, args).await,
         Command::Events(command) => Box::pin(events::run(context, command)).await,
         Command::Evidence(command) => Box::pin(evidence::run(context, command)).await,
+        Command::Lease(command) => Box::pin(lease::run(context, command)).await,
         Command::Ledger(args) => Box::pin(ledger::run(context, args)).await,
         Command::Witness(command) => Box::pin(witness::run(context, command)).await,
         Command::Bench(args) => Box::pin(bench::run(context, args)).await,

@@ -178,6 +178,19 @@ impl Cell {
         Ok(path)
     }
 
+    /// Issues the users that came after this cell was made.
+    ///
+    /// # Errors
+    /// As [`Self::cell_user`].
+    pub fn add_new_users(&self) -> Result<(), Error> {
+        for user in [CellUser::LeaseIssuer, CellUser::Warden] {
+            if !self.creds_path(&user)?.exists() {
+                self.cell_user(&user)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Where the creds of a user of the cell lie.
     ///
     /// # Errors

@@ -105,6 +105,18 @@ impl Cell {
     }
 }
 
+/// A fresh key that logs in: its seed, and the 32 bytes of its public half.
+///
+/// # Errors
+/// Never in practice: a fresh key has a seed.
+pub fn fresh_login() -> Result<(String, [u8; 32]), Error> {
+    let key = KeyPair::new_user();
+    let unusable =
+        |e: nkeys::error::Error| Error::Nkey { name: "login".into(), why: e.to_string() };
+    let (_, public) = nkeys::from_public_key(&key.public_key()).map_err(unusable)?;
+    Ok((seed_of(&key, "login")?, public))
+}
+
 /// The token of a lease's user. The worker keeps the seed that fits it. Who signs needs the key of
 /// the tier and the name of the account, not its key.
 ///

@@ -4,6 +4,7 @@
 mod changes;
 mod document;
 mod ext;
+mod leases;
 mod reads;
 mod support;
 mod tlog;
