@@ -41,7 +41,7 @@ impl Decider for Evidences {
                 }
                 run.evidence
             }
-            Some(State::Role(_) | State::Kind(_) | State::Lease(_)) | None => {
+            Some(State::Role(_) | State::Kind(_) | State::Lease(_) | State::Tiers(_)) | None => {
                 return Err(unknown(&c.id));
             }
         };
@@ -57,7 +57,7 @@ impl Decider for Evidences {
         match &mut state {
             State::Ticket(ticket) => ticket.evidence = ticket.evidence.saturating_add(1),
             State::Run(run) => run.evidence = run.evidence.saturating_add(1),
-            State::Role(_) | State::Kind(_) | State::Lease(_) => {}
+            State::Role(_) | State::Kind(_) | State::Lease(_) | State::Tiers(_) => {}
         }
         Some(state)
     }

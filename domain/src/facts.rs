@@ -9,6 +9,7 @@ use crate::directory::Directory;
 use crate::role::Role;
 use crate::run::Run;
 use crate::ticket::Ticket;
+use crate::tier::Tiers;
 
 /// An approval whose signature the shell has already checked against the approver's `member` key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub struct Facts<'a> {
     pub run: Option<&'a Run>,
     /// The id of the key that a lease is to be for, if its keys may be used.
     pub lease_key: Result<&'a KeyId, Refusal>,
+    /// What moves roles between tiers.
+    pub tiers: &'a Tiers,
     /// Whether a custom record's data fits its schema, and what it is about exists.
     pub appended: Result<(), Refusal>,
 }

@@ -9,7 +9,7 @@ use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::tier::{Policy, Tier};
 use canonry_schemas::time::Time;
-use canonry_schemas::{evidence, ext, run, ticket};
+use canonry_schemas::{evidence, ext, role, run, ticket};
 use serde::{Deserialize, Serialize};
 
 use crate::Decider;
@@ -115,6 +115,7 @@ impl Lease {
                 let about = entity.as_str().split_once('/');
                 about == Some(("run", run)) || about == Some(("ticket", ticket))
             }),
+            Any::Role(role::Command::Fingerprint(c)) => c.id == self.role,
             Any::Lease(Command::Issue(c)) => c.run == self.run,
             Any::Lease(Command::Revoke(c)) => &c.id == id,
             _ => false,
@@ -245,7 +246,12 @@ impl Run {
             Event::Issued(e) => {
                 self.lease = lease.parse().ok().map(|id| Held { id, expires: e.expires });
             }
-            Event::Revoked(e) => self.lease = self.lease.filter(|held| held.id != e.id),
+            Event::Revoked(e) => {
+                self.lease = self.lease.filter(|held| held.id != e.id);
+                if e.cause == Cause::Violation {
+                    self.violations = self.violations.saturating_add(1);
+                }
+            }
         }
         self
     }

@@ -13,6 +13,7 @@ pub mod run;
 pub mod state;
 pub mod tenant;
 pub mod ticket;
+pub mod tier;
 
 pub use facts::{Applied, Approval, Facts};
 pub use state::{Entity, State};

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Decider;
 use crate::facts::{Applied, Facts};
+use crate::tier::{self, Standing};
 
 /// Where a role stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +35,8 @@ pub struct Role {
     pub budget: Budget,
     /// Leases of its runs that nobody revoked, and until when; some may have expired.
     pub leases: BTreeMap<LeaseId, Time>,
+    /// What its runs came to.
+    pub standing: Box<Standing>,
 }
 
 impl Role {
@@ -75,10 +78,21 @@ impl Decider for Roles {
             escalation(facts, &c.escalation)?;
             return Ok(Event::Hired(c));
         }
-        if !matches!(command, Command::Pause(_)) {
-            facts.founder()?;
+        if let Command::Fingerprint(c) = &command {
+            facts.allow(&[Part::Operator, Part::Worker])?;
+            if !facts.may(&[Part::Operator]) && facts.works_for != Some(&c.id) {
+                return Err(Refusal::OtherRole);
+            }
+        } else if matches!(command, Command::Review(_)) {
+            if !facts.timer {
+                return Err(Refusal::NotAllowed);
+            }
+        } else {
+            if !matches!(command, Command::Pause(_)) {
+                facts.founder()?;
+            }
+            facts.allow(&[Part::Operator])?;
         }
-        facts.allow(&[Part::Operator])?;
         let role = state.ok_or(Refusal::RoleUnknown)?;
         if role.retired() {
             return Err(Refusal::RoleRetired);
@@ -108,24 +122,38 @@ impl Decider for Roles {
                 Stage::Active | Stage::Retired => Err(Refusal::RoleNotPaused),
             },
             Command::Retire(c) => Ok(Event::Retired(c)),
+            Command::Fingerprint(c) => tier::fingerprint(role, facts, c),
+            Command::Review(c) => tier::review(role, facts, c.id),
         }
     }
 
     fn evolve(state: Option<Role>, _: &Applied<'_>, event: &Event) -> Option<Role> {
+        let state = state.map(|mut role| {
+            role.evolve_tier(event);
+            role
+        });
         let stage = |stage| state.clone().map(|role| Role { stage, ..role });
         match event {
             Event::Hired(e) => {
                 let (stage, leases) = (Stage::Active, BTreeMap::new());
-                Some(Role { stage, tier: e.tier, budget: e.budget.clone(), leases })
+                Some(Role {
+                    stage,
+                    tier: e.tier,
+                    budget: e.budget.clone(),
+                    leases,
+                    standing: Box::default(),
+                })
             }
-            Event::Amended(e) => state.clone().map(|role| Role {
-                tier: e.tier.unwrap_or(role.tier),
-                budget: e.budget.clone().unwrap_or(role.budget),
-                ..role
-            }),
+            Event::Amended(e) => state
+                .clone()
+                .map(|role| Role { budget: e.budget.clone().unwrap_or(role.budget), ..role }),
             Event::Paused(_) => stage(Stage::Paused),
             Event::Resumed(_) => stage(Stage::Active),
             Event::Retired(_) => stage(Stage::Retired),
+            Event::Fingerprinted(_)
+            | Event::Promoted(_)
+            | Event::Demoted(_)
+            | Event::PromotionProposed(_) => state,
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct Run {
     pub ended: bool,
     /// Its newest lease that nobody revoked; it may have expired.
     pub lease: Option<Held>,
+    /// Violations that were counted in it.
+    pub violations: u32,
 }
 
 /// The rules.
@@ -101,6 +103,7 @@ impl Decider for Runs {
                 evidence: 0,
                 ended: false,
                 lease: None,
+                violations: 0,
             }),
             Event::StepRecorded(_) => {
                 state.map(|run| Run { steps: run.steps.saturating_add(1), ..run })

@@ -9,6 +9,7 @@ use crate::lease::Lease;
 use crate::role::Role;
 use crate::run::Run;
 use crate::ticket::Ticket;
+use crate::tier::Tiers;
 
 /// `<aggregate>/<id>`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,4 +47,6 @@ pub enum State {
     Kind(Kind),
     /// A worker's lease.
     Lease(Lease),
+    /// What moves roles between tiers.
+    Tiers(Tiers),
 }

@@ -35,6 +35,8 @@ pub fn fold(tx: &Transaction<'_>, record: &Recorded) -> Result<(), Error> {
         Event::Ext(e) => fold.ext(e),
         // The row among the events is all: lists of evidence are lists of events.
         Event::Lease(e) => fold.lease(e),
+        // What is set for tiers is read from its record.
+        Event::Tier(_) => Ok(()),
         Event::Evidence(_) | Event::Actor(_) | Event::Refused { .. } => Ok(()),
     }
 }
@@ -228,6 +230,10 @@ impl Fold<'_> {
             role::Event::Paused(c) => status("paused", c),
             role::Event::Resumed(c) => status("active", c),
             role::Event::Retired(c) => status("retired", c),
+            role::Event::Fingerprinted(e) => self.tier_of(id, e.tier),
+            role::Event::Promoted(e) | role::Event::Demoted(e) => self.tier_of(id, e.to),
+            // A founder gives it, or does not.
+            role::Event::PromotionProposed(e) => self.tier_of(id, e.from),
         }
     }
 

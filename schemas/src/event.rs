@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::text::Content;
-use crate::{actor, content, evidence, ext, lease, member, role, run, tenant, ticket};
+use crate::{actor, content, evidence, ext, lease, member, role, run, tenant, ticket, tier};
 
 /// A command of any aggregate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub enum Command {
     Evidence(evidence::Command),
     /// Of a worker's lease.
     Lease(lease::Command),
+    /// Of trust tiers.
+    Tier(tier::Command),
 }
 
 /// Why no command came of a subject and a body.
@@ -53,6 +55,7 @@ impl Command {
             "ext" => ext::Command::parse(verb, body).map(|r| r.map(Self::Ext)),
             "evidence" => evidence::Command::parse(verb, body).map(|r| r.map(Self::Evidence)),
             "lease" => lease::Command::parse(verb, body).map(|r| r.map(Self::Lease)),
+            "tier" => tier::Command::parse(verb, body).map(|r| r.map(Self::Tier)),
             _ => None,
         };
         parsed.ok_or(NotACommand::Unknown)?.map_err(NotACommand::Body)
@@ -71,6 +74,7 @@ impl Command {
             Self::Ext(c) => ("ext", c.verb()),
             Self::Evidence(c) => ("evidence", c.verb()),
             Self::Lease(c) => ("lease", c.verb()),
+            Self::Tier(c) => ("tier", c.verb()),
         }
     }
 
@@ -87,6 +91,7 @@ impl Command {
             ("ext", ext::Command::schemas()),
             ("evidence", evidence::Command::schemas()),
             ("lease", lease::Command::schemas()),
+            ("tier", tier::Command::schemas()),
         ];
         all.into_iter()
             .flat_map(|(a, v)| v.into_iter().map(move |(verb, s)| (a, verb, s)))
@@ -99,7 +104,7 @@ impl Command {
         use member::Command as M;
         use role::Command as R;
         match self {
-            Self::Tenant(_) | Self::Content(_) => true,
+            Self::Tenant(_) | Self::Content(_) | Self::Tier(_) => true,
             Self::Role(c) => matches!(c, R::Hire(_) | R::Amend(_) | R::Resume(_) | R::Retire(_)),
             Self::Member(c) => matches!(c, M::Enrol(_) | M::Remove(_)),
             // To lift the need for an approval opens the gate; to demand one does not.
@@ -128,7 +133,10 @@ impl Command {
                 Vec::new()
             }
             Self::Role(c) => match c {
-                role::Command::Hire(_) | role::Command::Amend(_) => Vec::new(),
+                role::Command::Hire(_)
+                | role::Command::Amend(_)
+                | role::Command::Fingerprint(_)
+                | role::Command::Review(_) => Vec::new(),
                 role::Command::Pause(c) | role::Command::Resume(c) | role::Command::Retire(c) => {
                     content([("/reason", c.reason.as_mut())])
                 }
@@ -158,7 +166,7 @@ impl Command {
                     content([("/reason", c.reason.as_mut())])
                 }
             },
-            Self::Ext(_) | Self::Lease(_) => Vec::new(),
+            Self::Ext(_) | Self::Lease(_) | Self::Tier(_) => Vec::new(),
             Self::Evidence(evidence::Command::Attach(c)) => {
                 content([("/secret", Some(&mut c.secret)), ("/name", c.name.as_mut())])
             }
@@ -202,7 +210,15 @@ impl Event {
             Self::Evidence(evidence::Event::Attached(e)) => [Some(&e.secret), e.name.as_ref()],
             Self::Ext(ext::Event::Registered(_))
             | Self::Member(member::Event::KeysRotated(_))
-            | Self::Role(role::Event::Hired(_) | role::Event::Amended(_))
+            | Self::Role(
+                role::Event::Hired(_)
+                | role::Event::Amended(_)
+                | role::Event::Fingerprinted(_)
+                | role::Event::Promoted(_)
+                | role::Event::Demoted(_)
+                | role::Event::PromotionProposed(_),
+            )
+            | Self::Tier(_)
             | Self::Tenant(_)
             | Self::Content(_)
             | Self::Lease(_)
@@ -240,6 +256,8 @@ pub enum Event {
     Evidence(evidence::Event),
     /// Of a worker's lease.
     Lease(lease::Event),
+    /// Of trust tiers.
+    Tier(tier::Event),
     /// Of an actor.
     Actor(actor::Event),
     /// `<verb>-refused` of a known aggregate and verb.
@@ -267,6 +285,7 @@ impl Event {
             Self::Ext(_) => "ext",
             Self::Evidence(_) => "evidence",
             Self::Lease(_) => "lease",
+            Self::Tier(_) => "tier",
             Self::Actor(_) => "actor",
             Self::Refused { aggregate, .. } => aggregate,
         }
@@ -285,6 +304,7 @@ impl Event {
             Self::Ext(e) => e.name().to_owned(),
             Self::Evidence(e) => e.name().to_owned(),
             Self::Lease(e) => e.name().to_owned(),
+            Self::Tier(e) => e.name().to_owned(),
             Self::Actor(e) => e.name().to_owned(),
             Self::Refused { verb, .. } => format!("{verb}-refused"),
         }
@@ -303,6 +323,7 @@ impl Event {
             Self::Ext(e) => e.version(),
             Self::Evidence(e) => e.version(),
             Self::Lease(e) => e.version(),
+            Self::Tier(e) => e.version(),
             Self::Actor(e) => e.version(),
             Self::Refused { .. } => 1,
         }
@@ -323,6 +344,7 @@ impl Event {
             Self::Ext(e) => e.data(),
             Self::Evidence(e) => e.data(),
             Self::Lease(e) => e.data(),
+            Self::Tier(e) => e.data(),
             Self::Actor(e) => e.data(),
             Self::Refused { data, .. } => serde_json::to_string(data),
         }
@@ -383,6 +405,7 @@ impl Event {
             "evidence" => {
                 evidence::Event::named(name, version, data).map(|r| r.map(Self::Evidence))
             }
+            "tier" => tier::Event::named(name, version, data).map(|r| r.map(Self::Tier)),
             "lease" => lease::Event::named(name, version, data).map(|r| r.map(Self::Lease)),
             "actor" => actor::Event::named(name, version, data).map(|r| r.map(Self::Actor)),
             _ => None,
@@ -402,6 +425,7 @@ impl Event {
             ("ext", ext::Event::schemas()),
             ("evidence", evidence::Event::schemas()),
             ("lease", lease::Event::schemas()),
+            ("tier", tier::Event::schemas()),
             ("actor", actor::Event::schemas()),
         ];
         let mut all: Vec<_> = named
@@ -432,6 +456,7 @@ pub fn verbs() -> impl Iterator<Item = (&'static str, &'static str)> {
         ("ext", ext::Command::VERBS),
         ("evidence", evidence::Command::VERBS),
         ("lease", lease::Command::VERBS),
+        ("tier", tier::Command::VERBS),
     ]
     .into_iter()
     .flat_map(|(a, verbs)| verbs.iter().map(move |v| (a, *v)))

@@ -101,6 +101,8 @@ refusals! {
     LeaseMissing = "lease-missing", "the tenant wants a lease for this, and none was shown";
     LeaseForeign = "lease-foreign", "the lease is not for this run or ticket";
     TierTooLow = "tier-too-low", "the tier does not allow this, or the role's fell below the lease's";
+    TiersInvalid = "tiers-invalid", "the steps of promotion are not ascending, or one leads to T0";
+    ReviewNotDue = "review-not-due", "the role's counters do not move it to another tier";
     // Custom record types.
     KindUnknown = "kind-unknown", "no such kind, or no such version of it, is registered";
     KindVersionTaken = "kind-version-taken", "the kind has this version or a higher one already";

@@ -4,10 +4,64 @@
 
 use std::sync::OnceLock;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+use crate::catalogue::{commands, data, events};
 use crate::ids::{ActorId, LeaseId, TenantId};
 pub use crate::role::Tier;
+
+/// Whether workers need a lease for what a run does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LeasesWanted {
+    /// They may work without.
+    Optional,
+    /// They may not.
+    Required,
+}
+
+data! {
+    /// What earns the next tier, counted since the tier last changed.
+    Promotion {
+        /// The tier that is earned, from the one below.
+        to: Tier,
+        /// So many runs ended.
+        #[schemars(range(min = 1, max = 1_000_000))]
+        runs: u32,
+        /// So many of them, per mille, were compliant.
+        #[schemars(range(max = 1_000))]
+        compliant_per_mille: u16,
+        /// So many of the last ones were compliant without a break.
+        #[schemars(range(max = 1_000_000))]
+        consecutive: u32,
+    }
+    /// Sets what moves roles between tiers, and whether leases are wanted. Founder only. It holds for
+    /// what is counted from then on.
+    Configure {
+        /// Whether workers need leases.
+        leases: LeasesWanted,
+        /// Whether a role that earned a tier gets it by itself; else a founder is asked.
+        automatic: bool,
+        /// The tier that a change of model, prompt or tools lowers a role to.
+        floor: Tier,
+        /// What earns which tier, ascending; a tier that is not named is not earned.
+        #[schemars(length(max = 4))]
+        promotions: Vec<Promotion>,
+        /// So many violations lower a role by one tier.
+        #[schemars(range(min = 1, max = 1_000_000))]
+        violations: u32,
+    }
+}
+
+commands! { "tier";
+    /// Sets it.
+    "configure" => Configure(Configure),
+}
+
+events! { "tier";
+    /// Set.
+    "configured" v 1 => Configured(Configure),
+}
 
 /// Every tier, least first.
 pub const TIERS: [Tier; 5] = [Tier::T0, Tier::T1, Tier::T2, Tier::T3, Tier::T4];

@@ -47,6 +47,14 @@ impl Fold<'_> {
         }
     }
 
+    /// The tier that a role has from this record on.
+    pub(super) fn tier_of(&self, role: &str, to: Tier) -> Result<(), Error> {
+        self.run_sql(
+            "UPDATE roles SET tier = ?2, updated_at = ?3, updated_position = ?4 WHERE id = ?1",
+            (role, tier(to), &self.time, self.position),
+        )
+    }
+
     fn end_lease(&self, id: &str, status: &str) -> Result<(), Error> {
         self.run_sql(
             "UPDATE leases SET status = ?2, ended_at = ?3, updated_position = ?4

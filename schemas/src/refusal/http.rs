@@ -125,9 +125,11 @@ pub fn status(code: &str) -> Option<u16> {
         | "kind-versions-full"
         | "lease-living"
         | "leases-full"
+        | "review-not-due"
         | "evidence-full" => 409,
         EVIDENCE_ERASED => 410,
         "body-too-large" => 413,
+        "tiers-invalid" => 422,
         "schema-violation" | "content-too-long" | "keys-invalid" | "service-token"
         | "escalation-unknown" | EVIDENCE_INVALID | "nothing-changed" | "deadline-passed"
         | "ext-schema-invalid" | "ext-data-invalid" => 422,

@@ -79,6 +79,8 @@ pub const WRITES: &[Write] = &[
     act("/api/v1/roles/{id}/pause", "role", "pause"),
     act("/api/v1/roles/{id}/resume", "role", "resume"),
     act("/api/v1/roles/{id}/retire", "role", "retire"),
+    act("/api/v1/roles/{id}/fingerprint", "role", "fingerprint"),
+    Write { creates: false, ..post("/api/v1/tiers", "tier", "configure") },
     post("/api/v1/tickets", "ticket", "open"),
     patch("/api/v1/tickets/{id}", "ticket"),
     act("/api/v1/tickets/{id}/assign", "ticket", "assign"),

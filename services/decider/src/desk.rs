@@ -346,8 +346,8 @@ impl Desk<'_> {
 
     /// The entity that a body names, if it exists: only then may its id stand in a refusal.
     fn named_entity(&self, asked: &Asked) -> Result<Option<String>, Need> {
-        if asked.aggregate == "tenant" && known(&asked.aggregate, &asked.verb).is_some() {
-            return Ok(Some(format!("tenant/{}", self.tenant)));
+        if let Some((whole @ ("tenant" | "tier"), _)) = known(&asked.aggregate, &asked.verb) {
+            return Ok(Some(format!("{whole}/{}", self.tenant)));
         }
         let Some((aggregate, id)) = named(asked) else { return Ok(None) };
         let entity = format!("{aggregate}/{id}");
@@ -384,9 +384,7 @@ impl Desk<'_> {
         if command.request_bound() && !who.bound {
             return Err(Refusal::RequestTokenMissing.into());
         }
-        if let Some(under) = &who.under {
-            under.lease.covers(&under.id, &command)?;
-        }
+        self.within_lease(who, &command)?;
         let found = self.look_over(&mut command)?;
         let named = match &command {
             Command::Ext(custom::Command::Append(c)) => c.entity.as_ref().map(ToString::to_string),
@@ -403,7 +401,7 @@ impl Desk<'_> {
             None => None,
         };
         let entity = match &command {
-            Command::Tenant(_) => format!("tenant/{}", self.tenant),
+            Command::Tenant(_) | Command::Tier(_) => format!("{aggregate}/{}", self.tenant),
             Command::Content(erasure::Command::Erase(c)) => c.entity.to_string(),
             _ => named.unwrap_or_else(|| {
                 format!("{aggregate}/{}", generated(prefix(aggregate), self.now.millis(), random()))
@@ -494,10 +492,11 @@ impl Desk<'_> {
             ticket: run_ticket.cloned(),
             run: run.filter(|_| matches!(command, Command::Lease(_))).cloned(),
             lease_key: self.lease_key(&command),
+            tiers: self.tiers_for(&command)?,
             appended: found.appended,
         };
         Ok(match command {
-            Command::Member(_) | Command::Tenant(_) | Command::Content(_) => {
+            Command::Member(_) | Command::Tenant(_) | Command::Content(_) | Command::Tier(_) => {
                 return Err(Refusal::UnknownCommand.into());
             }
             Command::Role(c) => {

@@ -17,6 +17,7 @@ use canonry_domain::lease::Leases;
 use canonry_domain::role::{Role, Roles};
 use canonry_domain::run::{Run, Runs};
 use canonry_domain::ticket::{Ticket, Tickets};
+use canonry_domain::tier::Tiers;
 use canonry_domain::{Applied, Approval, Decider, Facts};
 use canonry_schemas::ids::{ActorId, KeyId, RoleId};
 use canonry_schemas::member::Part;
@@ -55,6 +56,8 @@ pub struct OwnFacts {
     pub run: Option<Run>,
     /// The id of the key that a lease is to be for, if its keys may be used.
     pub lease_key: Result<KeyId, Refusal>,
+    /// What moves roles between tiers.
+    pub tiers: Tiers,
     /// Whether a custom record's data fits, and what it is about exists.
     pub appended: Result<(), Refusal>,
 }
@@ -76,6 +79,7 @@ impl OwnFacts {
             ticket: self.ticket.as_ref(),
             run: self.run.as_ref(),
             lease_key: self.lease_key.as_ref().map_err(|refusal| *refusal),
+            tiers: &self.tiers,
             appended: self.appended,
         }
     }
@@ -292,6 +296,7 @@ mod tests {
             ticket: None,
             run: None,
             lease_key: Err(Refusal::KeysInvalid),
+            tiers: Tiers::default(),
             appended: Ok(()),
         }
     }

@@ -332,6 +332,7 @@ pub fn fold_keys(ring: &mut KeyRing, event: &Event, hash: Hash, position: u64) {
         | Event::Ext(_)
         | Event::Evidence(_)
         | Event::Lease(_)
+        | Event::Tier(_)
         | Event::Actor(_)
         | Event::Refused { .. } => return,
     };

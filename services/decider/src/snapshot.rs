@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use canonry_domain::directory::Directory;
 use canonry_record::{Hash, KeyRing};
-use canonry_schemas::ids::{TenantId, TicketId};
+use canonry_schemas::ids::TenantId;
 use canonry_schemas::limits::INTENTS_KEPT;
 use canonry_schemas::time::Time;
 use rusqlite::Connection;
@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::draft::Head;
+use crate::due::Watch;
 use crate::intents::{Answered, Fingerprint, Row};
 use crate::world::{Capture, ContentKey, Slot};
 
@@ -121,7 +122,7 @@ pub struct Loaded {
 
 /// Deadlines in order, and up to which moment these are all there are; `None` when there are no
 /// later ones.
-pub type Deadlines = (Vec<(Time, TicketId)>, Option<Time>);
+pub type Deadlines = (Vec<(Time, Watch)>, Option<Time>);
 
 /// What is written at once.
 #[derive(Debug)]

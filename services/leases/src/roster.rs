@@ -84,6 +84,17 @@ impl Roster {
 
     fn role(&mut self, id: &str, event: &role::Event) {
         let Ok(id) = id.parse::<RoleId>() else { return };
+        let mut tier = |tier| {
+            if let Some(post) = self.roles.get_mut(&id) {
+                post.tier = tier;
+            }
+        };
+        match event {
+            role::Event::Fingerprinted(e) => return tier(e.tier),
+            role::Event::Promoted(e) | role::Event::Demoted(e) => return tier(e.to),
+            role::Event::Amended(e) => return e.tier.into_iter().for_each(tier),
+            _ => {}
+        }
         let mut active = |active| {
             if let Some(post) = self.roles.get_mut(&id) {
                 post.active = active;
@@ -93,13 +104,13 @@ impl Roster {
             role::Event::Hired(e) => {
                 self.roles.insert(id, Post { tier: e.tier, active: true });
             }
-            role::Event::Amended(e) => {
-                if let (Some(post), Some(tier)) = (self.roles.get_mut(&id), e.tier) {
-                    post.tier = tier;
-                }
-            }
             role::Event::Paused(_) | role::Event::Retired(_) => active(false),
             role::Event::Resumed(_) => active(true),
+            role::Event::Amended(_)
+            | role::Event::Fingerprinted(_)
+            | role::Event::Promoted(_)
+            | role::Event::Demoted(_)
+            | role::Event::PromotionProposed(_) => {}
         }
     }
 

@@ -1,7 +1,8 @@
 //! Commands under a lease: the token is one of the lease's own key, and the lease holds at this
 //! position, on everything that was decided before.
 
-use canonry_domain::lease::{Ground, Lease};
+use canonry_domain::lease::{Ground, Lease, wanted};
+use canonry_domain::tier::Tiers;
 use canonry_record::encoding::unbase64url_exact;
 use canonry_record::jws::{self, LeaseToken};
 use canonry_record::ring::public_key;
@@ -13,9 +14,11 @@ use canonry_schemas::key::Use;
 use canonry_schemas::lease::{self, Issue};
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
+use canonry_schemas::role;
 
 use super::{Asked, Desk, Stop, Who, one};
 use crate::tokens::refusal;
+use crate::world::Need;
 
 /// A lease that was shown and holds.
 pub(super) struct Under {
@@ -76,6 +79,29 @@ impl Desk<'_> {
         };
         lease.standing(&ground)?;
         Ok((Under { id, lease: lease.clone() }, jws::digest(token)))
+    }
+
+    /// Whether a command may be asked under the lease that was shown, or without one.
+    pub(super) fn within_lease(&self, who: &Who, command: &Command) -> Result<(), Stop> {
+        if let Some(under) = &who.under {
+            return Ok(under.lease.covers(&under.id, command)?);
+        }
+        let works = who.parts == [Part::Worker] && wanted(command);
+        if works && self.world.tiers()?.is_some_and(Tiers::want_leases) {
+            return Err(Refusal::LeaseMissing.into());
+        }
+        Ok(())
+    }
+
+    /// What moves roles, where the rules look at it.
+    pub(super) fn tiers_for(&self, command: &Command) -> Result<Tiers, Need> {
+        use role::Command as R;
+        Ok(match command {
+            Command::Role(R::Fingerprint(_) | R::Review(_)) => {
+                self.world.tiers()?.cloned().unwrap_or_default()
+            }
+            _ => Tiers::default(),
+        })
     }
 
     /// The id of the key that a lease is asked for: both keys are usable, two, and nobody's yet.

@@ -55,7 +55,7 @@ pub(super) fn prefix(aggregate: &str) -> &'static str {
 pub fn target(command: &Command) -> Option<String> {
     Some(match command {
         // The tenant is the whole; content names its entity by itself: see `Desk::command`.
-        Command::Tenant(_) => return None,
+        Command::Tenant(_) | Command::Tier(_) => return None,
         Command::Content(content::Command::Erase(c)) => {
             c.entity.as_str().split_once('/').map(|(_, id)| id.to_owned())?
         }
@@ -67,6 +67,8 @@ pub fn target(command: &Command) -> Option<String> {
         Command::Role(c) => match c {
             role::Command::Hire(_) => return None,
             role::Command::Amend(c) => c.id.to_string(),
+            role::Command::Fingerprint(c) => c.id.to_string(),
+            role::Command::Review(c) => c.id.to_string(),
             role::Command::Pause(c) | role::Command::Resume(c) | role::Command::Retire(c) => {
                 c.id.to_string()
             }

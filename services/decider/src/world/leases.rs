@@ -1,9 +1,14 @@
-//! Leases in the world: one record moves the lease, its run and its role together.
+//! Leases and tiers in the world: one record moves the lease, its run and its role together, and the
+//! end of a run the counters of its role.
 
 use canonry_domain::lease::{Lease, Leases};
+use canonry_domain::role::Role;
+use canonry_domain::run::Run;
+use canonry_domain::tier::Tiers;
 use canonry_domain::{Applied, Decider as _, State};
-use canonry_schemas::ids::{LeaseId, RoleId};
-use canonry_schemas::lease::Event;
+use canonry_schemas::ids::RoleId;
+use canonry_schemas::lease::{Cause, Event};
+use canonry_schemas::run;
 
 use super::{Folded, Need, World};
 use crate::snapshot;
@@ -43,10 +48,14 @@ impl World {
                 slot.state = Some(State::Run(run.evolve_lease(id, event)));
             }
         })?;
-        self.change(&format!("role/{role}"), |slot| {
-            if let Some(State::Role(role)) = slot.state.take() {
-                slot.state = Some(State::Role(role.evolve_lease(id, event, applied.time)));
+        let tiers = self.tiers_now()?;
+        let violated = matches!(event, Event::Revoked(e) if e.cause == Cause::Violation);
+        self.change_role(role, |role| {
+            let mut role = role.evolve_lease(id, event, applied.time);
+            if violated {
+                role.standing.violated(applied);
             }
+            role.reviewed(&tiers, applied.time)
         })?;
         let Event::Issued(e) = event else { return Ok(()) };
         let Some(old) = &e.renews else { return Ok(()) };
@@ -57,16 +66,50 @@ impl World {
         })
     }
 
-    /// A run that ended needs no place for its lease any more.
-    pub(super) fn forget_lease(
+    /// What holds for tiers now.
+    ///
+    /// # Errors
+    /// As [`World::slot`].
+    pub fn tiers(&self) -> Result<Option<&Tiers>, Need> {
+        Ok(match &self.slot(&format!("tier/{}", self.tenant))?.state {
+            Some(State::Tiers(tiers)) => Some(tiers),
+            _ => None,
+        })
+    }
+
+    fn tiers_now(&mut self) -> Result<Tiers, snapshot::Error> {
+        self.warm(&format!("tier/{}", self.tenant))?;
+        Ok(self.tiers().ok().flatten().cloned().unwrap_or_default())
+    }
+
+    fn change_role(
+        &mut self,
+        id: &RoleId,
+        change: impl FnOnce(Role) -> Role,
+    ) -> Result<(), snapshot::Error> {
+        self.change_watched(&format!("role/{id}"), |state| match state {
+            Some(State::Role(role)) => Some(State::Role(change(role))),
+            other => other,
+        })
+    }
+
+    /// A run that ended counts for its role, and needs no place for its lease any more.
+    pub(super) fn run_ended(
         &mut self,
         role: &RoleId,
-        lease: &LeaseId,
+        before: Option<Run>,
+        applied: &Applied<'_>,
+        event: &run::Event,
     ) -> Result<(), snapshot::Error> {
-        self.change(&format!("role/{role}"), |slot| {
-            if let Some(State::Role(role)) = &mut slot.state {
-                role.leases.remove(lease);
+        let Some(before) = before.filter(|run| !run.ended) else { return Ok(()) };
+        let tiers = self.tiers_now()?;
+        let completed = matches!(event, run::Event::Completed(_));
+        self.change_role(role, |mut role| {
+            if let Some(held) = &before.lease {
+                role.leases.remove(&held.id);
             }
+            role.standing.ran(completed && before.violations == 0, applied);
+            role.reviewed(&tiers, applied.time)
         })
     }
 }

@@ -16,19 +16,19 @@ use crate::harness::{Person, Spine, ask, id, intent, now, of_intent};
 use crate::tokens::enrolment;
 
 /// A role at work: the founder, the worker with base creds, a ticket, a run.
-struct Post {
-    spine: Spine,
-    founder: Person,
-    operator: Person,
-    worker: Person,
-    role: String,
-    ticket: String,
-    run: String,
+pub struct Post {
+    pub spine: Spine,
+    pub founder: Person,
+    pub operator: Person,
+    pub worker: Person,
+    pub role: String,
+    pub ticket: String,
+    pub run: String,
 }
 
 /// A lease and the key that shows it.
-struct Held {
-    id: String,
+pub struct Held {
+    pub id: String,
     signer: Signer,
     run: String,
 }
@@ -40,7 +40,7 @@ fn signer() -> Signer {
 }
 
 impl Post {
-    async fn open() -> Self {
+    pub async fn open() -> Self {
         let spine = Spine::start().await;
         let (founder, operator) = (spine.person("founder").await, spine.person("operator").await);
         let role = founder.hire().await;
@@ -57,7 +57,7 @@ impl Post {
         Self { spine, founder, operator, worker, role, ticket, run }
     }
 
-    async fn lease(&self, renews: Option<&str>) -> (Held, Answer) {
+    pub async fn lease(&self, renews: Option<&str>) -> (Held, Answer) {
         let (login, key) = (signer(), signer());
         let mut body = json!({
             "run": self.run, "login": base64url(&login.public()), "key": base64url(&key.public()),
@@ -72,7 +72,7 @@ impl Post {
 }
 
 /// Sent as it is, without a token.
-async fn plain(person: &Person, aggregate: &str, verb: &str, body: &Value) -> Answer {
+pub async fn plain(person: &Person, aggregate: &str, verb: &str, body: &Value) -> Answer {
     sent(person, aggregate, verb, body, &[]).await
 }
 
@@ -111,17 +111,17 @@ impl Held {
         jws::sign(&self.claims(), &self.signer)
     }
 
-    async fn send(&self, worker: &Person, aggregate: &str, verb: &str, body: &Value) -> Answer {
+    pub async fn send(&self, worker: &Person, aggregate: &str, verb: &str, body: &Value) -> Answer {
         sent(worker, aggregate, verb, body, &[(LEASE, &self.token())]).await
     }
 
-    async fn step(&self, worker: &Person) -> Answer {
+    pub async fn step(&self, worker: &Person) -> Answer {
         let body = json!({"id": self.run, "name": "sort", "outcome": "done"});
         self.send(worker, "run", "record-step", &body).await
     }
 }
 
-fn code(answer: &Answer) -> &str {
+pub fn code(answer: &Answer) -> &str {
     answer.code.as_deref().unwrap_or("fact")
 }
 

@@ -22,6 +22,7 @@ mod proxy;
 mod race;
 mod snapshot;
 mod ticket;
+mod tier;
 mod tls;
 mod tokens;
 mod told;

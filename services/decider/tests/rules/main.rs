@@ -8,6 +8,7 @@ mod laws;
 mod matrix;
 mod moves;
 mod print;
+mod promotions;
 mod table;
 mod tenant;
 mod told;
@@ -32,6 +33,7 @@ const TENANT: &str = include_str!("tenant.txt");
 const EXT: &str = include_str!("ext.txt");
 const EVIDENCE: &str = include_str!("evidence.txt");
 const LEASE: &str = include_str!("lease.txt");
+const TIER: &str = include_str!("tier.txt");
 
 fn hold(table: &str) {
     let rows = rows(table);
@@ -84,8 +86,13 @@ fn leases() {
     hold(LEASE);
 }
 
+#[test]
+fn tiers() {
+    hold(TIER);
+}
+
 fn all() -> Vec<Row> {
-    let tables = [TICKET, APPROVAL, ROLE, RUN, MEMBER, TENANT, EXT, EVIDENCE, LEASE];
+    let tables = [TICKET, APPROVAL, ROLE, RUN, MEMBER, TENANT, EXT, EVIDENCE, LEASE, TIER];
     tables.iter().flat_map(|table| rows(table)).collect()
 }
 
@@ -104,8 +111,9 @@ fn expected(rows: &[Row], aggregates: &[&str]) -> BTreeSet<String> {
 /// A new refusal in `domain` fails here until a row of its aggregate shows it.
 #[test]
 fn every_refusal_of_the_domain_has_a_row() {
-    const ALL: &[&str] =
-        &["tenant", "content", "member", "role", "ticket", "run", "ext", "evidence", "lease"];
+    const ALL: &[&str] = &[
+        "tenant", "content", "member", "role", "ticket", "run", "ext", "evidence", "lease", "tier",
+    ];
     let rows = all();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../domain/src");
     let mut seen = 0;
@@ -122,6 +130,7 @@ fn every_refusal_of_the_domain_has_a_row() {
             "ext" => &["ext"],
             "evidence" => &["evidence"],
             "lease" => &["lease"],
+            "tier" => &["tier", "role"],
             _ => ALL,
         };
         let mut expected = expected(&rows, aggregates);
@@ -156,6 +165,7 @@ fn every_command_has_its_good_way() {
         ("ext", ext::Event::NAMES),
         ("evidence", evidence::Event::NAMES),
         ("lease", lease::Event::NAMES),
+        ("tier", canonry_schemas::tier::Event::NAMES),
     ] {
         for (name, _) in names {
             assert!(events.contains(&(aggregate, (*name).to_owned())), "{aggregate}.{name}");

@@ -10,7 +10,7 @@ use crate::table::{asked, history};
 use crate::tenant::Tenant;
 
 /// What stands in the cells, beside `yes`; `-` is not asked.
-const CALLED: [(&str, Refusal); 24] = [
+const CALLED: [(&str, Refusal); 25] = [
     ("unknown", Refusal::TicketUnknown),
     ("ended", Refusal::TicketEnded),
     ("not-ended", Refusal::TicketNotEnded),
@@ -34,13 +34,14 @@ const CALLED: [(&str, Refusal); 24] = [
     ("no-lease", Refusal::LeaseUnknown),
     ("over", Refusal::LeaseRevoked),
     ("late", Refusal::LeaseExpired),
+    ("undue", Refusal::ReviewNotDue),
     ("who", Refusal::ActorUnknown),
 ];
 
 /// Who asks in the tables of stages: somebody who may.
 fn asker(command: &str) -> &'static str {
     match command {
-        "ticket.breach" => "timer at @noon",
+        "ticket.breach" | "role.review" => "timer at @noon",
         _ => "founder",
     }
 }
@@ -202,6 +203,8 @@ role.amend     no-role  yes       yes     yes       retired
 role.pause     no-role  yes       paused  yes       retired
 role.resume    no-role  unpaused  yes     unpaused  retired
 role.retire    no-role  yes       yes     yes       retired
+role.fingerprint no-role yes      yes     yes       retired
+role.review    no-role  undue     undue   undue     retired
 member.enrol   no-role  yes       yes     yes       retired
 ticket.open    no-role  yes       yes     yes       retired
 ";
@@ -215,7 +218,7 @@ fn each_command_at_each_stage_of_a_role() {
             "member.enrol" | "ticket.open" => "{\"role\":\"@clerk\"}",
             _ => "",
         };
-        format!("founder: {command} {over}")
+        format!("{}: {command} {over}", asker(command))
     });
 }
 
@@ -318,6 +321,9 @@ role.amend              yes     only     only     only    only   only   only   o
 role.pause              yes     yes      no       no      no     no     no     no      no    who
 role.resume             yes     only     only     only    only   only   only   only    only  who
 role.retire             yes     only     only     only    only   only   only   only    only  who
+role.fingerprint        yes     yes      no       no      yes    other  other  no      no    who
+role.review             no      no       no       no      no     no     no     no      yes   who
+tier.configure          yes     only     only     only    only   only   only   only    only  who
 ticket.open             yes     yes      no       no      yes    yes    yes    no      no    who
 ticket.amend            yes     yes      no       no      no     no     no     no      no    who
 ticket.assign           yes     yes      no       no      no     no     no     no      no    who
@@ -341,10 +347,16 @@ lease.issue             yes     yes      no       no      yes    theirs theirs n
 lease.revoke            yes     yes      no       no      yes    no     no     no      no    who
 ";
 
+/// Two runs that were completed under thresholds of two.
+const EARNED: &str = "tier.configured; role.hired; ticket.opened {\"role\":\"@clerk\"};
+    worker: run.started of @run; worker: run.completed; worker: run.started of @again;
+    worker: run.completed {\"id\":\"@again\"}";
+
 /// A history after which nothing but the asker's parts stands against a command.
 fn ready(command: &str) -> &'static str {
     match command {
         "role.resume" => "role.hired; role.paused",
+        "role.review" => EARNED,
         "ticket.approve" | "ticket.reject" => {
             "ticket.opened {\"role\":\"@clerk\"};
              member.enrolled {\"actor\":\"asker\"}; asker: ticket.approval-requested"
@@ -367,7 +379,7 @@ fn ready(command: &str) -> &'static str {
 #[test]
 fn each_part_with_each_command() {
     for aggregate in
-        ["tenant", "content", "member", "role", "ticket", "run", "ext", "evidence", "lease"]
+        ["tenant", "content", "member", "role", "ticket", "run", "ext", "evidence", "lease", "tier"]
     {
         names_every_verb(&[PARTS], aggregate);
     }

@@ -39,7 +39,7 @@ const ASKERS: [&str; 18] = [
 const MEMBERS: [&str; 8] =
     ["recruit-0", "recruit-1", "recruit-2", "operator", "worker", "approver", "founder", "svc_bot"];
 const KINDS: [&str; 2] = ["parcel-left", "parcel-taken"];
-const CAUSES: [&str; 4] = ["returned", "compromised", "violation", "other"];
+const CAUSES: [&str; 4] = ["returned", "violation", "violation", "other"];
 const PARTS: [&str; 6] = ["founder", "operator", "approver", "auditor", "worker", "founder"];
 /// Refusals of a change of keys.
 const UNLAWFUL: [Refusal; 3] =
@@ -103,6 +103,12 @@ fn nth(ids: &[String], n: usize, unknown: &str) -> String {
 }
 
 impl Play {
+    /// A role of which the timer owes a record.
+    fn due(&self) -> Option<String> {
+        let mut roles = self.tenant.roles.iter();
+        roles.find(|(_, role)| role.standing.review.is_some()).map(|(id, _)| id.clone())
+    }
+
     fn later(&self, minutes: usize) -> String {
         Time(self.now.0 + minutes as i64 * 60_000_000).to_string()
     }
@@ -114,15 +120,19 @@ impl Play {
         // Leases are short: while one lives, what can be asked of it is asked more often.
         let living = |held: &canonry_domain::lease::Held| held.expires > self.now;
         let lives = self.tenant.runs.values().any(|run| run.lease.as_ref().is_some_and(living));
-        if lives && m.what.is_multiple_of(3) {
+        if lives && !m.what.is_multiple_of(3) {
             named = ("lease", if m.what.is_multiple_of(2) { "revoke" } else { "issue" });
             minutes /= 10;
+        }
+        if self.due().is_some() && m.what % 4 == 1 {
+            named = ("role", "review");
         }
         self.now = Time(self.now.0 + minutes * 60_000_000);
         let (aggregate, verb) = named;
         let name = format!("{aggregate}.{verb}");
         let who = match (aggregate, verb) {
-            ("ticket", "breach") => "timer",
+            ("ticket", "breach") | ("role", "review") => "timer",
+            ("tier", _) => "founder",
             // Few runs go on at a time: who could have no lease does not ask for one.
             ("lease", _) if !m.who.is_multiple_of(4) => "operator",
             _ => ASKERS[m.who],
@@ -186,6 +196,10 @@ impl Play {
             ("role", "retire") if !m.which.is_multiple_of(4) => {
                 json!({"id": RUN.replace("run", "rol")})
             }
+            ("role", "fingerprint") => {
+                json!({"id": role, "model": format!("m{}", m.other.is_multiple_of(9))})
+            }
+            ("role", "review") => json!({"id": self.due().unwrap_or(role)}),
             ("role", _) => json!({"id": role, "reason": m.text}),
             ("run", "start") => json!({"ticket": ticket}),
             ("run", "record-step") => {
@@ -193,6 +207,8 @@ impl Play {
             }
             ("run", _) => json!({"id": nth(&runs, m.which, RUN), "reason": m.text}),
             ("tenant", _) => json!({}),
+            ("tier", _) => json!({"automatic": m.other.is_multiple_of(2), "promotions": [
+                {"to": "T2", "runs": 1, "compliant_per_mille": 500, "consecutive": 1}]}),
             ("content", _) => json!({"entity": format!("ticket/{ticket}")}),
             ("ext", "register") => json!({"kind": KINDS[m.which % 2], "version": m.other % 9 + 1}),
             ("ext", _) => json!({"kind": KINDS[m.which % 2], "version": m.other % 9 + 1,

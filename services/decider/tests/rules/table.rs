@@ -222,7 +222,15 @@ pub fn check(row: &Row) {
         }};
     }
     match row.ask.command.clone() {
-        Command::Role(c) => told!(Roles, c, Event::Role),
+        // What runs and leases came to the kit cannot be given.
+        Command::Role(c)
+            if row.given.iter().all(|f| {
+                matches!(f.event.aggregate(), "role" | "tenant" | "member" | "ticket")
+            }) =>
+        {
+            told!(Roles, c, Event::Role);
+        }
+        Command::Role(_) => assert_eq!(tenant.decide(&row.ask), row.then),
         Command::Ticket(c) => told!(Tickets, c, Event::Ticket),
         // A run's own state knows of its lease, which the kit cannot be given.
         Command::Run(c) if row.given.iter().all(|f| !matches!(f.event, Event::Lease(_))) => {
@@ -241,7 +249,7 @@ pub fn check(row: &Row) {
         }
         // Its state is another aggregate's, which the kit cannot be given.
         Command::Evidence(_) => assert_eq!(tenant.decide(&row.ask), row.then),
-        Command::Member(_) | Command::Tenant(_) | Command::Content(_) => {
+        Command::Member(_) | Command::Tenant(_) | Command::Content(_) | Command::Tier(_) => {
             assert_eq!(tenant.decide_own(&row.ask), row.then);
         }
     }

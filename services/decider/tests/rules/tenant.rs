@@ -13,12 +13,14 @@ use canonry_domain::lease::{Lease, Leases};
 use canonry_domain::role::{Role, Roles};
 use canonry_domain::run::{Run, Runs};
 use canonry_domain::ticket::{Ticket, Tickets};
+use canonry_domain::tier::Tiers;
 use canonry_domain::{Applied, Approval, Decider, Facts, State, erasure};
 use canonry_schemas::event::{Command, Event};
 use canonry_schemas::ids::{ActorId, KeyId, RoleId};
+use canonry_schemas::lease::Cause;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::time::Time;
-use canonry_schemas::{content, ext, lease, member, run, tenant, ticket};
+use canonry_schemas::{content, ext, lease, member, run, tenant, ticket, tier};
 use serde::{Deserialize, Serialize};
 
 /// Where, when and whose: what the chain knows of a fact beside what happened.
@@ -112,6 +114,8 @@ pub struct Tenant {
     pub erased: BTreeSet<String>,
     /// Custom record types by name.
     pub kinds: BTreeMap<String, Kind>,
+    /// What moves roles between tiers.
+    pub tiers: Tiers,
     /// Leases by id.
     pub leases: BTreeMap<String, Lease>,
 }
@@ -138,6 +142,10 @@ impl Tenant {
             )
             | Event::Actor(_)
             | Event::Refused { .. } => {}
+            Event::Tier(tier::Event::Configured(e)) => {
+                let hash = fact.at.hash();
+                self.tiers = Tiers::configured(&fact.at.applied(&hash), e);
+            }
             Event::Member(e) => {
                 let hash = fact.at.hash();
                 Arc::make_mut(&mut self.directory).evolve(&fact.at.applied(&hash), e);
@@ -158,19 +166,28 @@ impl Tenant {
                     self.tickets.insert(id, old.evolve_run(&fact.id, e));
                 }
                 let ended = self.runs.get(&fact.id).is_some_and(|run| run.ended);
-                if let Some((run, held)) = old.and_then(|run| Some((run.clone(), run.lease?)))
-                    && ended
-                    && let Some(role) = self.roles.get_mut(run.role.as_str())
-                {
-                    role.leases.remove(&held.id);
+                if let Some(run) = old.filter(|run| ended && !run.ended) {
+                    self.run_ended(fact, &run, e);
                 }
             }
             Event::Evidence(e) => match fact.at.evolve::<Evidences>(self.work(&fact.id), e) {
                 Some(State::Ticket(new)) => drop(self.tickets.insert(fact.id.clone(), new)),
                 Some(State::Run(new)) => drop(self.runs.insert(fact.id.clone(), new)),
-                Some(State::Role(_) | State::Kind(_) | State::Lease(_)) | None => {}
+                Some(State::Role(_) | State::Kind(_) | State::Lease(_) | State::Tiers(_))
+                | None => {}
             },
         }
+    }
+
+    fn run_ended(&mut self, fact: &Fact, run: &Run, event: &run::Event) {
+        let Some((id, mut role)) = self.roles.remove_entry(run.role.as_str()) else { return };
+        if let Some(held) = &run.lease {
+            role.leases.remove(&held.id);
+        }
+        let hash = fact.at.hash();
+        let compliant = matches!(event, run::Event::Completed(_)) && run.violations == 0;
+        role.standing.ran(compliant, &fact.at.applied(&hash));
+        self.roles.insert(id, role.reviewed(&self.tiers, fact.at.time));
     }
 
     fn fold_lease(&mut self, fact: &Fact, event: &lease::Event) {
@@ -183,7 +200,12 @@ impl Tenant {
             self.runs.insert(id, old.evolve_lease(&fact.id, event));
         }
         if let Some((id, old)) = self.roles.remove_entry(role.as_str()) {
-            self.roles.insert(id, old.evolve_lease(&fact.id, event, fact.at.time));
+            let mut role = old.evolve_lease(&fact.id, event, fact.at.time);
+            let hash = fact.at.hash();
+            if matches!(event, lease::Event::Revoked(e) if e.cause == Cause::Violation) {
+                role.standing.violated(&fact.at.applied(&hash));
+            }
+            self.roles.insert(id, role.reviewed(&self.tiers, fact.at.time));
         }
         if let lease::Event::Issued(e) = event
             && let Some(old) = &e.renews
@@ -238,6 +260,7 @@ impl Tenant {
                 _ => None,
             },
             lease_key: ask.lease_key.clone(),
+            tiers: self.tiers.clone(),
             appended: ask.appended,
         })
     }
@@ -269,6 +292,7 @@ impl Tenant {
             | Command::Role(_)
             | Command::Evidence(_)
             | Command::Lease(_)
+            | Command::Tier(_)
             | Command::Ticket(_)
             | Command::Ext(_) => (None, None),
         }
@@ -294,11 +318,13 @@ impl Tenant {
             ticket: None,
             run: None,
             lease_key: Err(Refusal::KeysInvalid),
+            tiers: &own.tiers,
             appended: Ok(()),
         };
         Ok(match ask.command.clone() {
             Command::Member(c) => Event::Member(self.directory.decide(&facts, c)?),
             Command::Tenant(c) => Event::Tenant(canonry_domain::tenant::decide(&facts, c)?),
+            Command::Tier(c) => Event::Tier(canonry_domain::tier::decide(&facts, c)?),
             Command::Content(c) => Event::Content(erasure::decide(&facts, &self.sealed(&c), c)?),
             other => panic!("{other:?} is hosted"),
         })
@@ -325,7 +351,7 @@ impl Tenant {
         let facts = self.facts(ask)?;
         let id = target(&ask.command).unwrap_or_default();
         Ok(match ask.command.clone() {
-            Command::Member(_) | Command::Tenant(_) | Command::Content(_) => {
+            Command::Member(_) | Command::Tenant(_) | Command::Content(_) | Command::Tier(_) => {
                 self.decide_own(ask)?
             }
             Command::Role(c) => {

@@ -13,6 +13,8 @@ use crate::tenant::{At, Fact};
 pub const TICKET: &str = "tkt_00000000000000000000000001";
 /// The run of the tables.
 pub const RUN: &str = "run_00000000000000000000000001";
+/// Another run of the tables.
+pub const AGAIN: &str = "run_00000000000000000000000002";
 /// The lease of the tables.
 pub const LEASE: &str = "lse_00000000000000000000000001";
 /// The role that the worker works for.
@@ -93,6 +95,7 @@ pub fn object(text: &str) -> Value {
         ("@ticket", TICKET),
         ("@run", RUN),
         ("@lease", LEASE),
+        ("@again", AGAIN),
         ("@clerk", CLERK),
         ("@porter", PORTER),
     ];
@@ -158,6 +161,16 @@ pub fn body(name: &str, over: Value, n: u64) -> Value {
         "evidence.attach" | "evidence.attached" => json!({"id": TICKET,
             "object": "evd_00000000000000000000000001", "digest": "0".repeat(64), "size": 1,
             "media_type": "text/plain", "secret": "s"}),
+        "role.fingerprint" => json!({"id": CLERK, "model": "m1",
+            "prompt_digest": "0".repeat(64), "tools_digest": "1".repeat(64)}),
+        "role.fingerprinted" => json!({"id": CLERK, "model": "m1",
+            "prompt_digest": "0".repeat(64), "tools_digest": "1".repeat(64), "tier": "T1"}),
+        "role.promoted" | "role.demoted" | "role.promotion-proposed" => json!({"id": CLERK,
+            "from": "T1", "to": "T2", "counted": "9", "thresholds": "5",
+            "counters": {"runs": 2, "compliant": 2, "consecutive": 2, "violations": 0}}),
+        "tier.configure" | "tier.configured" => json!({"leases": "optional", "automatic": true,
+            "floor": "T0", "violations": 1, "promotions": [
+                {"to": "T2", "runs": 2, "compliant_per_mille": 500, "consecutive": 2}]}),
         "lease.issue" => json!({"run": RUN, "login": "A".repeat(43), "key": "B".repeat(43)}),
         "lease.issued" => json!({"run": RUN, "ticket": TICKET, "role": CLERK, "worker": "worker",
             "tier": "T1", "login": "A".repeat(43), "key": "B".repeat(43),
