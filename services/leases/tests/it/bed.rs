@@ -95,6 +95,7 @@ impl Bed {
             replicas: test.replicas(),
             metrics: canonry_telemetry::Metrics::new(),
             throttle: canonry_decider::throttle::Settings::default(),
+            more_keys: None,
         };
         let decider = Decider::start(config).await.unwrap();
         let mut bed = Self { leases: None, decider, tenant, test };

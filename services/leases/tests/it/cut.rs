@@ -77,12 +77,12 @@ async fn a_revoked_lease(nodes: u8) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_whose_lease_is_revoked_is_cut_and_lets_nothing_pass() {
-    a_revoked_lease(1).await;
+    Box::pin(a_revoked_lease(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_on_three_nodes() {
-    a_revoked_lease(3).await;
+    Box::pin(a_revoked_lease(3)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
