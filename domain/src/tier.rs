@@ -2,8 +2,8 @@
 //! the thresholds that a founder set. A record that moves a role names both, so that anybody can
 //! compute it again.
 //!
-//! A run is compliant when it was completed and nobody counted a violation in it; one that failed or
-//! was cancelled is not. Counters begin anew whenever the tier changes, or what works in the role.
+//! A run is compliant when it was completed and nobody counted a violation in it; one that failed
+//! or was cancelled is not. Counters begin anew whenever the tier changes, or what works in the role.
 
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::role::{Counters, Event as RoleEvent, Fingerprint, Moved};

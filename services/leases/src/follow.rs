@@ -125,8 +125,8 @@ async fn catch_up(
     Ok(verifier)
 }
 
-/// A few records, one by one: a consumer may begin a second later on a cluster. Where one is missing
-/// the rest is left to a consumer.
+/// A few records, one by one: a consumer may begin a second later on a cluster. Where one is
+/// missing the rest is left to a consumer.
 async fn newest(log: &Log, from: u64, head: u64) -> Vec<Stored> {
     let mut found = Vec::new();
     if head - from < FEW {

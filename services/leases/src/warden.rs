@@ -78,7 +78,7 @@ pub async fn hear(warden: Connection, books: Books, ended: watch::Sender<u64>) {
             })
         };
         if over && end(&warden, server, cid).await {
-            tracing::info!(%lease, cid, "a connection of a lease that is over came back and was ended");
+            tracing::info!(%lease, cid, "a connection came back and was ended: its lease is over");
             ended.send_modify(|n| *n += 1);
         }
     }
@@ -113,7 +113,7 @@ async fn end_all(warden: &Connection, tenant: &TenantId, lease: &LeaseId, login:
                 {
                     if end(warden, server, cid).await {
                         count += 1;
-                        tracing::info!(%tenant, %lease, cid, "a connection was ended: its lease is over");
+                        tracing::info!(%tenant, %lease, cid, "a connection was ended");
                     }
                 }
             }

@@ -10,7 +10,8 @@
 //!
 //! Besides, `given 10 x …` repeats a fact, `… of <id>` names its entity, `sign …` changes the
 //! approval that came with the command (`sign none` takes it away), `keys <code>` makes its change
-//! of keys unlawful, or the keys of its lease, `fits <code>` has what is appended not fit its schema. `then` is an event with what the command's body does not say, or a code. A
+//! of keys unlawful, or the keys of its lease, `fits <code>` has what is appended not fit its
+//! schema. `then` is an event with what the command's body does not say, or a code. A
 //! line that stands eight spaces in goes on from the one before.
 
 use canonry_domain::Approval;
