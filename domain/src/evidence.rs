@@ -46,7 +46,9 @@ impl Decider for Evidences {
                 | State::Kind(_)
                 | State::Books(_)
                 | State::Policy(_)
-                | State::Action(_),
+                | State::Action(_)
+                | State::Lease(_)
+                | State::Tiers(_),
             )
             | None => return Err(unknown(&c.id)),
         };
@@ -66,7 +68,9 @@ impl Decider for Evidences {
             | State::Kind(_)
             | State::Books(_)
             | State::Policy(_)
-            | State::Action(_) => {}
+            | State::Action(_)
+            | State::Lease(_)
+            | State::Tiers(_) => {}
         }
         Some(state)
     }

@@ -1,6 +1,6 @@
 //! What a decision may know beside its own state, and what a fold knows beside the event.
 
-use canonry_schemas::ids::{ActorId, RoleId, RunId};
+use canonry_schemas::ids::{ActorId, KeyId, RoleId, RunId};
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::time::Time;
@@ -11,6 +11,7 @@ use crate::policy::Checked;
 use crate::role::Role;
 use crate::run::Run;
 use crate::ticket::Ticket;
+use crate::tier::Tiers;
 use crate::weigh::Judged;
 
 /// An approval whose signature the shell has already checked against the approver's `member` key.
@@ -55,9 +56,13 @@ pub struct Facts<'a> {
     pub role: Option<(&'a RoleId, &'a Role)>,
     /// The ticket that a run's command names, or that a custom record is about.
     pub ticket: Option<&'a Ticket>,
+    /// The id of the key that a lease is to be for, if its keys may be used.
+    pub lease_key: Result<&'a KeyId, Refusal>,
+    /// What moves roles between tiers.
+    pub tiers: &'a Tiers,
     /// Whether a custom record's data fits its schema, and what it is about exists.
     pub appended: Result<(), Refusal>,
-    /// The run that an action is part of, with its id.
+    /// The run that an action is part of or a lease is asked for, with its id.
     pub run: Option<(&'a RunId, &'a Run)>,
     /// The tenant's account and prices; none where nothing was written into them yet.
     pub books: Option<&'a Books>,

@@ -10,6 +10,7 @@ pub mod erasure;
 pub mod evidence;
 pub mod ext;
 pub mod facts;
+pub mod lease;
 pub mod policy;
 pub mod prices;
 pub mod question;
@@ -18,6 +19,7 @@ pub mod run;
 pub mod state;
 pub mod tenant;
 pub mod ticket;
+pub mod tier;
 pub mod weigh;
 
 pub use facts::{Applied, Approval, Facts};

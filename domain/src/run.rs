@@ -1,6 +1,6 @@
 //! Rules of a run: one attempt at a ticket, by one worker, step after step.
 
-use canonry_schemas::ids::{ActorId, TicketId};
+use canonry_schemas::ids::{ActorId, RoleId, TicketId};
 use canonry_schemas::limits::{RUNS_PER_TICKET, STEPS_PER_RUN};
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
@@ -12,12 +12,15 @@ use crate::Decider;
 use crate::action::Counts;
 use crate::budget::Account;
 use crate::facts::{Applied, Facts};
+use crate::lease::Held;
 
 /// What a decision must know of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// Its ticket.
     pub ticket: TicketId,
+    /// The role that it is done for.
+    pub role: RoleId,
     /// Who works.
     pub worker: ActorId,
     /// How many steps it recorded.
@@ -33,6 +36,10 @@ pub struct Run {
     /// What was spent in it, and what is reserved.
     #[serde(default, skip_serializing_if = "Account::is_fresh")]
     pub account: Box<Account>,
+    /// Its newest lease that nobody revoked; it may have expired.
+    pub lease: Option<Held>,
+    /// Violations that were counted in it.
+    pub violations: u32,
 }
 
 /// The rules.
@@ -100,6 +107,7 @@ impl Decider for Runs {
         match event {
             Event::Started(e) => Some(Run {
                 ticket: e.ticket.clone(),
+                role: e.role.clone(),
                 worker: applied.actor.clone(),
                 steps: 0,
                 phase: None,
@@ -107,6 +115,8 @@ impl Decider for Runs {
                 evidence: 0,
                 ended: false,
                 account: Box::default(),
+                lease: None,
+                violations: 0,
             }),
             Event::StepRecorded(e) => state.map(|run| Run {
                 steps: run.steps.saturating_add(1),
@@ -114,7 +124,7 @@ impl Decider for Runs {
                 ..run
             }),
             Event::Completed(_) | Event::Failed(_) | Event::Cancelled(_) => {
-                state.map(|run| Run { ended: true, ..run })
+                state.map(|run| Run { ended: true, lease: None, ..run })
             }
         }
     }

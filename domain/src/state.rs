@@ -10,10 +10,12 @@ use crate::books::Books;
 use crate::budget::Account;
 use crate::ext::Kind;
 use crate::facts::Applied;
+use crate::lease::Lease;
 use crate::policy::Policy;
 use crate::role::Role;
 use crate::run::Run;
 use crate::ticket::Ticket;
+use crate::tier::Tiers;
 
 /// `<aggregate>/<id>`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +57,10 @@ pub enum State {
     Policy(Policy),
     /// An action.
     Action(Action),
+    /// A worker's lease.
+    Lease(Lease),
+    /// What moves roles between tiers.
+    Tiers(Tiers),
 }
 
 impl State {
@@ -64,7 +70,12 @@ impl State {
             Self::Role(role) => role.counts.hear(event),
             Self::Ticket(ticket) => ticket.counts.hear(event),
             Self::Run(run) => run.counts.hear(event),
-            Self::Books(_) | Self::Kind(_) | Self::Policy(_) | Self::Action(_) => {}
+            Self::Books(_)
+            | Self::Kind(_)
+            | Self::Policy(_)
+            | Self::Action(_)
+            | Self::Lease(_)
+            | Self::Tiers(_) => {}
         }
         if let Some(account) = self.account_mut() {
             book(account, applied, event);
@@ -79,7 +90,9 @@ impl State {
             Self::Ticket(ticket) => Some(&ticket.account),
             Self::Run(run) => Some(&run.account),
             Self::Books(books) => Some(&books.account),
-            Self::Kind(_) | Self::Policy(_) | Self::Action(_) => None,
+            Self::Kind(_) | Self::Policy(_) | Self::Action(_) | Self::Lease(_) | Self::Tiers(_) => {
+                None
+            }
         }
     }
 
@@ -90,7 +103,9 @@ impl State {
             Self::Ticket(ticket) => Some(&mut ticket.account),
             Self::Run(run) => Some(&mut run.account),
             Self::Books(books) => Some(&mut books.account),
-            Self::Kind(_) | Self::Policy(_) | Self::Action(_) => None,
+            Self::Kind(_) | Self::Policy(_) | Self::Action(_) | Self::Lease(_) | Self::Tiers(_) => {
+                None
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! How one record changes the tables. Total: a record that is in the ledger was decided, so
 //! nothing is judged here; refusals leave a row among the events and change nothing else.
 
+mod leases;
+
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::KeyId;
 use canonry_schemas::key::PublicKey;
@@ -42,6 +44,9 @@ pub fn fold(tx: &Transaction<'_>, record: &Recorded) -> Result<(), Error> {
         }
         Event::Policy(policy::Event::Published(e)) => acts::published(tx, record, e),
         // The row among the events is all: lists of evidence are lists of events.
+        Event::Lease(e) => fold.lease(e),
+        // What is set for tiers is read from its record.
+        Event::Tier(_) => Ok(()),
         Event::Evidence(_) | Event::Actor(_) | Event::Refused { .. } => Ok(()),
     }
 }
@@ -236,6 +241,10 @@ impl Fold<'_> {
             role::Event::Paused(c) => status("paused", c),
             role::Event::Resumed(c) => status("active", c),
             role::Event::Retired(c) => status("retired", c),
+            role::Event::Fingerprinted(e) => self.tier_of(id, e.tier),
+            role::Event::Promoted(e) | role::Event::Demoted(e) => self.tier_of(id, e.to),
+            // A founder gives it, or does not.
+            role::Event::PromotionProposed(e) => self.tier_of(id, e.from),
         }
     }
 
@@ -470,14 +479,17 @@ impl Fold<'_> {
             }
             run::Event::Completed(e) => {
                 end("completed", e)?;
+                self.end_lease_of(id)?;
                 self.on_ticket_of(e.ticket.as_str(), "run = NULL", &[])
             }
             run::Event::Failed(e) => {
                 end("failed", e)?;
+                self.end_lease_of(id)?;
                 give_back(e)
             }
             run::Event::Cancelled(e) => {
                 end("cancelled", e)?;
+                self.end_lease_of(id)?;
                 give_back(e)
             }
         }

@@ -9,6 +9,7 @@ pub mod acts;
 pub mod diff;
 mod filter;
 mod fold;
+pub mod leases;
 pub mod page;
 mod past;
 pub mod query;

@@ -56,19 +56,19 @@ pub struct Snapshot<'a> {
 
 /// Conditions and their values, in order.
 #[derive(Default)]
-struct Where {
+pub(crate) struct Where {
     sql: String,
     values: Vec<Sql>,
 }
 
 impl Where {
-    fn and(&mut self, condition: &str, value: impl Into<Sql>) {
+    pub(crate) fn and(&mut self, condition: &str, value: impl Into<Sql>) {
         self.sql.push_str(if self.sql.is_empty() { " WHERE " } else { " AND " });
         self.sql.push_str(condition);
         self.values.push(value.into());
     }
 
-    fn and_some(&mut self, condition: &str, value: Option<&String>) {
+    pub(crate) fn and_some(&mut self, condition: &str, value: Option<&String>) {
         if let Some(value) = value {
             self.and(condition, value.clone());
         }
@@ -443,7 +443,7 @@ impl Snapshot<'_> {
         Ok(self.one(sql, actor, |r| r.get(0))?.unwrap_or(false))
     }
 
-    fn one<T>(
+    pub(crate) fn one<T>(
         &self,
         sql: &str,
         id: &str,
@@ -452,7 +452,7 @@ impl Snapshot<'_> {
         Ok(self.tx.prepare_cached(sql)?.query_row([id], |r| read(r)).optional()?)
     }
 
-    fn by_position<T>(
+    pub(crate) fn by_position<T>(
         &self,
         table: &str,
         mut w: Where,

@@ -1,7 +1,7 @@
 //! The tables, and the views under the names that Canonry's sources use.
 
 /// Grows with every change of the tables or of the fold; a file of another version is rebuilt.
-pub const VERSION: i32 = 7;
+pub const VERSION: i32 = 8;
 
 /// What is laid out in a new file. Positions serve as row ids wherever a row begins with a
 /// record, so that the order of the ledger costs no index of its own.
@@ -127,6 +127,15 @@ CREATE VIEW approver_statistics AS SELECT
   sum(a.yes = 1 AND EXISTS (SELECT 1 FROM actions x WHERE x.id = a.action AND (
     x.status IN ('rejected', 'denied') OR x.outcome = 'failed'))) AS later_reversals
   FROM answers a GROUP BY a.approver;
+CREATE TABLE leases (
+  position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+  run TEXT NOT NULL, ticket TEXT NOT NULL, role TEXT NOT NULL, worker TEXT NOT NULL,
+  tier TEXT NOT NULL, login TEXT NOT NULL, key TEXT NOT NULL, issued_by TEXT NOT NULL,
+  issued_at TEXT NOT NULL, expires TEXT NOT NULL, status TEXT NOT NULL, ended_at TEXT,
+  updated_position INTEGER NOT NULL
+) STRICT;
+CREATE INDEX leases_open ON leases(run) WHERE status = 'issued';
+
 CREATE VIEW ai_roles AS SELECT
   id, title, job AS job_description, boundaries, per_ticket_micros, per_day_micros, tools,
   escalation, tier, status, hired_by, hired_at, updated_at FROM roles;
@@ -176,6 +185,7 @@ CREATE INDEX IF NOT EXISTS actions_status ON actions(status);
 CREATE INDEX IF NOT EXISTS actions_run ON actions(run);
 CREATE INDEX IF NOT EXISTS actions_ticket ON actions(ticket);
 CREATE INDEX IF NOT EXISTS answers_approver ON answers(approver, position);
+CREATE INDEX IF NOT EXISTS leases_role ON leases(role);
 CREATE INDEX IF NOT EXISTS keys_actor ON keys(actor);
 CREATE INDEX IF NOT EXISTS spend_ticket ON spend(ticket);
 CREATE INDEX IF NOT EXISTS spend_run ON spend(run);

@@ -5,7 +5,8 @@ use serde_json::Value;
 use crate::refusal::Denial;
 use crate::text::Content;
 use crate::{
-    action, actor, budget, content, evidence, ext, member, policy, role, run, tenant, ticket,
+    action, actor, budget, content, evidence, ext, lease, member, policy, role, run, tenant,
+    ticket, tier,
 };
 
 /// A command of any aggregate.
@@ -33,6 +34,10 @@ pub enum Command {
     Action(action::Command),
     /// Of budgets and prices.
     Budget(budget::Command),
+    /// Of a worker's lease.
+    Lease(lease::Command),
+    /// Of trust tiers.
+    Tier(tier::Command),
 }
 
 /// Why no command came of a subject and a body.
@@ -62,6 +67,8 @@ impl Command {
             "policy" => policy::Command::parse(verb, body).map(|r| r.map(Self::Policy)),
             "action" => action::Command::parse(verb, body).map(|r| r.map(Self::Action)),
             "budget" => budget::Command::parse(verb, body).map(|r| r.map(Self::Budget)),
+            "lease" => lease::Command::parse(verb, body).map(|r| r.map(Self::Lease)),
+            "tier" => tier::Command::parse(verb, body).map(|r| r.map(Self::Tier)),
             _ => None,
         };
         parsed.ok_or(NotACommand::Unknown)?.map_err(NotACommand::Body)
@@ -82,6 +89,8 @@ impl Command {
             Self::Policy(c) => ("policy", c.verb()),
             Self::Action(c) => ("action", c.verb()),
             Self::Budget(c) => ("budget", c.verb()),
+            Self::Lease(c) => ("lease", c.verb()),
+            Self::Tier(c) => ("tier", c.verb()),
         }
     }
 
@@ -100,6 +109,8 @@ impl Command {
             ("policy", policy::Command::schemas()),
             ("action", action::Command::schemas()),
             ("budget", budget::Command::schemas()),
+            ("lease", lease::Command::schemas()),
+            ("tier", tier::Command::schemas()),
         ];
         all.into_iter()
             .flat_map(|(a, v)| v.into_iter().map(move |(verb, s)| (a, verb, s)))
@@ -112,13 +123,21 @@ impl Command {
         use member::Command as M;
         use role::Command as R;
         match self {
-            Self::Tenant(_) | Self::Content(_) | Self::Policy(_) | Self::Budget(_) => true,
+            Self::Tenant(_)
+            | Self::Content(_)
+            | Self::Policy(_)
+            | Self::Budget(_)
+            | Self::Tier(_) => true,
             Self::Role(c) => matches!(c, R::Hire(_) | R::Amend(_) | R::Resume(_) | R::Retire(_)),
             Self::Member(c) => matches!(c, M::Enrol(_) | M::Remove(_)),
             // To lift the need for an approval opens the gate; to demand one does not.
             Self::Ticket(ticket::Command::Amend(c)) => matches!(c.approval_required, Some(false)),
             Self::Ext(c) => matches!(c, ext::Command::Register(_)),
-            Self::Ticket(_) | Self::Run(_) | Self::Evidence(_) | Self::Action(_) => false,
+            Self::Ticket(_)
+            | Self::Run(_)
+            | Self::Evidence(_)
+            | Self::Action(_)
+            | Self::Lease(_) => false,
         }
     }
 
@@ -147,7 +166,10 @@ impl Command {
                 Vec::new()
             }
             Self::Role(c) => match c {
-                role::Command::Hire(_) | role::Command::Amend(_) => Vec::new(),
+                role::Command::Hire(_)
+                | role::Command::Amend(_)
+                | role::Command::Fingerprint(_)
+                | role::Command::Review(_) => Vec::new(),
                 role::Command::Pause(c) | role::Command::Resume(c) | role::Command::Retire(c) => {
                     content([("/reason", c.reason.as_mut())])
                 }
@@ -179,7 +201,12 @@ impl Command {
             },
             // The arguments of an action are no field of its record: see `Event::content`.
             Self::Action(action::Command::Reject(c)) => content([("/reason", c.reason.as_mut())]),
-            Self::Ext(_) | Self::Policy(_) | Self::Action(_) | Self::Budget(_) => Vec::new(),
+            Self::Ext(_)
+            | Self::Policy(_)
+            | Self::Action(_)
+            | Self::Budget(_)
+            | Self::Lease(_)
+            | Self::Tier(_) => Vec::new(),
             Self::Evidence(evidence::Command::Attach(c)) => {
                 content([("/secret", Some(&mut c.secret)), ("/name", c.name.as_mut())])
             }
@@ -232,9 +259,18 @@ impl Event {
             | Self::Budget(_)
             | Self::Ext(ext::Event::Registered(_))
             | Self::Member(member::Event::KeysRotated(_))
-            | Self::Role(role::Event::Hired(_) | role::Event::Amended(_))
+            | Self::Role(
+                role::Event::Hired(_)
+                | role::Event::Amended(_)
+                | role::Event::Fingerprinted(_)
+                | role::Event::Promoted(_)
+                | role::Event::Demoted(_)
+                | role::Event::PromotionProposed(_),
+            )
+            | Self::Tier(_)
             | Self::Tenant(_)
             | Self::Content(_)
+            | Self::Lease(_)
             | Self::Actor(_)
             | Self::Refused { .. } => [None, None],
         };
@@ -273,6 +309,10 @@ pub enum Event {
     Action(action::Event),
     /// Of budgets and prices.
     Budget(budget::Event),
+    /// Of a worker's lease.
+    Lease(lease::Event),
+    /// Of trust tiers.
+    Tier(tier::Event),
     /// Of an actor.
     Actor(actor::Event),
     /// `<verb>-refused` of a known aggregate and verb.
@@ -302,6 +342,8 @@ impl Event {
             Self::Policy(_) => "policy",
             Self::Action(_) => "action",
             Self::Budget(_) => "budget",
+            Self::Lease(_) => "lease",
+            Self::Tier(_) => "tier",
             Self::Actor(_) => "actor",
             Self::Refused { aggregate, .. } => aggregate,
         }
@@ -322,6 +364,8 @@ impl Event {
             Self::Policy(e) => e.name().to_owned(),
             Self::Action(e) => e.name().to_owned(),
             Self::Budget(e) => e.name().to_owned(),
+            Self::Lease(e) => e.name().to_owned(),
+            Self::Tier(e) => e.name().to_owned(),
             Self::Actor(e) => e.name().to_owned(),
             Self::Refused { verb, .. } => format!("{verb}-refused"),
         }
@@ -342,6 +386,8 @@ impl Event {
             Self::Policy(e) => e.version(),
             Self::Action(e) => e.version(),
             Self::Budget(e) => e.version(),
+            Self::Lease(e) => e.version(),
+            Self::Tier(e) => e.version(),
             Self::Actor(e) => e.version(),
             Self::Refused { .. } => 1,
         }
@@ -364,6 +410,8 @@ impl Event {
             Self::Policy(e) => e.data(),
             Self::Action(e) => e.data(),
             Self::Budget(e) => e.data(),
+            Self::Lease(e) => e.data(),
+            Self::Tier(e) => e.data(),
             Self::Actor(e) => e.data(),
             Self::Refused { data, .. } => serde_json::to_string(data),
         }
@@ -443,6 +491,8 @@ impl Event {
             "policy" => policy::Event::named(name, version, data).map(|r| r.map(Self::Policy)),
             "action" => action::Event::named(name, version, data).map(|r| r.map(Self::Action)),
             "budget" => budget::Event::named(name, version, data).map(|r| r.map(Self::Budget)),
+            "tier" => tier::Event::named(name, version, data).map(|r| r.map(Self::Tier)),
+            "lease" => lease::Event::named(name, version, data).map(|r| r.map(Self::Lease)),
             "actor" => actor::Event::named(name, version, data).map(|r| r.map(Self::Actor)),
             _ => None,
         }
@@ -463,6 +513,8 @@ impl Event {
             ("policy", policy::Event::schemas()),
             ("action", action::Event::schemas()),
             ("budget", budget::Event::schemas()),
+            ("lease", lease::Event::schemas()),
+            ("tier", tier::Event::schemas()),
             ("actor", actor::Event::schemas()),
         ];
         let mut all: Vec<_> = named
@@ -495,6 +547,8 @@ pub fn verbs() -> impl Iterator<Item = (&'static str, &'static str)> {
         ("policy", policy::Command::VERBS),
         ("action", action::Command::VERBS),
         ("budget", budget::Command::VERBS),
+        ("lease", lease::Command::VERBS),
+        ("tier", tier::Command::VERBS),
     ]
     .into_iter()
     .flat_map(|(a, verbs)| verbs.iter().map(move |v| (a, *v)))

@@ -109,6 +109,11 @@ id_type!(
     |s| has_ulid(s, "act_")
 );
 id_type!(
+    /// A lease's id, `lse_` and a lower-case ULID.
+    LeaseId, "lease id", "lse_<26 characters of a lower-case ULID>", "^lse_[0-7][0-9a-hjkmnp-tv-z]{25}$",
+    |s| has_ulid(s, "lse_")
+);
+id_type!(
     /// An entity that can have content: `<aggregate>/<id>`, the aggregate `member`, `role`,
     /// `ticket`, `run`, `action` or `ext`.
     EntityId, "entity", "member/, role/, ticket/, run/, action/ or ext/ and an id",

@@ -109,6 +109,19 @@ pub const DELEGATION_LIFE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// People of one group whom one action may need, and groups.
 pub const APPROVERS: u16 = 16;
 
+/// Longest life of a worker's lease; each tier's own life is in its file.
+pub const LEASE_LIFE: Duration = Duration::from_secs(60 * 60);
+/// Living leases of one role.
+pub const LEASES_PER_ROLE: usize = 64;
+/// How long the issuer of leases waits until it has read the record that it is asked about.
+pub const LEASE_WAIT: Duration = Duration::from_secs(5);
+/// How often the warden looks at a ledger of which no news came.
+pub const WARDEN_LOOK: Duration = Duration::from_millis(500);
+/// How often it looks again for connections of a lease that ended, until its life is over.
+pub const WARDEN_AGAIN: Duration = Duration::from_secs(5);
+/// How long it waits for the servers' answers to one question.
+pub const WARDEN_WAIT: Duration = Duration::from_secs(1);
+
 /// Lifetime of a decider's liveness key.
 pub const LIVENESS_TTL: Duration = Duration::from_secs(10);
 /// How often a decider renews it.

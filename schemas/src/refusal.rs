@@ -126,6 +126,17 @@ refusals! {
     CurrencyFixed = "currency-fixed", "the first price table fixed another currency";
     DelegationInvalid = "delegation-invalid", "nobody can stand in so: themselves, a worker, or for that time";
     DelegationUnknown = "delegation-unknown", "this member has handed nothing over";
+    // Leases.
+    LeaseUnknown = "lease-unknown", "there is no such lease";
+    LeaseRevoked = "lease-revoked", "the lease was revoked, or another took its place";
+    LeaseExpired = "lease-expired", "the lease has expired";
+    LeaseLiving = "lease-living", "the run has a living lease: name it in renews";
+    LeasesFull = "leases-full", "the role has as many living leases as it may have";
+    LeaseMissing = "lease-missing", "the tenant wants a lease for this, and none was shown";
+    LeaseForeign = "lease-foreign", "the lease is not for this run or ticket";
+    TierTooLow = "tier-too-low", "the tier does not allow this, or the role's fell below the lease's";
+    TiersInvalid = "tiers-invalid", "the steps of promotion are not ascending, or one leads to T0";
+    ReviewNotDue = "review-not-due", "the role's counters do not move it to another tier";
     // Custom record types.
     KindUnknown = "kind-unknown", "no such kind, or no such version of it, is registered";
     KindVersionTaken = "kind-version-taken", "the kind has this version or a higher one already";

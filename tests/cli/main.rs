@@ -21,6 +21,7 @@ mod evidence;
 mod http;
 mod kept;
 mod keys;
+mod lease;
 mod logins;
 mod policy;
 #[expect(dead_code, reason = "who makes users there wants its port")]

@@ -70,6 +70,7 @@ pub const ALL: &[&str] = &[
 pub fn status(code: &str) -> Option<u16> {
     Some(match code {
         "not-json" | "bad-header" | "bad-intent-id" | QUERY_INVALID | CURSOR_INVALID => 400,
+        "lease-revoked" | "lease-expired" => 401,
         "token-invalid" | "token-expired" | "key-unknown" | "key-expired" | "actor-unknown"
         | "actor-removed" | TOKEN_MISSING => 401,
         "not-allowed"
@@ -98,10 +99,13 @@ pub fn status(code: &str) -> Option<u16> {
         | "approval-insufficient"
         | "budget-exceeded"
         | "price-unknown"
+        | "lease-missing"
+        | "lease-foreign"
+        | "tier-too-low"
         | URL_EXPIRED
         | URL_INVALID => 403,
-        "unknown-command" | "action-unknown" | "policy-unknown" | "role-unknown"
-        | "ticket-unknown" | "run-unknown" | "member-unknown" | "kind-unknown"
+        "unknown-command" | "action-unknown" | "lease-unknown" | "policy-unknown"
+        | "role-unknown" | "ticket-unknown" | "run-unknown" | "member-unknown" | "kind-unknown"
         | "entity-unknown" | CHECKPOINT_MISSING | TILE_UNKNOWN | POSITION_UNKNOWN
         | EVIDENCE_MISSING | EVIDENCE_UNKNOWN | ROUTE_UNKNOWN => 404,
         METHOD_UNKNOWN => 405,
@@ -141,6 +145,9 @@ pub fn status(code: &str) -> Option<u16> {
         | "runs-full"
         | "kind-version-taken"
         | "kind-versions-full"
+        | "lease-living"
+        | "leases-full"
+        | "review-not-due"
         | "evidence-full"
         | "currency-fixed" => 409,
         EVIDENCE_ERASED => 410,
@@ -171,6 +178,7 @@ pub fn status(code: &str) -> Option<u16> {
         | "bundle-expired"
         | "budget-period"
         | "delegation-invalid"
+        | "tiers-invalid"
         | "price-twice" => 422,
         unrecorded::THROTTLED | "policy-throttled" => 429,
         INTERNAL | unrecorded::UNRECORDABLE => 500,

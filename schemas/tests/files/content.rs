@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::sample;
 
 /// The verb that each fact comes of. Founding, hand-overs, sums and refusals come of none.
-const VERBS: [(&str, &str, &str); 46] = [
+const VERBS: [(&str, &str, &str); 53] = [
     ("tenant", "rotate-keys", "keys-rotated"),
     ("content", "erase", "erased"),
     ("member", "enrol", "enrolled"),
@@ -42,6 +42,13 @@ const VERBS: [(&str, &str, &str); 46] = [
     ("ext", "register", "registered"),
     ("ext", "append", "appended"),
     ("evidence", "attach", "attached"),
+    ("role", "fingerprint", "fingerprinted"),
+    ("role", "review", "promoted"),
+    ("role", "review", "demoted"),
+    ("role", "review", "promotion-proposed"),
+    ("tier", "configure", "configured"),
+    ("lease", "issue", "issued"),
+    ("lease", "revoke", "revoked"),
     ("budget", "limit", "limited"),
     ("budget", "price", "priced"),
     ("policy", "publish", "published"),

@@ -4,11 +4,12 @@
 use serde_json::{Map, Value, json};
 
 /// The patterns in our schemas, and a text that fits each and can be read by its type.
-const TEXTS: [(&str, &str); 22] = [
+const TEXTS: [(&str, &str); 23] = [
     (
         "^(member|role|ticket|run|action|ext)/[a-z0-9][a-z0-9_-]{0,62}$",
         "ticket/tkt_01hzy3v7m8q6k4n2r9s5t1w0xa",
     ),
+    ("^lse_[0-7][0-9a-hjkmnp-tv-z]{25}$", "lse_01hzy3v7m8q6k4n2r9s5t1w0xa"),
     ("^[0-9]{1,10}-[0-9]{1,3}$", "3-17"),
     ("^[a-z0-9][a-z0-9-]{0,30}$", "acme"),
     ("^[a-z0-9][a-z0-9_-]{0,62}$", "ada"),

@@ -104,6 +104,16 @@ query!(Runs paged {
     /// `started`, `completed`, `failed` or `cancelled`.
     status: String,
 });
+query!(Leases paged {
+    /// Of one run.
+    run: String,
+    /// Of one role.
+    role: String,
+    /// Of one worker.
+    worker: String,
+    /// `issued`, `revoked`, `replaced` or `ended`. One that was issued may have expired.
+    status: String,
+});
 query!(Events paged {
     /// A whole type, or its beginning: `ticket`, `ticket.opened`.
     r#type: String,

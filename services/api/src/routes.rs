@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, get, on};
 use axum::{Json, Router};
+use canonry_projections::leases::Lease;
 use canonry_projections::{acts, page::Page, rows};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -82,6 +83,8 @@ pub const WRITES: &[Write] = &[
     act("/api/v1/roles/{id}/pause", "role", "pause"),
     act("/api/v1/roles/{id}/resume", "role", "resume"),
     act("/api/v1/roles/{id}/retire", "role", "retire"),
+    act("/api/v1/roles/{id}/fingerprint", "role", "fingerprint"),
+    Write { creates: false, ..post("/api/v1/tiers", "tier", "configure") },
     post("/api/v1/tickets", "ticket", "open"),
     patch("/api/v1/tickets/{id}", "ticket"),
     act("/api/v1/tickets/{id}/assign", "ticket", "assign"),
@@ -97,6 +100,8 @@ pub const WRITES: &[Write] = &[
     act("/api/v1/exec/{id}/complete", "run", "complete"),
     act("/api/v1/exec/{id}/fail", "run", "fail"),
     act("/api/v1/exec/{id}/cancel", "run", "cancel"),
+    post("/api/v1/leases", "lease", "issue"),
+    act("/api/v1/leases/{id}/revoke", "lease", "revoke"),
     Write { creates: false, ..post("/api/v1/tenant/keys", "tenant", "rotate-keys") },
     Write { creates: false, ..post("/api/v1/content/erase", "content", "erase") },
     post("/api/v1/events", "ext", "append"),
@@ -190,6 +195,22 @@ pub const READS: &[Read] = &[
         query: Some(of::<query::Steps>),
         answer: (JSON, of::<read::RunDetail>),
         handler: || get(read::run),
+    },
+    Read {
+        path: "/api/v1/leases",
+        summary: "Leases of workers in the order in which they were issued",
+        bearer: true,
+        query: Some(of::<query::Leases>),
+        answer: (JSON, of::<Page<Lease>>),
+        handler: || get(read::leases),
+    },
+    Read {
+        path: "/api/v1/leases/{id}",
+        summary: "One lease",
+        bearer: true,
+        query: Some(of::<query::Plain>),
+        answer: (JSON, of::<Lease>),
+        handler: || get(read::lease),
     },
     Read {
         path: "/api/v1/events",

@@ -18,6 +18,7 @@ mod events;
 mod evidence;
 mod failure;
 pub mod http;
+mod lease;
 mod ledger;
 mod lock;
 mod member;
@@ -130,6 +131,9 @@ enum Command {
     /// Write, test and build policies
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Short-lived credentials of workers: ask for them, end them, list them
+    #[command(subcommand)]
+    Lease(lease::Command),
     /// Read and check ledgers
     Ledger(ledger::Args),
     /// Cosign checkpoints of logs as a witness
@@ -234,6 +238,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Spend(args) => Box::pin(budget::spend(context, args)).await,
         Command::Evidence(command) => Box::pin(evidence::run(context, command)).await,
         Command::Policy(command) => policy::run(context, command),
+        Command::Lease(command) => Box::pin(lease::run(context, command)).await,
         Command::Ledger(args) => Box::pin(ledger::run(context, args)).await,
         Command::Witness(command) => Box::pin(witness::run(context, command)).await,
         Command::Bench(args) => Box::pin(bench::run(context, args)).await,

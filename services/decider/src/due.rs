@@ -1,9 +1,10 @@
-//! The moments that the timer watches: deadlines of tickets, ends of questions and allowances: the nearest in memory, all of them in the snapshot store.
+//! The moments that the timer watches: deadlines of tickets, ends of questions and allowances,
+//! reviews of roles. The nearest are in memory, all of them in the snapshot store.
 
 use std::collections::BTreeSet;
 
 use canonry_domain::action::Wake;
-use canonry_schemas::ids::{ActionId, TicketId};
+use canonry_schemas::ids::{ActionId, RoleId, TicketId};
 use canonry_schemas::time::Time;
 use serde_json::json;
 
@@ -14,6 +15,8 @@ pub enum Watch {
     Breach(TicketId),
     /// An action expires, escalates or lapses.
     Act(Wake, ActionId),
+    /// A role's counters move it to another tier.
+    Review(RoleId),
 }
 
 impl Watch {
@@ -23,6 +26,7 @@ impl Watch {
         match self {
             Self::Breach(ticket) => format!("ticket/{ticket}"),
             Self::Act(_, action) => format!("action/{action}"),
+            Self::Review(role) => format!("role/{role}"),
         }
     }
 
@@ -39,6 +43,7 @@ impl Watch {
                 };
                 ("action", verb, json!({ "id": id, "at": at }).to_string())
             }
+            Self::Review(id) => ("role", "review", json!({ "id": id }).to_string()),
         }
     }
 }

@@ -15,17 +15,19 @@ use canonry_domain::books::{Books, Budgets};
 use canonry_domain::directory::Directory;
 use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::Exts;
+use canonry_domain::lease::Leases;
 use canonry_domain::policy::{Checked, Policies};
 use canonry_domain::role::{Role, Roles};
 use canonry_domain::run::{Run, Runs};
 use canonry_domain::ticket::{Ticket, Tickets};
+use canonry_domain::tier::Tiers;
 use canonry_domain::weigh::Judged;
 use canonry_domain::{Applied, Approval, Decider, Facts};
-use canonry_schemas::ids::{ActorId, RoleId, RunId};
+use canonry_schemas::ids::{ActorId, KeyId, RoleId, RunId};
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::time::Time;
-use canonry_schemas::{action, budget, evidence, ext, policy, role, run, ticket};
+use canonry_schemas::{action, budget, evidence, ext, lease, policy, role, run, ticket};
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
 use serde::de::{DeserializeOwned, Error as _};
@@ -54,9 +56,13 @@ pub struct OwnFacts {
     pub role: Option<(RoleId, Role)>,
     /// The ticket in question.
     pub ticket: Option<Ticket>,
+    /// The id of the key that a lease is to be for, if its keys may be used.
+    pub lease_key: Result<KeyId, Refusal>,
+    /// What moves roles between tiers.
+    pub tiers: Tiers,
     /// Whether a custom record's data fits, and what it is about exists.
     pub appended: Result<(), Refusal>,
-    /// The run that an action is part of.
+    /// The run that an action is part of or a lease is asked for.
     pub run: Option<(RunId, Run)>,
     /// The tenant's account and prices.
     pub books: Option<Books>,
@@ -83,6 +89,8 @@ impl OwnFacts {
             approval: self.approval.as_ref(),
             role: self.role.as_ref().map(|(id, role)| (id, role)),
             ticket: self.ticket.as_ref(),
+            lease_key: self.lease_key.as_ref().map_err(|refusal| *refusal),
+            tiers: &self.tiers,
             appended: self.appended,
             run: self.run.as_ref().map(|(id, run)| (id, run)),
             books: self.books.as_ref(),
@@ -123,7 +131,7 @@ macro_rules! catalogued {
         }
     )*};
 }
-catalogued!(role, ticket, run, ext, evidence, budget, policy, action);
+catalogued!(role, ticket, run, ext, evidence, budget, policy, action, lease);
 
 /// An event as cqrs-es carries it.
 #[derive(Debug, Clone, PartialEq)]
@@ -192,6 +200,9 @@ impl Hostable for Evidences {
 }
 impl Hostable for Budgets {
     const NAME: &'static str = "budget";
+}
+impl Hostable for Leases {
+    const NAME: &'static str = "lease";
 }
 
 /// A decider's state, hosted.
@@ -307,8 +318,10 @@ mod tests {
             approval: None,
             role: None,
             ticket: None,
-            appended: Ok(()),
             run: None,
+            lease_key: Err(Refusal::KeysInvalid),
+            tiers: Tiers::default(),
+            appended: Ok(()),
             books: None,
             judged: Err(Refusal::ArgumentsTooLarge),
             bundle: Err(Refusal::BundleInvalid),

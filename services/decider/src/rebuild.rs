@@ -335,6 +335,8 @@ pub fn fold_keys(ring: &mut KeyRing, event: &Event, hash: Hash, position: u64) {
         | Event::Policy(_)
         | Event::Action(_)
         | Event::Budget(_)
+        | Event::Lease(_)
+        | Event::Tier(_)
         | Event::Actor(_)
         | Event::Refused { .. } => return,
     };

@@ -7,6 +7,8 @@
 
 mod acting;
 
+mod leases;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -17,13 +19,14 @@ use canonry_domain::ext::{Exts, Kind};
 use canonry_domain::role::{Role, Roles};
 use canonry_domain::run::{Run, Runs};
 use canonry_domain::ticket::{Ticket, Tickets};
+use canonry_domain::tier::Tiers;
 use canonry_domain::{Applied, Decider as _, Entity, State};
 use canonry_record::Hash;
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::{ActorId, IntentId, KeyId, TenantId};
 use canonry_schemas::limits::{AGGREGATES_HOT, CONTENT_KEY_GROUP, DEADLINES_HOT, INTENTS_HOT};
 use canonry_schemas::time::Time;
-use canonry_schemas::{action, content, ext, role, run, tenant, ticket};
+use canonry_schemas::{action, content, ext, lease, role, run, tenant, ticket, tier};
 use serde::{Deserialize, Serialize};
 
 use crate::due::{Deadlines, Watch};
@@ -378,17 +381,21 @@ impl World {
                 self.directory_changed = true;
                 Arc::make_mut(&mut self.directory).evolve(&applied, e);
             }
-            Event::Role(e) => self.change(r.entity, |slot| {
-                let old = match slot.state.take() {
+            Event::Role(e) => self.change_watched(r.entity, |state| {
+                let old = match state {
                     Some(State::Role(role)) => Some(role),
                     _ => None,
                 };
-                slot.state = Roles::evolve(old, &applied, e).map(State::Role);
+                Roles::evolve(old, &applied, e).map(State::Role)
+            })?,
+            Event::Tier(tier::Event::Configured(e)) => self.change(r.entity, |slot| {
+                slot.state = Some(State::Tiers(Tiers::configured(&applied, e)));
             })?,
             Event::Ticket(e) => {
                 self.change_ticket(r.entity, |ticket| Tickets::evolve(ticket, &applied, e))?;
             }
             Event::Run(e) => self.fold_run(r, &applied, e)?,
+            Event::Lease(e) => self.fold_lease(r, &applied, e)?,
             // What was appended changes nothing but the content key in use.
             Event::Ext(ext::Event::Appended(_)) => {}
             Event::Ext(e @ ext::Event::Registered(_)) => self.change(r.entity, |slot| {
@@ -452,16 +459,21 @@ impl World {
         applied: &Applied<'_>,
         e: &run::Event,
     ) -> Result<(), snapshot::Error> {
-        let mut ticket = None;
+        let (mut ticket, mut ended) = (None, None);
         self.change(r.entity, |slot| {
             let old = match slot.state.take() {
                 Some(State::Run(run)) => Some(run),
                 _ => None,
             };
+            let held = old.clone();
             let new = Runs::evolve(old, applied, e);
             ticket = new.as_ref().map(|run| run.ticket.clone());
+            ended = new.as_ref().filter(|run| run.ended).map(|run| (run.role.clone(), held));
             slot.state = new.map(State::Run);
         })?;
+        if let Some((role, before)) = ended {
+            self.run_ended(&role, before, applied, e)?;
+        }
         let id = r.entity.split_once('/').map_or("", |(_, id)| id);
         if let (Some(ticket), false) = (ticket, matches!(e, run::Event::StepRecorded(_))) {
             let entity = Entity::new("ticket", ticket.as_str()).to_string();
@@ -532,6 +544,7 @@ fn creates(r: &Folded<'_>) -> bool {
         Event::Role(role::Event::Hired(_))
         | Event::Ticket(ticket::Event::Opened(_))
         | Event::Run(run::Event::Started(_))
+        | Event::Lease(lease::Event::Issued(_))
         | Event::Action(action::Event::Held(_)) => true,
         // One that people agreed to was there before.
         Event::Action(action::Event::Allowed(e)) => e.approved_by.is_empty(),
@@ -552,6 +565,9 @@ pub fn watched(entity: &str, slot: &Slot) -> Option<(Time, Watch)> {
         Some(State::Action(action)) => {
             let (at, wake) = action.watched()?;
             Some((at, Watch::Act(wake, id.parse().ok()?)))
+        }
+        Some(State::Role(role)) => {
+            role.standing.review.and_then(|at| Some((at, Watch::Review(id.parse().ok()?))))
         }
         _ => None,
     }

@@ -6,6 +6,7 @@ mod budgets;
 mod changes;
 mod document;
 mod ext;
+mod leases;
 mod reads;
 mod support;
 mod tlog;

@@ -12,6 +12,7 @@ use canonry_domain::question::Question;
 use canonry_domain::role::{self, Role};
 use canonry_domain::run::Run;
 use canonry_domain::ticket::{self, Ticket};
+use canonry_domain::tier::Tiers;
 use canonry_domain::weigh::{Judged, Ruling};
 use canonry_policy::bundle::Signed;
 use canonry_policy::input::{self, Input, Spent};
@@ -179,6 +180,8 @@ impl Desk<'_> {
             ticket: None,
             appended: Ok(()),
             run: None,
+            lease_key: Err(Refusal::KeysInvalid),
+            tiers: Tiers::default(),
             books: None,
             judged: Err(Refusal::ArgumentsTooLarge),
             bundle: Err(Refusal::BundleInvalid),

@@ -3,7 +3,7 @@
 use canonry_schemas::event::{Command, known};
 use canonry_schemas::ids::{ActorId, TenantId};
 use canonry_schemas::limits::COMMAND_BYTES;
-use canonry_schemas::{budget, content, evidence, ext, json, member, role, run, ticket};
+use canonry_schemas::{budget, content, evidence, ext, json, lease, member, role, run, ticket};
 
 use super::Asked;
 
@@ -59,6 +59,7 @@ pub(super) fn prefix(aggregate: &str) -> &'static str {
         "ticket" => "tkt_",
         "ext" => "ext_",
         "action" => "act_",
+        "lease" => "lse_",
         _ => "run_",
     }
 }
@@ -69,7 +70,7 @@ pub(super) fn prefix(aggregate: &str) -> &'static str {
 pub fn target(command: &Command) -> Option<String> {
     Some(match command {
         // The tenant is the whole; content names its entity by itself: see `Desk::command`.
-        Command::Tenant(_) | Command::Policy(_) => return None,
+        Command::Tenant(_) | Command::Policy(_) | Command::Tier(_) => return None,
         Command::Content(content::Command::Erase(c)) => {
             c.entity.as_str().split_once('/').map(|(_, id)| id.to_owned())?
         }
@@ -82,6 +83,8 @@ pub fn target(command: &Command) -> Option<String> {
         Command::Role(c) => match c {
             role::Command::Hire(_) => return None,
             role::Command::Amend(c) => c.id.to_string(),
+            role::Command::Fingerprint(c) => c.id.to_string(),
+            role::Command::Review(c) => c.id.to_string(),
             role::Command::Pause(c) | role::Command::Resume(c) | role::Command::Retire(c) => {
                 c.id.to_string()
             }
@@ -113,5 +116,9 @@ pub fn target(command: &Command) -> Option<String> {
         Command::Evidence(evidence::Command::Attach(c)) => c.id.to_string(),
         Command::Budget(budget::Command::Limit(c)) => c.scope.entity()?.1.to_owned(),
         Command::Budget(budget::Command::Price(_)) => return None,
+        Command::Lease(c) => match c {
+            lease::Command::Issue(_) => return None,
+            lease::Command::Revoke(c) => c.id.to_string(),
+        },
     })
 }

@@ -8,9 +8,11 @@ mod laws;
 mod matrix;
 mod moves;
 mod print;
+mod promotions;
 mod table;
 mod tenant;
 mod told;
+mod under;
 mod words;
 
 use std::collections::BTreeSet;
@@ -18,7 +20,9 @@ use std::path::Path;
 
 use canonry_schemas::event::{Event, verbs};
 use canonry_schemas::refusal::Refusal;
-use canonry_schemas::{action, budget, content, evidence, ext, member, policy, role, run, ticket};
+use canonry_schemas::{
+    action, budget, content, evidence, ext, lease, member, policy, role, run, ticket,
+};
 
 use crate::table::{Row, check, rows};
 
@@ -34,6 +38,8 @@ const POLICY: &str = include_str!("policy.txt");
 const ACTION: &str = include_str!("action.txt");
 const QUESTION: &str = include_str!("question.txt");
 const BUDGET: &str = include_str!("budget.txt");
+const LEASE: &str = include_str!("lease.txt");
+const TIER: &str = include_str!("tier.txt");
 
 fn hold(table: &str) {
     let rows = rows(table);
@@ -101,10 +107,20 @@ fn limits_and_prices() {
     hold(BUDGET);
 }
 
+#[test]
+fn leases() {
+    hold(LEASE);
+}
+
+#[test]
+fn tiers() {
+    hold(TIER);
+}
+
 fn all() -> Vec<Row> {
     let tables = [
         TICKET, APPROVAL, ROLE, RUN, MEMBER, TENANT, EXT, EVIDENCE, BUDGET, POLICY, ACTION,
-        QUESTION,
+        QUESTION, LEASE, TIER,
     ];
     tables.iter().flat_map(|table| rows(table)).collect()
 }
@@ -126,7 +142,7 @@ fn expected(rows: &[Row], aggregates: &[&str]) -> BTreeSet<String> {
 fn every_refusal_of_the_domain_has_a_row() {
     const ALL: &[&str] = &[
         "tenant", "content", "member", "role", "ticket", "run", "ext", "evidence", "policy",
-        "action", "budget",
+        "action", "budget", "lease", "tier",
     ];
     let rows = all();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../domain/src");
@@ -146,9 +162,15 @@ fn every_refusal_of_the_domain_has_a_row() {
             "policy" => &["policy"],
             "action" | "question" | "weigh" => &["action"],
             "books" => &["budget"],
+            "lease" => &["lease"],
+            "tier" => &["tier", "role"],
             _ => ALL,
         };
-        let expected = expected(&rows, aggregates);
+        let mut expected = expected(&rows, aggregates);
+        if stem == "lease" {
+            // What is judged before any rule, at every command under a lease.
+            expected.extend(under::shown());
+        }
         for refusal in named(&source) {
             assert!(expected.contains(refusal), "no row of {aggregates:?} shows {refusal}");
             seen += 1;
@@ -178,6 +200,8 @@ fn every_command_has_its_good_way() {
         ("policy", policy::Event::NAMES),
         ("action", action::Event::NAMES),
         ("budget", budget::Event::NAMES),
+        ("lease", lease::Event::NAMES),
+        ("tier", canonry_schemas::tier::Event::NAMES),
     ] {
         for (name, _) in names {
             assert!(events.contains(&(aggregate, (*name).to_owned())), "{aggregate}.{name}");

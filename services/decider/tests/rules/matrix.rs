@@ -10,7 +10,7 @@ use crate::table::{asked, history};
 use crate::tenant::Tenant;
 
 /// What stands in the cells, beside `yes`; `-` is not asked.
-const CALLED: [(&str, Refusal); 27] = [
+const CALLED: [(&str, Refusal); 32] = [
     ("unknown", Refusal::TicketUnknown),
     ("ended", Refusal::TicketEnded),
     ("not-ended", Refusal::TicketNotEnded),
@@ -30,6 +30,11 @@ const CALLED: [(&str, Refusal); 27] = [
     ("retired", Refusal::RoleRetired),
     ("no-run", Refusal::RunUnknown),
     ("run-ended", Refusal::RunEnded),
+    ("living", Refusal::LeaseLiving),
+    ("no-lease", Refusal::LeaseUnknown),
+    ("over", Refusal::LeaseRevoked),
+    ("late", Refusal::LeaseExpired),
+    ("undue", Refusal::ReviewNotDue),
     ("who", Refusal::ActorUnknown),
     ("no-action", Refusal::ActionUnknown),
     ("not-open", Refusal::ActionNotOpen),
@@ -43,7 +48,9 @@ const CALLED: [(&str, Refusal); 27] = [
 /// Who asks in the tables of stages: somebody who may.
 fn asker(command: &str) -> &'static str {
     match command {
-        "ticket.breach" | "action.expire" | "action.escalate" | "action.lapse" => "timer at @noon",
+        "ticket.breach" | "action.expire" | "action.escalate" | "action.lapse" | "role.review" => {
+            "timer at @noon"
+        }
         "action.approve" | "action.reject" => "approver",
         _ => "founder",
     }
@@ -211,6 +218,8 @@ role.amend     no-role  yes       yes     yes       retired
 role.pause     no-role  yes       paused  yes       retired
 role.resume    no-role  unpaused  yes     unpaused  retired
 role.retire    no-role  yes       yes     yes       retired
+role.fingerprint no-role yes      yes     yes       retired
+role.review    no-role  undue     undue   undue     retired
 member.enrol   no-role  yes       yes     yes       retired
 ticket.open    no-role  yes       yes     yes       retired
 budget.limit   no-role  yes       yes     yes       yes
@@ -226,16 +235,17 @@ fn each_command_at_each_stage_of_a_role() {
             "budget.limit" => "{\"scope\":\"role/@clerk\"}",
             _ => "",
         };
-        format!("founder: {command} {over}")
+        format!("{}: {command} {over}", asker(command))
     });
 }
 
 const RUN_STAGES: [(&str, &str); 6] = [
     ("absent", "role.hired; ticket.opened {\"role\":\"@clerk\"}"),
-    ("begun", "ticket.opened {\"role\":\"@clerk\"}; worker: run.started of @run"),
+    ("begun", "role.hired; ticket.opened {\"role\":\"@clerk\"}; worker: run.started of @run"),
     (
         "stepped",
-        "ticket.opened {\"role\":\"@clerk\"}; worker: run.started of @run; run.step-recorded",
+        "role.hired; ticket.opened {\"role\":\"@clerk\"}; worker: run.started of @run;
+         run.step-recorded",
     ),
     ("completed", "ticket.opened; worker: run.started of @run; run.completed"),
     ("failed", "ticket.opened; worker: run.started of @run; run.failed"),
@@ -252,6 +262,7 @@ run.fail         no-run  yes    yes      run-ended  run-ended  run-ended
 run.cancel       no-run  yes    yes      run-ended  run-ended  run-ended
 evidence.attach  no-run  yes    yes      yes        yes        yes
 budget.limit     no-run  yes    yes      yes        yes        yes
+lease.issue      no-run  yes    yes      run-ended  run-ended  run-ended
 ";
 
 #[test]
@@ -316,6 +327,43 @@ fn each_command_at_each_stage_of_an_action() {
     });
 }
 
+const LEASE_STAGES: [(&str, &str); 5] = [
+    ("absent", ""),
+    ("issued", "worker: lease.issued {\"expires\":\"@night\"}"),
+    ("expired", "worker: lease.issued"),
+    ("revoked", "worker: lease.issued {\"expires\":\"@night\"}; operator: lease.revoked"),
+    (
+        "renewed",
+        "worker: lease.issued {\"expires\":\"@night\"};
+         worker: lease.issued of lse_00000000000000000000000002
+             {\"renews\":\"@lease\",\"expires\":\"@night\"}",
+    ),
+];
+
+/// Each command of a lease at each of its stages, at noon.
+const LEASE: &str = "
+              absent    issued  expired  revoked  renewed
+lease.issue   yes       living  yes      yes      living
+lease.renew   no-lease  yes     no-lease no-lease living
+lease.revoke  no-lease  yes     late     over     over
+";
+
+#[test]
+fn each_command_at_each_stage_of_a_lease() {
+    names_every_verb(&[LEASE], "lease");
+    let begun = |told: &str| {
+        format!(
+            "role.hired; ticket.opened {{\"role\":\"@clerk\"}}; worker: run.started of @run; {told}"
+        )
+    };
+    let stages = LEASE_STAGES.map(|(name, told)| (name, begun(told)));
+    let stages: Vec<_> = stages.iter().map(|(name, told)| (*name, told.as_str())).collect();
+    compare(LEASE, &stages, |_, command| match command {
+        "lease.renew" => "worker at @noon: lease.issue {\"renews\":\"@lease\"}".to_owned(),
+        _ => format!("worker at @noon: {command}"),
+    });
+}
+
 /// Who asks: the parts, a worker of another role, a worker of none, a service by itself, the
 /// decider's timer, and somebody who is not there.
 const ASKERS: [(&str, &str); 10] = [
@@ -346,6 +394,9 @@ role.amend              yes     only     only     only    only   only   only   o
 role.pause              yes     yes      no       no      no     no     no     no      no    who
 role.resume             yes     only     only     only    only   only   only   only    only  who
 role.retire             yes     only     only     only    only   only   only   only    only  who
+role.fingerprint        yes     yes      no       no      yes    other  other  no      no    who
+role.review             no      no       no       no      no     no     no     no      yes   who
+tier.configure          yes     only     only     only    only   only   only   only    only  who
 ticket.open             yes     yes      no       no      yes    yes    yes    no      no    who
 ticket.amend            yes     yes      no       no      no     no     no     no      no    who
 ticket.assign           yes     yes      no       no      no     no     no     no      no    who
@@ -377,7 +428,14 @@ action.escalate         no      no       no       no      no     no     no     n
 action.lapse            no      no       no       no      no     no     no     no      yes   who
 budget.limit            yes     only     only     only    only   only   only   only    only  who
 budget.price            yes     only     only     only    only   only   only   only    only  who
+lease.issue             yes     yes      no       no      yes    theirs theirs no      no    who
+lease.revoke            yes     yes      no       no      yes    no     no     no      no    who
 ";
+
+/// Two runs that were completed under thresholds of two.
+const EARNED: &str = "tier.configured; role.hired; ticket.opened {\"role\":\"@clerk\"};
+    worker: run.started of @run; worker: run.completed; worker: run.started of @again;
+    worker: run.completed {\"id\":\"@again\"}";
 
 /// A history after which nothing but the asker's parts stands against a command.
 fn ready(command: &str) -> &'static str {
@@ -398,13 +456,18 @@ fn ready(command: &str) -> &'static str {
              \"escalate_after_seconds\":21592,\"escalation\":[\"founder\"]}}"
         ),
         "action.settle" | "action.lapse" => acted!("worker: action.allowed"),
+        "role.review" => EARNED,
         "ticket.approve" | "ticket.reject" => {
             "ticket.opened {\"role\":\"@clerk\"};
              member.enrolled {\"actor\":\"asker\"}; asker: ticket.approval-requested"
         }
         "ticket.complete" => "ticket.opened {\"role\":\"@clerk\"}; ticket.started",
         "ticket.reopen" => "ticket.opened {\"role\":\"@clerk\"}; ticket.cancelled",
-        "run.record-step" | "run.complete" | "run.fail" | "run.cancel" => {
+        "lease.revoke" => {
+            "role.hired; ticket.opened {\"role\":\"@clerk\"}; worker: run.started of @run;
+             worker: lease.issued {\"expires\":\"@night\"}"
+        }
+        "run.record-step" | "run.complete" | "run.fail" | "run.cancel" | "lease.issue" => {
             "role.hired; ticket.opened {\"role\":\"@clerk\"}; worker: run.started of @run"
         }
         "ext.append" => "ext.registered; role.hired; ticket.opened {\"role\":\"@clerk\"}",
@@ -417,7 +480,7 @@ fn ready(command: &str) -> &'static str {
 fn each_part_with_each_command() {
     for aggregate in [
         "tenant", "content", "member", "role", "ticket", "run", "ext", "evidence", "policy",
-        "action", "budget",
+        "action", "budget", "lease", "tier",
     ] {
         names_every_verb(&[PARTS], aggregate);
     }

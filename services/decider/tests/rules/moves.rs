@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::table::{bundle, judge};
 use crate::tenant::{Ask, At, Fact, TENANT, Tenant, target};
-use crate::words::{self, DAWN};
+use crate::words::{self, DAWN, RUN};
 
 /// Who asks; those who can do more stand more often.
 const ASKERS: [&str; 18] = [
@@ -42,6 +42,7 @@ const ASKERS: [&str; 18] = [
 const MEMBERS: [&str; 8] =
     ["recruit-0", "recruit-1", "recruit-2", "operator", "worker", "approver", "founder", "svc_bot"];
 const KINDS: [&str; 2] = ["parcel-left", "parcel-taken"];
+const CAUSES: [&str; 4] = ["returned", "violation", "violation", "other"];
 const PARTS: [&str; 6] = ["founder", "operator", "approver", "auditor", "worker", "founder"];
 /// Refusals of a change of keys.
 const UNLAWFUL: [Refusal; 3] =
@@ -91,7 +92,7 @@ impl Default for Play {
         let other = words::fact(6, "founder", "role.hired", Some(words::PORTER), json!({}));
         let role = json!({"role": words::CLERK});
         let opened = words::fact(7, "operator", "ticket.opened", None, role);
-        let started = words::fact(8, "worker", "run.started", Some(words::RUN), json!({}));
+        let started = words::fact(8, "worker", "run.started", Some(RUN), json!({}));
         history.extend([hired, other, opened, started]);
         let tenant = Tenant::of(&history);
         Self { history, tenant, now: Time(DAWN.0 + 60_000_000) }
@@ -108,22 +109,60 @@ fn nth(ids: &[String], n: usize, unknown: &str) -> String {
 }
 
 impl Play {
+    /// A role of which the timer owes a record.
+    fn due(&self) -> Option<String> {
+        let mut roles = self.tenant.roles.iter();
+        roles.find(|(_, role)| role.standing.review.is_some()).map(|(id, _)| id.clone())
+    }
+
+    /// A member whom another stands in for.
+    fn absent(&self) -> Option<String> {
+        let directory = &self.tenant.directory;
+        MEMBERS.iter().find_map(|to| {
+            let to = words::actor(to);
+            directory.delegators(&to, self.now).next().map(ToString::to_string)
+        })
+    }
+
     fn later(&self, minutes: usize) -> String {
         Time(self.now.0 + minutes as i64 * 60_000_000).to_string()
     }
 
     /// The command of a move.
     pub fn ask(&mut self, m: &Move) -> Ask {
-        self.now = Time(self.now.0 + m.minutes * 60_000_000);
         let all: Vec<_> = verbs().collect();
+        let (mut minutes, mut named) = (m.minutes, all[m.what % all.len()]);
         // While a run goes on, half of what is asked is about actions.
         let running = self.tenant.runs.values().any(|run| !run.ended);
-        let acts: Vec<_> = all.iter().copied().filter(|(a, _)| *a == "action").collect();
-        let from = if running && m.minutes % 2 == 0 { &acts } else { &all };
-        let (aggregate, verb) = from[m.what % from.len()];
+        if running && m.minutes % 2 == 0 {
+            let acts: Vec<_> = all.iter().copied().filter(|(a, _)| *a == "action").collect();
+            named = acts[m.what % acts.len()];
+        }
+        // Leases are short: while one lives, what can be asked of it is asked more often.
+        let living = |held: &canonry_domain::lease::Held| held.expires > self.now;
+        let lives = self.tenant.runs.values().any(|run| run.lease.as_ref().is_some_and(living));
+        if lives && m.minutes % 2 == 1 && !m.what.is_multiple_of(3) {
+            named = ("lease", if m.what.is_multiple_of(2) { "revoke" } else { "issue" });
+            minutes /= 10;
+        }
+        if self.due().is_some() && m.what % 4 == 1 {
+            named = ("role", "review");
+        }
+        self.now = Time(self.now.0 + minutes * 60_000_000);
+        let (aggregate, verb) = named;
         let name = format!("{aggregate}.{verb}");
-        let who = match &*name {
-            "ticket.breach" | "action.expire" | "action.escalate" | "action.lapse" => "timer",
+        let absent = self.absent();
+        let who = match (aggregate, verb) {
+            ("ticket", "breach")
+            | ("role", "review")
+            | ("action", "expire" | "escalate" | "lapse") => "timer",
+            ("tier", _) => "founder",
+            // Few runs go on at a time: who could have no lease does not ask for one.
+            ("lease", _) if !m.who.is_multiple_of(4) => "operator",
+            // Few are stood in for: mostly they ask.
+            ("member", "end-delegation") if !m.who.is_multiple_of(4) => {
+                absent.as_deref().unwrap_or(ASKERS[m.who])
+            }
             _ => ASKERS[m.who],
         };
         let (over, keys) = self.over(&name, m);
@@ -140,6 +179,11 @@ impl Play {
                 &json!({"revision": m.other % 40 + 1, "expires": self.later(900)}),
                 json!({}),
             )),
+            lease_key: if m.other.is_multiple_of(9) {
+                Err(Refusal::KeysInvalid)
+            } else {
+                Ok("000000000000000b".parse().expect("a key id"))
+            },
             appended: if m.other.is_multiple_of(5) { Err(Refusal::ExtDataInvalid) } else { Ok(()) },
             command,
         };
@@ -152,6 +196,10 @@ impl Play {
         let tickets = keys(self.tenant.tickets.keys().collect());
         let roles = keys(self.tenant.roles.keys().collect());
         let runs = keys(self.tenant.runs.keys().collect());
+        let living = self.tenant.leases.iter().filter(|(_, lease)| !lease.revoked);
+        let leases = keys(living.map(|(id, _)| id).collect());
+        let going = self.tenant.runs.iter().filter(|(_, run)| !run.ended);
+        let going = keys(going.map(|(id, _)| id).collect());
         let ticket = nth(&tickets, m.which, words::TICKET);
         let role = nth(&roles, m.other, "rol_7zzzzzzzzzzzzzzzzzzzzzzzzz");
         let lawful = if m.other.is_multiple_of(7) { Err(UNLAWFUL[m.which % 3]) } else { Ok(()) };
@@ -179,25 +227,41 @@ impl Play {
             },
             // To retire is for good: seldom, or no work is left.
             ("role", "retire") if !m.which.is_multiple_of(4) => {
-                json!({"id": words::RUN.replace("run", "rol")})
+                json!({"id": RUN.replace("run", "rol")})
             }
+            ("role", "fingerprint") => {
+                json!({"id": role, "model": format!("m{}", m.other.is_multiple_of(9))})
+            }
+            ("role", "review") => json!({"id": self.due().unwrap_or(role)}),
             ("role", _) => json!({"id": role, "reason": m.text}),
             ("run", "start") => json!({"ticket": ticket}),
             ("run", "record-step") => {
-                json!({"id": nth(&runs, m.which, words::RUN), "name": m.text})
+                json!({"id": nth(&runs, m.which, RUN), "name": m.text})
             }
-            ("run", _) => json!({"id": nth(&runs, m.which, words::RUN), "reason": m.text}),
+            ("run", _) => json!({"id": nth(&runs, m.which, RUN), "reason": m.text}),
             ("tenant", _) => json!({}),
+            ("tier", _) => json!({"automatic": m.other.is_multiple_of(2), "promotions": [
+                {"to": "T2", "runs": 1, "compliant_per_mille": 500, "consecutive": 1}]}),
             ("content", _) => json!({"entity": format!("ticket/{ticket}")}),
             ("ext", "register") => json!({"kind": KINDS[m.which % 2], "version": m.other % 9 + 1}),
             ("ext", _) => json!({"kind": KINDS[m.which % 2], "version": m.other % 9 + 1,
                 "entity": format!("ticket/{ticket}")}),
+            ("lease", "issue") => {
+                let run = nth(if m.who.is_multiple_of(5) { &runs } else { &going }, m.which, RUN);
+                let held = self.tenant.runs.get(&run).and_then(|run| run.lease.as_ref());
+                match held.filter(|_| !m.other.is_multiple_of(3)) {
+                    Some(held) => json!({"run": run, "renews": held.id}),
+                    None => json!({"run": run}),
+                }
+            }
+            ("lease", _) => json!({"id": nth(&leases, m.which, words::LEASE),
+                "cause": CAUSES[m.other % 4]}),
             ("evidence", _) if m.other.is_multiple_of(2) => json!({"id": ticket}),
-            ("evidence", _) => json!({"id": nth(&runs, m.which, words::RUN)}),
+            ("evidence", _) => json!({"id": nth(&runs, m.which, RUN)}),
             ("member", "delegate") => json!({"to": MEMBERS[m.which % 8], "until": self.later(600)}),
             ("member", "end-delegation") => json!({}),
             ("policy", _) => json!({"revision": m.other % 40 + 1}),
-            ("action", "propose") => json!({"run": nth(&runs, m.which, words::RUN),
+            ("action", "propose") => json!({"run": nth(&runs, m.which, RUN),
                 "tool": if m.other.is_multiple_of(9) { "shredder" } else { "sorter" },
                 "worst": {"money_micros": m.other % 5}}),
             ("action", verb) => self.about(verb, m, &keys(self.tenant.actions.keys().collect())),
@@ -206,7 +270,7 @@ impl Play {
                     "tenant".to_owned(),
                     format!("role/{role}"),
                     format!("ticket/{ticket}"),
-                    format!("run/{}", nth(&runs, m.which, words::RUN)),
+                    format!("run/{}", nth(&runs, m.which, RUN)),
                 ];
                 let period = if m.which.is_multiple_of(3) { "day" } else { "total" };
                 json!({"scope": scopes[m.other % 4], "period": period, "calls": m.which})
@@ -314,6 +378,7 @@ impl Play {
             "ticket" => "tkt_",
             "ext" => "ext_",
             "action" => "act_",
+            "lease" => "lse_",
             _ => "run_",
         };
         // Policies, prices and the tenant's own limits are the tenant's.

@@ -11,17 +11,20 @@ use canonry_domain::books::{Books, Budgets};
 use canonry_domain::directory::Directory;
 use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::{Exts, Kind};
+use canonry_domain::lease::{Lease, Leases};
 use canonry_domain::policy::{Checked, Policies, Policy};
 use canonry_domain::role::{Role, Roles};
 use canonry_domain::run::{Run, Runs};
 use canonry_domain::ticket::{Ticket, Tickets};
+use canonry_domain::tier::Tiers;
 use canonry_domain::weigh::Judged;
 use canonry_domain::{Applied, Approval, Decider, Facts, State, erasure};
 use canonry_schemas::event::{Command, Event};
-use canonry_schemas::ids::{ActorId, RoleId, RunId};
+use canonry_schemas::ids::{ActorId, KeyId, RoleId, RunId};
+use canonry_schemas::lease::Cause;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::time::Time;
-use canonry_schemas::{action, budget, content, ext, member, run, tenant, ticket};
+use canonry_schemas::{action, budget, content, ext, lease, member, run, tenant, ticket, tier};
 use serde::{Deserialize, Serialize};
 
 /// Where, when and whose: what the chain knows of a fact beside what happened.
@@ -109,6 +112,8 @@ pub struct Ask {
     pub judged: Result<Judged, Refusal>,
     /// The bundle in it, looked at.
     pub bundle: Result<Checked, Refusal>,
+    /// The id of the key that a lease is for, if its keys may be used.
+    pub lease_key: Result<KeyId, Refusal>,
     /// What.
     pub command: Command,
 }
@@ -134,6 +139,10 @@ pub struct Tenant {
     pub actions: BTreeMap<String, Action>,
     /// The tenant's account and prices, once something was written into them.
     pub books: Option<Books>,
+    /// What moves roles between tiers.
+    pub tiers: Tiers,
+    /// Leases by id.
+    pub leases: BTreeMap<String, Lease>,
 }
 
 /// Folds an action's fact into another state, which must stay of its kind.
@@ -170,6 +179,10 @@ impl Tenant {
             )
             | Event::Actor(_)
             | Event::Refused { .. } => {}
+            Event::Tier(tier::Event::Configured(e)) => {
+                let hash = fact.at.hash();
+                self.tiers = Tiers::configured(&fact.at.applied(&hash), e);
+            }
             Event::Member(e) => {
                 let hash = fact.at.hash();
                 Arc::make_mut(&mut self.directory).evolve(&fact.at.applied(&hash), e);
@@ -181,11 +194,17 @@ impl Tenant {
                 let fact = Fact { id: c.kind.to_string(), ..fact.clone() };
                 step::<Exts>(&mut self.kinds, &fact, e);
             }
+            Event::Lease(e) => self.fold_lease(fact, e),
             Event::Run(e) => {
+                let old = self.runs.get(&fact.id).cloned();
                 step::<Runs>(&mut self.runs, fact, e);
                 let ticket = self.runs.get(&fact.id).map(|run| run.ticket.to_string());
                 if let Some((id, old)) = ticket.and_then(|id| self.tickets.remove_entry(&id)) {
                     self.tickets.insert(id, old.evolve_run(&fact.id, e));
+                }
+                let ended = self.runs.get(&fact.id).is_some_and(|run| run.ended);
+                if let Some(run) = old.filter(|run| ended && !run.ended) {
+                    self.run_ended(fact, &run, e);
                 }
             }
             Event::Evidence(e) => {
@@ -240,6 +259,42 @@ impl Tenant {
         self.work(id).or_else(|| self.roles.get(id).cloned().map(State::Role))
     }
 
+    fn run_ended(&mut self, fact: &Fact, run: &Run, event: &run::Event) {
+        let Some((id, mut role)) = self.roles.remove_entry(run.role.as_str()) else { return };
+        if let Some(held) = &run.lease {
+            role.leases.remove(&held.id);
+        }
+        let hash = fact.at.hash();
+        let compliant = matches!(event, run::Event::Completed(_)) && run.violations == 0;
+        role.standing.ran(compliant, &fact.at.applied(&hash));
+        self.roles.insert(id, role.reviewed(&self.tiers, fact.at.time));
+    }
+
+    fn fold_lease(&mut self, fact: &Fact, event: &lease::Event) {
+        step::<Leases>(&mut self.leases, fact, event);
+        let (run, role) = match event {
+            lease::Event::Issued(e) => (&e.run, &e.role),
+            lease::Event::Revoked(e) => (&e.run, &e.role),
+        };
+        if let Some((id, old)) = self.runs.remove_entry(run.as_str()) {
+            self.runs.insert(id, old.evolve_lease(&fact.id, event));
+        }
+        if let Some((id, old)) = self.roles.remove_entry(role.as_str()) {
+            let mut role = old.evolve_lease(&fact.id, event, fact.at.time);
+            let hash = fact.at.hash();
+            if matches!(event, lease::Event::Revoked(e) if e.cause == Cause::Violation) {
+                role.standing.violated(&fact.at.applied(&hash));
+            }
+            self.roles.insert(id, role.reviewed(&self.tiers, fact.at.time));
+        }
+        if let lease::Event::Issued(e) = event
+            && let Some(old) = &e.renews
+            && let Some((id, lease)) = self.leases.remove_entry(old.as_str())
+        {
+            self.leases.insert(id, lease.replaced());
+        }
+    }
+
     /// A ticket or run.
     pub fn work(&self, id: &str) -> Option<State> {
         let ticket = self.tickets.get(id).cloned().map(State::Ticket);
@@ -280,6 +335,8 @@ impl Tenant {
             approval: ask.approval.clone(),
             role,
             ticket: ticket.cloned(),
+            lease_key: ask.lease_key.clone(),
+            tiers: self.tiers.clone(),
             appended: ask.appended,
             run: self.run_of(&ask.command).map(|(id, run)| (id, run.clone())),
             books: self.books.clone(),
@@ -288,12 +345,13 @@ impl Tenant {
         })
     }
 
-    /// The run that an action's command is about.
+    /// The run that an action's command is about, or that a lease is asked for.
     fn run_of(&self, command: &Command) -> Option<(RunId, &Run)> {
-        let Command::Action(c) = command else { return None };
-        let id = match c {
-            action::Command::Propose(c) => &c.run,
-            other => &self.actions.get(other.action()?.as_str())?.run,
+        let id = match command {
+            Command::Lease(lease::Command::Issue(c)) => &c.run,
+            Command::Action(action::Command::Propose(c)) => &c.run,
+            Command::Action(other) => &self.actions.get(other.action()?.as_str())?.run,
+            _ => return None,
         };
         Some((id.clone(), self.runs.get(id.as_str())?))
     }
@@ -307,6 +365,9 @@ impl Tenant {
             Command::Run(run::Command::Start(c)) => {
                 let ticket = self.tickets.get(c.ticket.as_str());
                 (ticket.and_then(|t| t.role.clone()), ticket)
+            }
+            Command::Lease(lease::Command::Issue(c)) => {
+                (self.runs.get(c.run.as_str()).map(|run| run.role.clone()), None)
             }
             Command::Run(_) => {
                 let run = target(command).and_then(|id| self.runs.get(&id));
@@ -329,6 +390,8 @@ impl Tenant {
             | Command::Role(_)
             | Command::Evidence(_)
             | Command::Budget(_)
+            | Command::Lease(_)
+            | Command::Tier(_)
             | Command::Ticket(_)
             | Command::Policy(_)
             | Command::Ext(_) => (None, None),
@@ -353,6 +416,8 @@ impl Tenant {
             approval: None,
             role: own.role.as_ref().map(|(id, role)| (id, role)),
             ticket: None,
+            lease_key: Err(Refusal::KeysInvalid),
+            tiers: &own.tiers,
             appended: Ok(()),
             run: None,
             books: None,
@@ -362,6 +427,7 @@ impl Tenant {
         Ok(match ask.command.clone() {
             Command::Member(c) => Event::Member(self.directory.decide(&facts, c)?),
             Command::Tenant(c) => Event::Tenant(canonry_domain::tenant::decide(&facts, c)?),
+            Command::Tier(c) => Event::Tier(canonry_domain::tier::decide(&facts, c)?),
             Command::Content(c) => Event::Content(erasure::decide(&facts, &self.sealed(&c), c)?),
             other => panic!("{other:?} is hosted"),
         })
@@ -388,7 +454,7 @@ impl Tenant {
         let facts = self.facts(ask)?;
         let id = target(&ask.command).unwrap_or_default();
         Ok(match ask.command.clone() {
-            Command::Member(_) | Command::Tenant(_) | Command::Content(_) => {
+            Command::Member(_) | Command::Tenant(_) | Command::Content(_) | Command::Tier(_) => {
                 self.decide_own(ask)?
             }
             Command::Role(c) => {
@@ -420,6 +486,9 @@ impl Tenant {
             Command::Budget(c) => {
                 let limited = self.limited(whose(&c));
                 Event::Budget(hosted::decide::<Budgets>(limited.as_ref(), facts, c)?)
+            }
+            Command::Lease(c) => {
+                Event::Lease(hosted::decide::<Leases>(self.leases.get(&id), facts, c)?)
             }
         })
     }

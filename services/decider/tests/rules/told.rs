@@ -5,6 +5,7 @@
 use canonry_decider::hosted::{self, Carried, Catalogued, Hostable, Hosted, OwnFacts, Refused};
 use canonry_domain::action::Actions;
 use canonry_domain::ext::Exts;
+use canonry_domain::lease::Leases;
 use canonry_domain::policy::Policies;
 use canonry_domain::role::Roles;
 use canonry_domain::run::Runs;
@@ -98,6 +99,12 @@ impl Tellable for Runs {
     }
     fn placed(event: &Self::Event) -> bool {
         matches!(event, run::Event::Started(_))
+    }
+}
+
+impl Tellable for Leases {
+    fn own(event: &Event) -> Option<Self::Event> {
+        if let Event::Lease(e) = event { Some(e.clone()) } else { None }
     }
 }
 

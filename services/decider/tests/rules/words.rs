@@ -13,6 +13,10 @@ use crate::tenant::{At, Fact, TENANT};
 pub const TICKET: &str = "tkt_00000000000000000000000001";
 /// The run of the tables.
 pub const RUN: &str = "run_00000000000000000000000001";
+/// Another run of the tables.
+pub const AGAIN: &str = "run_00000000000000000000000002";
+/// The lease of the tables.
+pub const LEASE: &str = "lse_00000000000000000000000001";
 /// The role that the worker works for.
 pub const CLERK: &str = "rol_00000000000000000000000001";
 /// The action of the tables.
@@ -67,6 +71,7 @@ pub fn fact(position: u64, who: &str, name: &str, id: Option<&str>, over: Value)
         "action" => ACTION,
         "policy" => "acme",
         "budget" => scope.and_then(|scope| scope.split_once('/')).map_or(TENANT, |(_, id)| id),
+        "lease" => LEASE,
         _ => CLERK,
     };
     let id = id.or(own).unwrap_or(usual).to_owned();
@@ -104,6 +109,8 @@ pub fn object(text: &str) -> Value {
         ("@clerk", CLERK),
         ("@porter", PORTER),
         ("@action", ACTION),
+        ("@lease", LEASE),
+        ("@again", AGAIN),
     ];
     for (name, id) in names {
         text = text.replace(&format!("\"{name}\""), &format!("\"{id}\""));
@@ -217,6 +224,22 @@ pub fn body(name: &str, over: Value, n: u64) -> Value {
         "budget.price" | "budget.priced" => json!({"currency": "EUR", "models": [
             {"model": "small", "input_micros_per_million_tokens": 100_000,
              "output_micros_per_million_tokens": 400_000}]}),
+        "role.fingerprint" => json!({"id": CLERK, "model": "m1",
+            "prompt_digest": "0".repeat(64), "tools_digest": "1".repeat(64)}),
+        "role.fingerprinted" => json!({"id": CLERK, "model": "m1",
+            "prompt_digest": "0".repeat(64), "tools_digest": "1".repeat(64), "tier": "T1"}),
+        "role.promoted" | "role.demoted" | "role.promotion-proposed" => json!({"id": CLERK,
+            "from": "T1", "to": "T2", "counted": "9", "thresholds": "5",
+            "counters": {"runs": 2, "compliant": 2, "consecutive": 2, "violations": 0}}),
+        "tier.configure" | "tier.configured" => json!({"leases": "optional", "automatic": true,
+            "floor": "T0", "violations": 1, "promotions": [
+                {"to": "T2", "runs": 2, "compliant_per_mille": 500, "consecutive": 2}]}),
+        "lease.issue" => json!({"run": RUN, "login": "A".repeat(43), "key": "B".repeat(43)}),
+        "lease.issued" => json!({"run": RUN, "ticket": TICKET, "role": CLERK, "worker": "worker",
+            "tier": "T1", "login": "A".repeat(43), "key": "B".repeat(43),
+            "key_id": "000000000000000b", "expires": MOMENTS[1].1}),
+        "lease.revoke" => json!({"id": LEASE, "cause": "other"}),
+        "lease.revoked" => json!({"id": LEASE, "run": RUN, "role": CLERK, "cause": "other"}),
         _ if name.starts_with("ticket.") => json!({"id": TICKET}),
         _ if name.starts_with("role.") => json!({"id": CLERK}),
         _ => json!({"id": RUN}),

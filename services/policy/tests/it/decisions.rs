@@ -52,6 +52,7 @@ decisions contains {"rule": "b", "verdict": "REQUIRE_HITL", "approvals": [{"appr
         approvals: vec![approval("law", 1), approval("ops", 2)],
         four_eyes: true,
         expiry: 60,
+        escalate_after: None,
     };
     assert_eq!(decided(rules, &call("mail", json!({}))).verdict, wanted);
 }
