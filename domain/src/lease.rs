@@ -9,10 +9,11 @@ use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::tier::{Policy, Tier};
 use canonry_schemas::time::Time;
-use canonry_schemas::{evidence, ext, role, run, ticket};
+use canonry_schemas::{action, evidence, ext, role, run, ticket};
 use serde::{Deserialize, Serialize};
 
 use crate::Decider;
+use crate::action::Action;
 use crate::directory::Directory;
 use crate::facts::{Applied, Facts};
 use crate::role::Role;
@@ -84,11 +85,21 @@ impl Lease {
     }
 
     /// Whether a command may be asked under it at all: the tier's file names it, and it is about
-    /// this run or its ticket. What else stands against it the command's own rules say.
+    /// this run, its ticket or an action of it. What else stands against it the command's own rules
+    /// say. `action` is the one that the command names, where there is such a one.
+    ///
+    /// A role's tier may have grown since: what it allows and the lease's tier does not is refused.
+    /// What the role's tier does not allow either is for the rules to deny, on the record.
     ///
     /// # Errors
     /// `tier-too-low`, `lease-foreign`.
-    pub fn covers(&self, id: &LeaseId, command: &Any) -> Result<(), Refusal> {
+    pub fn covers(
+        &self,
+        id: &LeaseId,
+        command: &Any,
+        action: Option<&Action>,
+        role: Tier,
+    ) -> Result<(), Refusal> {
         let (aggregate, verb) = command.name();
         if !Policy::of(self.tier).may_command(aggregate, verb) {
             return Err(Refusal::TierTooLow);
@@ -116,11 +127,22 @@ impl Lease {
                 about == Some(("run", run)) || about == Some(("ticket", ticket))
             }),
             Any::Role(role::Command::Fingerprint(c)) => c.id == self.role,
+            Any::Action(action::Command::Propose(c)) => c.run == self.run,
+            Any::Action(_) => action.is_some_and(|action| action.run == self.run),
             Any::Lease(Command::Issue(c)) => c.run == self.run,
             Any::Lease(Command::Revoke(c)) => &c.id == id,
             _ => false,
         };
-        if own { Ok(()) } else { Err(Refusal::LeaseForeign) }
+        if !own {
+            return Err(Refusal::LeaseForeign);
+        }
+        let (tool, does) = match (command, action) {
+            (Any::Action(action::Command::Propose(c)), _) => (&c.tool, &c.action),
+            (Any::Action(action::Command::Resume(_)), Some(held)) => (&held.tool, &held.action),
+            _ => return Ok(()),
+        };
+        let may = |tier| Policy::of(tier).may_act(&tool.0, &does.0);
+        if may(role) && !may(self.tier) { Err(Refusal::TierTooLow) } else { Ok(()) }
     }
 }
 
@@ -131,6 +153,10 @@ pub fn wanted(command: &Any) -> bool {
     match command {
         Any::Run(c) => !matches!(c, run::Command::Start(_)),
         Any::Evidence(_) => true,
+        Any::Action(c) => {
+            use action::Command as A;
+            matches!(c, A::Propose(_) | A::Resume(_) | A::AskAgain(_) | A::Settle(_))
+        }
         Any::Ticket(c) => {
             matches!(c, ticket::Command::RequestApproval(_) | ticket::Command::Complete(_))
         }

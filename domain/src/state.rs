@@ -15,7 +15,7 @@ use crate::policy::Policy;
 use crate::role::Role;
 use crate::run::Run;
 use crate::ticket::Ticket;
-use crate::tier::Tiers;
+use crate::tier::{Tiers, violates};
 
 /// `<aggregate>/<id>`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,12 +64,21 @@ pub enum State {
 }
 
 impl State {
-    /// Folds an action's event into what it moves besides the action: counts and the account.
+    /// Folds an action's event into what it moves besides the action: counts, violations and the
+    /// account. Whether a violation moves the role to another tier its host asks next.
     pub fn hear(&mut self, applied: &Applied<'_>, event: &action::Event) {
         match self {
-            Self::Role(role) => role.counts.hear(event),
+            Self::Role(role) => {
+                role.counts.hear(event);
+                if violates(event) {
+                    role.standing.violated(applied);
+                }
+            }
             Self::Ticket(ticket) => ticket.counts.hear(event),
-            Self::Run(run) => run.counts.hear(event),
+            Self::Run(run) => {
+                run.counts.hear(event);
+                run.violations = run.violations.saturating_add(u32::from(violates(event)));
+            }
             Self::Books(_)
             | Self::Kind(_)
             | Self::Policy(_)

@@ -5,7 +5,8 @@
 //! A run is compliant when it was completed and nobody counted a violation in it; one that failed
 //! or was cancelled is not. Counters begin anew whenever the tier changes, or what works in the role.
 
-use canonry_schemas::refusal::Refusal;
+use canonry_schemas::action;
+use canonry_schemas::refusal::{Denial, Refusal};
 use canonry_schemas::role::{Counters, Event as RoleEvent, Fingerprint, Moved};
 use canonry_schemas::tier::{Command, Configure, Event, LeasesWanted, TIERS, Tier};
 use canonry_schemas::time::Time;
@@ -75,6 +76,27 @@ pub fn judge(tier: Tier, since: &Counters, set: &Configure) -> Option<Tier> {
         && since.consecutive >= step.consecutive
         && share >= u64::from(step.compliant_per_mille) * u64::from(since.runs);
     earned.then_some(step.to)
+}
+
+/// Whether an action's event is a violation: the role may not do such a thing, as a rule of the
+/// policy, its tools or its tier say, or nobody said what an allowed one has cost. What fails for
+/// want of money, of people or of a policy is none.
+#[must_use]
+pub fn violates(event: &action::Event) -> bool {
+    const BROKEN: [Denial; 3] = [Denial::PolicyDenied, Denial::ToolNotAllowed, Denial::TierTooLow];
+    match event {
+        action::Event::Denied(e) => BROKEN.iter().any(|denial| denial.code() == e.code.0),
+        action::Event::Lapsed(_) => true,
+        action::Event::Allowed(_)
+        | action::Event::Held(_)
+        | action::Event::Routed(_)
+        | action::Event::Approved(_)
+        | action::Event::Rejected(_)
+        | action::Event::AskedAgain(_)
+        | action::Event::Settled(_)
+        | action::Event::Expired(_)
+        | action::Event::Escalated(_) => false,
+    }
 }
 
 fn count(counters: &mut Counters, compliant: bool) {

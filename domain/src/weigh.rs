@@ -9,6 +9,7 @@ use canonry_schemas::limits::{ACTION_GRACE, ACTION_WALL, ACTION_WALL_MOST, QUEST
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Denial;
 use canonry_schemas::text::{Content, Label};
+use canonry_schemas::tier::Policy;
 use canonry_schemas::time::Time;
 
 use crate::books::Books;
@@ -140,6 +141,9 @@ impl Weighed<'_> {
     pub fn conclude(self, facts: &Facts<'_>, agreed: Option<&Question>) -> Event {
         if !self.place.role.1.tools.contains(&self.tool) {
             return self.deny(Denial::ToolNotAllowed);
+        }
+        if !Policy::of(self.place.role.1.tier).may_act(&self.tool.0, &self.action.0) {
+            return self.deny(Denial::TierTooLow);
         }
         let judged = self.judged;
         match (&judged.ruling, agreed) {

@@ -160,10 +160,20 @@ refusals! {
     PolicyInputInvalid = "policy-input-invalid", "the policy's input is too large or too deep";
     PolicyUnknownDecision = "policy-unknown-decision", "the policy decided what is no decision";
     ToolNotAllowed = "tool-not-allowed", "the tool is not one of the role's";
+    TierTooLow = "tier-too-low", "the tier does not allow this, or the role's fell below the lease's";
     ApproversNone = "approvers-none", "fewer people than must approve the action may do so";
     ApprovalInsufficient = "approval-insufficient", "the policy asks for more now than was approved";
     BudgetExceeded = "budget-exceeded", "a budget does not hold what the action can cost";
     PriceUnknown = "price-unknown", "the price table does not name the model";
+}
+
+impl Denial {
+    /// Whether a refusal has this code too: what is proposed beyond the role's tier is denied, what
+    /// is asked beyond a lease's tier is refused.
+    #[must_use]
+    pub const fn is_refusal_too(self) -> bool {
+        matches!(self, Self::TierTooLow)
+    }
 }
 
 /// Codes of answers that leave no record.
@@ -192,12 +202,15 @@ mod tests {
     #[test]
     fn codes_are_distinct_and_short_enough_for_a_record() {
         let refusals = Refusal::ALL.iter().map(|r| (r.code(), r.message()));
-        let all: Vec<_> =
-            refusals.chain(Denial::ALL.iter().map(|d| (d.code(), d.message()))).collect();
+        let denials = Denial::ALL.iter().filter(|d| !d.is_refusal_too());
+        let all: Vec<_> = refusals.chain(denials.map(|d| (d.code(), d.message()))).collect();
         let mut codes: Vec<_> = all.iter().map(|(code, _)| *code).collect();
         codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), all.len());
+        for denial in Denial::ALL.iter().filter(|d| d.is_refusal_too()) {
+            assert!(all.contains(&(denial.code(), denial.message())), "{}", denial.code());
+        }
         for (code, message) in all {
             assert!(message.len() <= crate::limits::LABEL_CHARS, "{code}");
         }

@@ -81,7 +81,7 @@ fn codes() -> Vec<(&'static str, Kind, u16)> {
         _ => (r.code(), Kind::Recorded),
     });
     refusals
-        .chain(Denial::ALL.iter().map(|d| (d.code(), Kind::Denied)))
+        .chain(Denial::ALL.iter().filter(|d| !d.is_refusal_too()).map(|d| (d.code(), Kind::Denied)))
         .chain([(policy::Code::Unmetered.code(), Kind::Offline)])
         .chain(unrecorded::ALL.iter().map(|c| (*c, Kind::Unrecorded)))
         .chain(http::ALL.iter().map(|c| (*c, Kind::Http)))

@@ -143,7 +143,7 @@ impl Desk<'_> {
             Some((_, run)) => self.world.ticket(run.ticket.as_str())?,
             None => None,
         };
-        let role_id = action.map(|a| &a.role).or_else(|| ticket.and_then(|t| t.role.as_ref()));
+        let role_id = action.map(|a| &a.role).or_else(|| run.map(|(_, run)| &run.role));
         let role = match role_id {
             Some(id) => self.world.role(id.as_str())?.map(|role| (id, role)),
             None => None,

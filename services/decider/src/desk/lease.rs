@@ -85,7 +85,15 @@ impl Desk<'_> {
     /// Whether a command may be asked under the lease that was shown, or without one.
     pub(super) fn within_lease(&self, who: &Who, command: &Command) -> Result<(), Stop> {
         if let Some(under) = &who.under {
-            return Ok(under.lease.covers(&under.id, command)?);
+            let named = match command {
+                Command::Action(c) => match c.action() {
+                    Some(id) => self.world.action(id.as_str())?,
+                    None => None,
+                },
+                _ => None,
+            };
+            let role = self.world.role(under.lease.role.as_str())?.ok_or(Refusal::RoleUnknown)?;
+            return Ok(under.lease.covers(&under.id, command, named, role.tier)?);
         }
         let works = who.parts == [Part::Worker] && wanted(command);
         if works && self.world.tiers()?.is_some_and(Tiers::want_leases) {

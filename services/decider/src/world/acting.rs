@@ -4,6 +4,7 @@
 use canonry_domain::action::{Action, Actions};
 use canonry_domain::books::Books;
 use canonry_domain::policy::{Policies, Policy};
+use canonry_domain::tier::violates;
 use canonry_domain::{Applied, Decider as _, State};
 use canonry_schemas::{action, policy};
 
@@ -72,8 +73,20 @@ impl World {
             };
             Actions::evolve(old, applied, e).map(State::Action)
         })?;
+        let tiers = if violates(e) { Some(self.tiers_now()?) } else { None };
         for entity in e.touches(self.tenant.as_str()) {
             let books = entity.starts_with("tenant/");
+            if let Some(tiers) = tiers.as_ref().filter(|_| entity.starts_with("role/")) {
+                self.change_watched(&entity, |state| {
+                    let mut state = state?;
+                    state.hear(applied, e);
+                    Some(match state {
+                        State::Role(role) => State::Role(role.reviewed(tiers, applied.time)),
+                        other => other,
+                    })
+                })?;
+                continue;
+            }
             self.change(&entity, |slot| {
                 if slot.state.is_none() && books {
                     slot.state = Some(State::Books(Books::default()));

@@ -77,7 +77,7 @@ impl World {
         })
     }
 
-    fn tiers_now(&mut self) -> Result<Tiers, snapshot::Error> {
+    pub(super) fn tiers_now(&mut self) -> Result<Tiers, snapshot::Error> {
         self.warm(&format!("tier/{}", self.tenant))?;
         Ok(self.tiers().ok().flatten().cloned().unwrap_or_default())
     }

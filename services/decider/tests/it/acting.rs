@@ -125,12 +125,13 @@ impl Work {
     }
 
     pub fn proposal(&self, tool: &str, arguments: &Value, money: u64) -> Value {
-        json!({"run": self.run, "tool": tool, "action": "do", "arguments": arguments,
+        json!({"run": self.run, "tool": tool, "action": "read", "arguments": arguments,
             "worst": {"money_micros": money}})
     }
 
     pub async fn propose(&self, tool: &str, arguments: Value) -> Answer {
-        self.operator.send("action", "propose", self.proposal(tool, &arguments, 1)).await
+        let proposal = self.proposal(tool, &arguments, 1);
+        in_time(async || self.operator.send("action", "propose", proposal.clone()).await).await
     }
 
     /// A person's answer to the question that a record put.
@@ -155,6 +156,16 @@ impl Work {
 
     pub async fn stop(mut self) {
         self.spine.stop().await;
+    }
+}
+
+/// Proposes again while this machine is too busy to evaluate the policy in time, which denies.
+pub async fn in_time(propose: impl AsyncFn() -> Answer) -> Answer {
+    loop {
+        let answer = propose().await;
+        if said(&answer) != "policy-timeout" {
+            return answer;
+        }
     }
 }
 

@@ -129,7 +129,7 @@ async fn actions(aviary: &mut Aviary, founder: &Person, approver: &Person) {
     let ticket = id(&founder.send("ticket", "open", json!({"title": "t", "role": role})).await);
     let run = id(&founder.send("run", "start", json!({"ticket": ticket})).await);
     for tool in ["read", "other", "elsewhere", "write"] {
-        let body = json!({"run": run, "tool": tool, "action": "do",
+        let body = json!({"run": run, "tool": tool, "action": "read",
             "arguments": {"note": BIRD, BIRD: [{"deep": BIRD}]}, "worst": {}});
         let answer = founder.send("action", "propose", body).await;
         assert!(answer.receipt.is_some(), "{answer:?}");
@@ -144,7 +144,7 @@ async fn actions(aviary: &mut Aviary, founder: &Person, approver: &Person) {
             assert!(rejected.ok, "{rejected:?}");
         }
     }
-    let large = json!({"run": run, "tool": "read", "action": "do", "worst": {},
+    let large = json!({"run": run, "tool": "read", "action": "read", "worst": {},
         "arguments": {"note": format!("{BIRD}{}", "x".repeat(9_000))}});
     let answer = founder.send("action", "propose", large).await;
     assert_eq!(answer.code.as_deref(), Some("arguments-too-large"));

@@ -32,5 +32,6 @@ mod tier;
 mod tls;
 mod tokens;
 mod told;
+mod under;
 mod volumes;
 mod world;

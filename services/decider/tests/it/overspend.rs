@@ -23,8 +23,7 @@ const LIMIT: u64 = 2_000 * NEED + 3;
 async fn works(person: &Person, proposal: &Value, settle: bool) -> BTreeMap<String, usize> {
     let one = |n: usize| async move {
         let mut answer = person.send("action", "propose", proposal.clone()).await;
-        // A policy that this machine was too busy to evaluate in time denies: that is no answer
-        // about money.
+        // As in `in_time`, whose future cannot be sent between threads.
         while said(&answer) == "policy-timeout" {
             answer = person.send("action", "propose", proposal.clone()).await;
         }

@@ -134,7 +134,7 @@ const FOLDS: [(&str, &str, &str); 35] = [
            timer: action.escalated {"step":1}"#,
         ACTION,
         r#"{"run":"@run","ticket":"@ticket","role":"@clerk","proposer":"worker","tool":"sorter",
-            "action":"sort"}"#,
+            "action":"list"}"#,
     ),
     (
         r#"role.hired; budget.limited {"scope":"role/@clerk","period":"day","calls":9}"#,

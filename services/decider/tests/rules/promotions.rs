@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use canonry_domain::tier::judge;
+use canonry_schemas::action;
 use canonry_schemas::event::Event;
 use canonry_schemas::lease::{self, Cause};
 use canonry_schemas::role::{self, Counters, Moved};
@@ -24,6 +25,9 @@ struct Told {
     counted: u64,
     print: Option<(String, String, String)>,
 }
+
+/// Codes of denied actions that are violations, as the record format says.
+const BROKEN: [&str; 3] = ["policy-denied", "tool-not-allowed", "tier-too-low"];
 
 #[derive(Default)]
 struct Reader {
@@ -51,6 +55,15 @@ impl Reader {
             told.since.consecutive += 1;
         } else {
             told.since.consecutive = 0;
+        }
+    }
+
+    fn violated(&mut self, fact: &Fact, run: &str, role: &str) {
+        self.violated.insert(run.to_owned());
+        if let Some(told) = self.roles.get_mut(role) {
+            told.since.violations += 1;
+            told.since.consecutive = 0;
+            told.counted = fact.at.position;
         }
     }
 
@@ -113,12 +126,13 @@ impl Reader {
                 self.ended(fact, false);
             }
             Event::Lease(lease::Event::Revoked(e)) if e.cause == Cause::Violation => {
-                self.violated.insert(e.run.to_string());
-                if let Some(told) = self.roles.get_mut(e.role.as_str()) {
-                    told.since.violations += 1;
-                    told.since.consecutive = 0;
-                    told.counted = fact.at.position;
-                }
+                self.violated(fact, e.run.as_str(), e.role.as_str());
+            }
+            Event::Action(action::Event::Denied(e)) if BROKEN.contains(&&*e.code.0) => {
+                self.violated(fact, e.run.as_str(), e.role.as_str());
+            }
+            Event::Action(action::Event::Lapsed(e)) => {
+                self.violated(fact, e.run.as_str(), e.role.as_str());
             }
             _ => {}
         }

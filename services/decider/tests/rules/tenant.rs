@@ -16,7 +16,7 @@ use canonry_domain::policy::{Checked, Policies, Policy};
 use canonry_domain::role::{Role, Roles};
 use canonry_domain::run::{Run, Runs};
 use canonry_domain::ticket::{Ticket, Tickets};
-use canonry_domain::tier::Tiers;
+use canonry_domain::tier::{Tiers, violates};
 use canonry_domain::weigh::Judged;
 use canonry_domain::{Applied, Approval, Decider, Facts, State, erasure};
 use canonry_schemas::event::{Command, Event};
@@ -225,12 +225,19 @@ impl Tenant {
 
     /// What an action's fact moves besides.
     fn hear(&mut self, fact: &Fact, event: &action::Event) {
+        let violated = violates(event);
         let hash = fact.at.hash();
         let applied = fact.at.applied(&hash);
         for entity in event.touches("acme") {
             let (aggregate, id) = entity.split_once('/').unwrap();
             match aggregate {
-                "role" => through!(self.roles.get_mut(id), Role, &applied, event),
+                "role" => {
+                    through!(self.roles.get_mut(id), Role, &applied, event);
+                    let old = if violated { self.roles.remove_entry(id) } else { None };
+                    if let Some((id, role)) = old {
+                        self.roles.insert(id, role.reviewed(&self.tiers, fact.at.time));
+                    }
+                }
                 "run" => through!(self.runs.get_mut(id), Run, &applied, event),
                 "ticket" => through!(self.tickets.get_mut(id), Ticket, &applied, event),
                 _ => {
@@ -379,10 +386,11 @@ impl Tenant {
             }
             Command::Action(c) => {
                 let run = self.run_of(command);
-                let ticket = run.and_then(|(_, run)| self.tickets.get(run.ticket.as_str()));
+                let run = run.map(|(_, run)| run);
+                let ticket = run.and_then(|run| self.tickets.get(run.ticket.as_str()));
                 let action = c.action().and_then(|id| self.actions.get(id.as_str()));
                 let role = action.map(|a| a.role.clone());
-                (role.or_else(|| ticket.and_then(|t| t.role.clone())), ticket)
+                (role.or_else(|| run.map(|run| run.role.clone())), ticket)
             }
             Command::Member(_)
             | Command::Tenant(_)

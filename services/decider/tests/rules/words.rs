@@ -136,7 +136,7 @@ fn one_call() -> Value {
 /// A decision about the action of the tables.
 fn decided(name: &str) -> Value {
     let mut all = json!({"run": RUN, "ticket": TICKET, "role": CLERK, "tool": "sorter",
-        "action": "sort", "worst": {}, "arguments_digest": "0".repeat(64),
+        "action": "list", "worst": {}, "arguments_digest": "0".repeat(64),
         "input_digest": "0".repeat(64), "input": "i",
         "decision": {"engine": "e", "verdict": "ALLOW", "rules": [], "obligations": []}});
     let more = match name {
@@ -200,7 +200,7 @@ pub fn body(name: &str, over: Value, n: u64) -> Value {
         "policy.publish" => json!({"bundle": "AAAA", "revision": 1}),
         "policy.published" => json!({"bundle": "AAAA", "revision": 1, "digest": "0".repeat(64),
             "version": "1.0.0", "expires": MOMENTS[2].1, "ttl_seconds": 300}),
-        "action.propose" => json!({"run": RUN, "tool": "sorter", "action": "sort",
+        "action.propose" => json!({"run": RUN, "tool": "sorter", "action": "list",
             "arguments": {}, "worst": {}}),
         "action.resume" => json!({"id": ACTION, "arguments": {}}),
         "action.approve" => json!({"id": ACTION, "approval": "jwt"}),
