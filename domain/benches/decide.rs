@@ -4,9 +4,11 @@
 
 use canonry_domain::directory::Directory;
 use canonry_domain::ticket::{Ticket, Tickets};
+use canonry_domain::tier::Tiers;
 use canonry_domain::{Applied, Decider as _, Facts};
 use canonry_schemas::ids::ActorId;
 use canonry_schemas::member::Part;
+use canonry_schemas::refusal::Refusal;
 use canonry_schemas::text::Content;
 use canonry_schemas::ticket::{Command, Event, Open, Start};
 use canonry_schemas::time::Time;
@@ -15,6 +17,8 @@ use divan::{Bencher, black_box};
 fn main() {
     divan::main();
 }
+
+static NO_TIERS: Tiers = Tiers { position: 0, set: None };
 
 fn open() -> Open {
     Open {
@@ -41,7 +45,13 @@ fn facts<'a>(actor: &'a ActorId, directory: &'a Directory) -> Facts<'a> {
         approval: None,
         role: None,
         ticket: None,
+        lease_key: Err(Refusal::KeysInvalid),
+        tiers: &NO_TIERS,
         appended: Ok(()),
+        run: None,
+        books: None,
+        judged: Err(Refusal::ArgumentsTooLarge),
+        bundle: Err(Refusal::BundleInvalid),
     }
 }
 

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use canonry_schemas::ids::{ActorId, RoleId};
 use canonry_schemas::key::Use;
-use canonry_schemas::limits::MEMBERS;
+use canonry_schemas::limits::{DELEGATION_LIFE, MEMBERS};
 use canonry_schemas::member::{Command, Event, Part};
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::tenant;
+use canonry_schemas::time::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::{Applied, Facts};
@@ -24,10 +25,24 @@ pub struct Member {
     pub removed: bool,
 }
 
+/// That somebody answers in an approver's place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delegation {
+    /// Who.
+    pub to: ActorId,
+    /// From when on.
+    pub from: Time,
+    /// Until when.
+    pub until: Time,
+}
+
 /// All members.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Directory {
     members: BTreeMap<ActorId, Member>,
+    /// By who is absent: the last delegation of each.
+    #[serde(default)]
+    delegations: BTreeMap<ActorId, Delegation>,
 }
 
 impl Directory {
@@ -40,6 +55,12 @@ impl Directory {
     /// All members, removed ones included.
     pub fn members(&self) -> impl Iterator<Item = (&ActorId, &Member)> {
         self.members.iter()
+    }
+
+    /// Who is absent at a moment and has this member answer instead.
+    pub fn delegators(&self, to: &ActorId, now: Time) -> impl Iterator<Item = &ActorId> {
+        let holds = move |d: &Delegation| &d.to == to && d.from <= now && now < d.until;
+        self.delegations.iter().filter(move |(_, d)| holds(d)).map(|(actor, _)| actor)
     }
 
     /// The member who asks for something.
@@ -117,6 +138,22 @@ impl Directory {
                 facts.keys?;
                 Ok(Event::KeysRotated(c))
             }
+            Command::Delegate(c) => {
+                facts.allow(&[Part::Approver])?;
+                let worker = self.present(&c.to)?.parts.contains(&Part::Worker);
+                let from = c.from.unwrap_or(facts.now).max(facts.now);
+                let most = i64::try_from(DELEGATION_LIFE.as_micros()).unwrap_or(i64::MAX);
+                let short = c.until.0.saturating_sub(from.0) <= most;
+                if worker || &c.to == facts.actor || c.until <= from || !short {
+                    return Err(Refusal::DelegationInvalid);
+                }
+                Ok(Event::Delegated(c))
+            }
+            Command::EndDelegation(c) => {
+                facts.allow(&[Part::Approver])?;
+                let open = self.delegations.get(facts.actor).is_some_and(|d| facts.now < d.until);
+                if open { Ok(Event::DelegationEnded(c)) } else { Err(Refusal::DelegationUnknown) }
+            }
         }
     }
 
@@ -129,7 +166,7 @@ impl Directory {
     }
 
     /// Folds a member event.
-    pub fn evolve(&mut self, _: &Applied<'_>, event: &Event) {
+    pub fn evolve(&mut self, applied: &Applied<'_>, event: &Event) {
         match event {
             Event::Enrolled(e) => {
                 let member =
@@ -142,6 +179,14 @@ impl Directory {
                 }
             }
             Event::KeysRotated(_) => {}
+            Event::Delegated(e) => {
+                let from = e.from.unwrap_or(applied.time);
+                let delegation = Delegation { to: e.to.clone(), from, until: e.until };
+                self.delegations.insert(applied.actor.clone(), delegation);
+            }
+            Event::DelegationEnded(_) => {
+                self.delegations.remove(applied.actor);
+            }
         }
     }
 }

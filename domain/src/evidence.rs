@@ -41,7 +41,16 @@ impl Decider for Evidences {
                 }
                 run.evidence
             }
-            Some(State::Role(_) | State::Kind(_)) | None => return Err(unknown(&c.id)),
+            Some(
+                State::Role(_)
+                | State::Kind(_)
+                | State::Books(_)
+                | State::Policy(_)
+                | State::Action(_)
+                | State::Lease(_)
+                | State::Tiers(_),
+            )
+            | None => return Err(unknown(&c.id)),
         };
         if count >= EVIDENCE_PER_WORK {
             return Err(Refusal::EvidenceFull);
@@ -55,7 +64,13 @@ impl Decider for Evidences {
         match &mut state {
             State::Ticket(ticket) => ticket.evidence = ticket.evidence.saturating_add(1),
             State::Run(run) => run.evidence = run.evidence.saturating_add(1),
-            State::Role(_) | State::Kind(_) => {}
+            State::Role(_)
+            | State::Kind(_)
+            | State::Books(_)
+            | State::Policy(_)
+            | State::Action(_)
+            | State::Lease(_)
+            | State::Tiers(_) => {}
         }
         Some(state)
     }

@@ -1,20 +1,25 @@
 //! What a decision may know beside its own state, and what a fold knows beside the event.
 
-use canonry_schemas::ids::{ActorId, RoleId};
+use canonry_schemas::ids::{ActorId, KeyId, RoleId, RunId};
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::time::Time;
 
+use crate::books::Books;
 use crate::directory::Directory;
+use crate::policy::Checked;
 use crate::role::Role;
+use crate::run::Run;
 use crate::ticket::Ticket;
+use crate::tier::Tiers;
+use crate::weigh::Judged;
 
 /// An approval whose signature the shell has already checked against the approver's `member` key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approval {
     /// Who signed.
     pub by: ActorId,
-    /// The ticket's entity, `ticket/<id>`.
+    /// What it is about, `ticket/<id>` or `action/<id>`.
     pub entity: String,
     /// Yes or no.
     pub approve: bool,
@@ -51,8 +56,20 @@ pub struct Facts<'a> {
     pub role: Option<(&'a RoleId, &'a Role)>,
     /// The ticket that a run's command names, or that a custom record is about.
     pub ticket: Option<&'a Ticket>,
+    /// The id of the key that a lease is to be for, if its keys may be used.
+    pub lease_key: Result<&'a KeyId, Refusal>,
+    /// What moves roles between tiers.
+    pub tiers: &'a Tiers,
     /// Whether a custom record's data fits its schema, and what it is about exists.
     pub appended: Result<(), Refusal>,
+    /// The run that an action is part of or a lease is asked for, with its id.
+    pub run: Option<(&'a RunId, &'a Run)>,
+    /// The tenant's account and prices; none where nothing was written into them yet.
+    pub books: Option<&'a Books>,
+    /// What the policy says about an action, or why it was not asked.
+    pub judged: Result<&'a Judged, Refusal>,
+    /// The bundle that is published, or what is wrong with it.
+    pub bundle: Result<&'a Checked, Refusal>,
 }
 
 impl Facts<'_> {
@@ -68,6 +85,20 @@ impl Facts<'_> {
     /// `not-allowed`.
     pub fn allow(&self, parts: &[Part]) -> Result<(), Refusal> {
         if self.may(parts) { Ok(()) } else { Err(Refusal::NotAllowed) }
+    }
+
+    /// Whether the approval in the command is this actor's, for this intent, and says so about what
+    /// the record at this position asked.
+    #[must_use]
+    pub fn answers(&self, entity: &str, yes: bool, position: u64, hash: &str) -> bool {
+        self.approval.is_some_and(|given| {
+            &given.by == self.actor
+                && given.entity == entity
+                && given.approve == yes
+                && given.intent == self.intent
+                && given.position == position
+                && given.hash == hash
+        })
     }
 
     /// Refuses everybody but a founder.

@@ -2,16 +2,25 @@
 //! Time, actor, ids and verified signatures arrive as [`Facts`]. No IO, clock, randomness, async
 //! or hash maps here; hosts are in `services/decider`.
 
+pub mod action;
+pub mod books;
+pub mod budget;
 pub mod directory;
 pub mod erasure;
 pub mod evidence;
 pub mod ext;
 pub mod facts;
+pub mod lease;
+pub mod policy;
+pub mod prices;
+pub mod question;
 pub mod role;
 pub mod run;
 pub mod state;
 pub mod tenant;
 pub mod ticket;
+pub mod tier;
+pub mod weigh;
 
 pub use facts::{Applied, Approval, Facts};
 pub use state::{Entity, State};

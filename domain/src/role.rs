@@ -1,13 +1,20 @@
 //! Rules of a role: hired, amended, paused, resumed, retired.
 
-use canonry_schemas::ids::ActorId;
+use std::collections::BTreeMap;
+
+use canonry_schemas::ids::{ActorId, LeaseId};
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::role::{Budget, Command, Event, Tier};
+use canonry_schemas::text::Label;
+use canonry_schemas::time::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::Decider;
+use crate::action::Counts;
+use crate::budget::Account;
 use crate::facts::{Applied, Facts};
+use crate::tier::{self, Standing};
 
 /// Where a role stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,10 +32,25 @@ pub enum Stage {
 pub struct Role {
     /// Where it stands.
     pub stage: Stage,
+    /// What it is called.
+    pub title: Label,
+    /// Tools it may use.
+    pub tools: Vec<Label>,
+    /// Who is asked in turn.
+    pub escalation: Vec<ActorId>,
+    /// What its actions came to.
+    pub counts: Counts,
     /// How far it is trusted.
     pub tier: Tier,
     /// What it may spend.
     pub budget: Budget,
+    /// What was spent for it, and what is reserved.
+    #[serde(default, skip_serializing_if = "Account::is_fresh")]
+    pub account: Box<Account>,
+    /// Leases of its runs that nobody revoked, and until when; some may have expired.
+    pub leases: BTreeMap<LeaseId, Time>,
+    /// What its runs came to.
+    pub standing: Box<Standing>,
 }
 
 impl Role {
@@ -70,10 +92,21 @@ impl Decider for Roles {
             escalation(facts, &c.escalation)?;
             return Ok(Event::Hired(c));
         }
-        if !matches!(command, Command::Pause(_)) {
-            facts.founder()?;
+        if let Command::Fingerprint(c) = &command {
+            facts.allow(&[Part::Operator, Part::Worker])?;
+            if !facts.may(&[Part::Operator]) && facts.works_for != Some(&c.id) {
+                return Err(Refusal::OtherRole);
+            }
+        } else if matches!(command, Command::Review(_)) {
+            if !facts.timer {
+                return Err(Refusal::NotAllowed);
+            }
+        } else {
+            if !matches!(command, Command::Pause(_)) {
+                facts.founder()?;
+            }
+            facts.allow(&[Part::Operator])?;
         }
-        facts.allow(&[Part::Operator])?;
         let role = state.ok_or(Refusal::RoleUnknown)?;
         if role.retired() {
             return Err(Refusal::RoleRetired);
@@ -103,23 +136,45 @@ impl Decider for Roles {
                 Stage::Active | Stage::Retired => Err(Refusal::RoleNotPaused),
             },
             Command::Retire(c) => Ok(Event::Retired(c)),
+            Command::Fingerprint(c) => tier::fingerprint(role, facts, c),
+            Command::Review(c) => tier::review(role, facts, c.id),
         }
     }
 
     fn evolve(state: Option<Role>, _: &Applied<'_>, event: &Event) -> Option<Role> {
+        let state = state.map(|mut role| {
+            role.evolve_tier(event);
+            role
+        });
         let stage = |stage| state.clone().map(|role| Role { stage, ..role });
         match event {
-            Event::Hired(e) => {
-                Some(Role { stage: Stage::Active, tier: e.tier, budget: e.budget.clone() })
-            }
+            Event::Hired(e) => Some(Role {
+                stage: Stage::Active,
+                title: e.title.clone(),
+                tools: e.tools.clone(),
+                escalation: e.escalation.clone(),
+                counts: Counts::default(),
+                tier: e.tier,
+                budget: e.budget.clone(),
+                account: Box::default(),
+                leases: BTreeMap::new(),
+                standing: Box::default(),
+            }),
+            // Its tier is folded with everything else that moves it, above.
             Event::Amended(e) => state.clone().map(|role| Role {
-                tier: e.tier.unwrap_or(role.tier),
+                title: e.title.clone().unwrap_or(role.title),
+                tools: e.tools.clone().unwrap_or(role.tools),
+                escalation: e.escalation.clone().unwrap_or(role.escalation),
                 budget: e.budget.clone().unwrap_or(role.budget),
                 ..role
             }),
             Event::Paused(_) => stage(Stage::Paused),
             Event::Resumed(_) => stage(Stage::Active),
             Event::Retired(_) => stage(Stage::Retired),
+            Event::Fingerprinted(_)
+            | Event::Promoted(_)
+            | Event::Demoted(_)
+            | Event::PromotionProposed(_) => state,
         }
     }
 }

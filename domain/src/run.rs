@@ -1,28 +1,45 @@
 //! Rules of a run: one attempt at a ticket, by one worker, step after step.
 
-use canonry_schemas::ids::{ActorId, TicketId};
+use canonry_schemas::ids::{ActorId, RoleId, TicketId};
 use canonry_schemas::limits::{RUNS_PER_TICKET, STEPS_PER_RUN};
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::run::{Command, End, Ended, Event, Started};
+use canonry_schemas::text::Label;
 use serde::{Deserialize, Serialize};
 
 use crate::Decider;
+use crate::action::Counts;
+use crate::budget::Account;
 use crate::facts::{Applied, Facts};
+use crate::lease::Held;
 
 /// What a decision must know of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// Its ticket.
     pub ticket: TicketId,
+    /// The role that it is done for.
+    pub role: RoleId,
     /// Who works.
     pub worker: ActorId,
     /// How many steps it recorded.
     pub steps: u32,
+    /// The name of the last one.
+    pub phase: Option<Label>,
+    /// What its actions came to.
+    pub counts: Counts,
     /// How many evidence objects belong to it.
     pub evidence: u32,
     /// Whether it has ended.
     pub ended: bool,
+    /// What was spent in it, and what is reserved.
+    #[serde(default, skip_serializing_if = "Account::is_fresh")]
+    pub account: Box<Account>,
+    /// Its newest lease that nobody revoked; it may have expired.
+    pub lease: Option<Held>,
+    /// Violations that were counted in it.
+    pub violations: u32,
 }
 
 /// The rules.
@@ -90,16 +107,24 @@ impl Decider for Runs {
         match event {
             Event::Started(e) => Some(Run {
                 ticket: e.ticket.clone(),
+                role: e.role.clone(),
                 worker: applied.actor.clone(),
                 steps: 0,
+                phase: None,
+                counts: Counts::default(),
                 evidence: 0,
                 ended: false,
+                account: Box::default(),
+                lease: None,
+                violations: 0,
             }),
-            Event::StepRecorded(_) => {
-                state.map(|run| Run { steps: run.steps.saturating_add(1), ..run })
-            }
+            Event::StepRecorded(e) => state.map(|run| Run {
+                steps: run.steps.saturating_add(1),
+                phase: Some(e.name.clone()),
+                ..run
+            }),
             Event::Completed(_) | Event::Failed(_) | Event::Cancelled(_) => {
-                state.map(|run| Run { ended: true, ..run })
+                state.map(|run| Run { ended: true, lease: None, ..run })
             }
         }
     }

@@ -9,6 +9,8 @@ use canonry_schemas::time::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::Decider;
+use crate::action::Counts;
+use crate::budget::Account;
 use crate::facts::{Applied, Facts};
 
 /// Where a ticket stands.
@@ -55,6 +57,12 @@ pub struct Ticket {
     pub approval_required: bool,
     /// The role that owns it.
     pub role: Option<RoleId>,
+    /// Who opened it.
+    pub opened_by: ActorId,
+    /// 1 (critical) to 4 (low).
+    pub priority: u8,
+    /// What its actions came to.
+    pub counts: Counts,
     /// When it must be done.
     pub due: Option<Time>,
     /// Whether that was already reported missed.
@@ -65,6 +73,9 @@ pub struct Ticket {
     pub runs: u32,
     /// How many evidence objects belong to it.
     pub evidence: u32,
+    /// What was spent on it, and what is reserved.
+    #[serde(default, skip_serializing_if = "Account::is_fresh")]
+    pub account: Box<Account>,
 }
 
 impl Ticket {
@@ -105,6 +116,9 @@ impl Ticket {
 /// The rules.
 pub struct Tickets;
 
+/// A ticket's priority where none was given.
+const PRIORITY: u8 = 3;
+
 const WORKERS: &[Part] = &[Part::Operator, Part::Worker];
 
 fn open_ticket(state: Option<&Ticket>) -> Result<&Ticket, Refusal> {
@@ -134,14 +148,11 @@ fn answer(
     if by == facts.actor {
         return Err(Refusal::SelfApproval);
     }
-    let given = facts.approval.ok_or(Refusal::ApprovalInvalid)?;
-    let fits = &given.by == facts.actor
-        && given.entity == format!("ticket/{id}")
-        && given.approve == yes
-        && given.intent == facts.intent
-        && given.position == *position
-        && &given.hash == hash;
-    if fits { Ok(()) } else { Err(Refusal::ApprovalInvalid) }
+    if facts.answers(&format!("ticket/{id}"), yes, *position, hash) {
+        Ok(())
+    } else {
+        Err(Refusal::ApprovalInvalid)
+    }
 }
 
 impl Decider for Tickets {
@@ -272,11 +283,15 @@ impl Decider for Tickets {
                 gate: Gate::Unasked,
                 approval_required: e.approval_required,
                 role: e.role.clone(),
+                opened_by: applied.actor.clone(),
+                priority: e.priority.unwrap_or(PRIORITY),
+                counts: Counts::default(),
                 due: e.due,
                 breached: false,
                 run: None,
                 runs: 0,
                 evidence: 0,
+                account: Box::default(),
             });
         }
         let mut ticket = state?;
@@ -287,6 +302,7 @@ impl Decider for Tickets {
                     ticket.due = e.due;
                     ticket.breached = false;
                 }
+                ticket.priority = e.priority.unwrap_or(ticket.priority);
                 ticket.approval_required = e.approval_required.unwrap_or(ticket.approval_required);
             }
             Event::Assigned(e) => ticket.role = Some(e.role.clone()),

@@ -1,13 +1,19 @@
 //! How one record changes the tables. Total: a record that is in the ledger was decided, so
 //! nothing is judged here; refusals leave a row among the events and change nothing else.
 
+mod leases;
+
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::KeyId;
 use canonry_schemas::key::PublicKey;
-use canonry_schemas::{actor, content, ext, member, role, run, tenant, ticket};
+use canonry_schemas::{
+    action, actor, budget, content, ext, member, policy, role, run, tenant, ticket,
+};
 use rusqlite::{Params, Transaction, params};
 
+use crate::acts;
 use crate::recorded::Recorded;
+use crate::spend;
 use crate::store::{Error, integer};
 
 /// Where and when, in the forms that every statement needs.
@@ -31,7 +37,16 @@ pub fn fold(tx: &Transaction<'_>, record: &Recorded) -> Result<(), Error> {
         Event::Ticket(e) => fold.ticket(e),
         Event::Run(e) => fold.run(e),
         Event::Ext(e) => fold.ext(e),
+        Event::Budget(e) => fold.budget(e),
+        Event::Action(e) => {
+            fold.spend(e)?;
+            acts::fold(tx, record, e)
+        }
+        Event::Policy(policy::Event::Published(e)) => acts::published(tx, record, e),
         // The row among the events is all: lists of evidence are lists of events.
+        Event::Lease(e) => fold.lease(e),
+        // What is set for tiers is read from its record.
+        Event::Tier(_) => Ok(()),
         Event::Evidence(_) | Event::Actor(_) | Event::Refused { .. } => Ok(()),
     }
 }
@@ -128,6 +143,7 @@ impl Fold<'_> {
                 self.keys(&e.keys, &e.revoked)
             }
             member::Event::KeysRotated(e) => self.keys(&e.keys, &e.revoked),
+            member::Event::Delegated(_) | member::Event::DelegationEnded(_) => Ok(()),
         }
     }
 
@@ -226,6 +242,10 @@ impl Fold<'_> {
             role::Event::Paused(c) => status("paused", c),
             role::Event::Resumed(c) => status("active", c),
             role::Event::Retired(c) => status("retired", c),
+            role::Event::Fingerprinted(e) => self.tier_of(id, e.tier),
+            role::Event::Promoted(e) | role::Event::Demoted(e) => self.tier_of(id, e.to),
+            // A founder gives it, or does not.
+            role::Event::PromotionProposed(e) => self.tier_of(id, e.from),
         }
     }
 
@@ -334,6 +354,74 @@ impl Fold<'_> {
         }
     }
 
+    /// What an action reserves and comes to; what else happens to it moves no account.
+    fn spend(&self, event: &action::Event) -> Result<(), Error> {
+        match event {
+            action::Event::Allowed(e) => spend::reserved(
+                self.tx,
+                &spend::Reserved {
+                    position: self.record.position,
+                    id: self.record.entity_id(),
+                    run: e.run.as_str(),
+                    ticket: e.ticket.as_str(),
+                    role: e.role.as_str(),
+                    tool: &e.tool.0,
+                    model: e.worst.model.as_ref().map(|model| model.0.as_str()),
+                    time: &self.time,
+                    amount: &e.reserved,
+                },
+            ),
+            action::Event::Settled(e) => {
+                spend::ended(self.tx, self.record.entity_id(), &e.charged, e.overrun)
+            }
+            action::Event::Lapsed(e) => {
+                spend::ended(self.tx, self.record.entity_id(), &e.charged, false)
+            }
+            action::Event::Held(_)
+            | action::Event::Routed(_)
+            | action::Event::Denied(_)
+            | action::Event::Approved(_)
+            | action::Event::Rejected(_)
+            | action::Event::AskedAgain(_)
+            | action::Event::Expired(_)
+            | action::Event::Escalated(_) => Ok(()),
+        }
+    }
+
+    fn budget(&self, event: &budget::Event) -> Result<(), Error> {
+        match event {
+            budget::Event::Limited(e) => {
+                let limits = e.limits();
+                let [money, tokens, calls, wall] =
+                    budget::Dimension::ALL.map(|d| limits.of(d).map(integer));
+                self.run_sql(
+                    "INSERT OR REPLACE INTO limits VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                    params![
+                        e.scope.as_str(),
+                        e.period.name(),
+                        money,
+                        tokens,
+                        calls,
+                        wall,
+                        self.record.actor,
+                        self.time,
+                        self.position,
+                    ],
+                )
+            }
+            budget::Event::Priced(e) => self.run_sql(
+                "INSERT INTO prices VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![
+                    self.position,
+                    e.currency.as_str(),
+                    serde_json::to_string(&e.models)?,
+                    self.record.actor,
+                    self.time,
+                ],
+            ),
+        }
+    }
+
     fn run(&self, event: &run::Event) -> Result<(), Error> {
         let id = self.record.entity_id();
         let end = |status: &str, e: &run::Ended| {
@@ -392,14 +480,17 @@ impl Fold<'_> {
             }
             run::Event::Completed(e) => {
                 end("completed", e)?;
+                self.end_lease_of(id)?;
                 self.on_ticket_of(e.ticket.as_str(), "run = NULL", &[])
             }
             run::Event::Failed(e) => {
                 end("failed", e)?;
+                self.end_lease_of(id)?;
                 give_back(e)
             }
             run::Event::Cancelled(e) => {
                 end("cancelled", e)?;
+                self.end_lease_of(id)?;
                 give_back(e)
             }
         }

@@ -5,9 +5,11 @@
 //! who may read it decrypts it at the edge. Start at [`store`] for the write side, [`query`] for
 //! the read side.
 
+pub mod acts;
 pub mod diff;
 mod filter;
 mod fold;
+pub mod leases;
 pub mod page;
 mod past;
 pub mod query;
@@ -15,10 +17,13 @@ mod read;
 mod recorded;
 pub mod rows;
 mod schema;
+mod spend;
 pub mod store;
 
+pub use acts::ActionFilter;
 pub use page::{Page, PageRequest};
 pub use query::{EventFilter, Reader, RunFilter, Snapshot, TicketFilter, TicketSort};
 pub use recorded::Recorded;
 pub use schema::VERSION;
+pub use spend::{By, SpendFilter};
 pub use store::{Error, Head, Store};

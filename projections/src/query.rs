@@ -7,11 +7,13 @@ use std::path::Path;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction};
 
+use crate::acts::{self, Action, ActionFilter, Policy};
 use crate::diff::Changed;
 pub use crate::filter::{EventFilter, RunFilter, TicketFilter, TicketSort};
 use crate::page::{Page, PageRequest};
-use crate::rows::{Event, Key, Kind, Member, Role, Run, Step, Ticket};
+use crate::rows::{Account, Event, Key, Kind, Member, Prices, Role, Run, Spend, Step, Ticket};
 use crate::schema::READER;
+use crate::spend::{self, By, SpendFilter};
 use crate::store::{Error, Head, head, integer, natural, plan_once};
 
 /// A connection that reads.
@@ -55,25 +57,25 @@ pub struct Snapshot<'a> {
 
 /// Conditions and their values, in order.
 #[derive(Default)]
-struct Where {
+pub(crate) struct Where {
     sql: String,
     values: Vec<Sql>,
 }
 
 impl Where {
-    fn and(&mut self, condition: &str, value: impl Into<Sql>) {
+    pub(crate) fn and(&mut self, condition: &str, value: impl Into<Sql>) {
         self.and_that(condition);
         self.values.push(value.into());
     }
 
     /// Without a value: a plan is made before values are known, and only a condition as it stands
     /// in a partial index can use it.
-    fn and_that(&mut self, condition: &str) {
+    pub(crate) fn and_that(&mut self, condition: &str) {
         self.sql.push_str(if self.sql.is_empty() { " WHERE " } else { " AND " });
         self.sql.push_str(condition);
     }
 
-    fn and_some(&mut self, condition: &str, value: Option<&String>) {
+    pub(crate) fn and_some(&mut self, condition: &str, value: Option<&String>) {
         if let Some(value) = value {
             self.and(condition, value.clone());
         }
@@ -309,6 +311,71 @@ impl Snapshot<'_> {
         self.by_position("kinds", w, page, Kind::read, |k| k.position)
     }
 
+    /// Actions in the order in which they were proposed.
+    ///
+    /// # Errors
+    /// A foreign cursor, or SQLite.
+    pub fn actions(&self, f: &ActionFilter, page: &PageRequest) -> Result<Page<Action>, Error> {
+        let mut w = Where::default();
+        w.and_some("status = ?", f.status.as_ref());
+        w.and_some("run = ?", f.run.as_ref());
+        w.and_some("ticket = ?", f.ticket.as_ref());
+        w.and_some("role = ?", f.role.as_ref());
+        w.and_some("tool = ?", f.tool.as_ref());
+        self.by_position("actions", w, page, Action::read, |a| a.position)
+    }
+
+    /// One action.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn action(&self, id: &str) -> Result<Option<Action>, Error> {
+        self.one("SELECT * FROM actions WHERE id = ?", id, Action::read)
+    }
+
+    /// The policy in force, whether it has expired or not.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn policy(&self) -> Result<Option<Policy>, Error> {
+        acts::policy(&self.tx)
+    }
+
+    /// What was spent and is reserved, added up by one thing, in the order of its names.
+    ///
+    /// # Errors
+    /// A foreign cursor, or SQLite.
+    pub fn spend(
+        &self,
+        by: By,
+        filter: &SpendFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Spend>, Error> {
+        spend::spend(&self.tx, by, filter, page)
+    }
+
+    /// Accounts with their limits: the tenant's, every role's, and whatever has a limit; or one
+    /// account alone. Those counted by day as they are on the given one, `2026-01-31`.
+    ///
+    /// # Errors
+    /// A foreign cursor, or SQLite.
+    pub fn budgets(
+        &self,
+        scope: Option<&str>,
+        day: &str,
+        page: &PageRequest,
+    ) -> Result<Page<Account>, Error> {
+        spend::budgets(&self.tx, scope, day, page)
+    }
+
+    /// The price table in force.
+    ///
+    /// # Errors
+    /// SQLite.
+    pub fn prices(&self) -> Result<Option<Prices>, Error> {
+        spend::prices(&self.tx)
+    }
+
     /// All members, removed ones included, with their keys.
     ///
     /// # Errors
@@ -383,7 +450,7 @@ impl Snapshot<'_> {
         Ok(self.one(sql, actor, |r| r.get(0))?.unwrap_or(false))
     }
 
-    fn one<T>(
+    pub(crate) fn one<T>(
         &self,
         sql: &str,
         id: &str,
@@ -392,7 +459,7 @@ impl Snapshot<'_> {
         Ok(self.tx.prepare_cached(sql)?.query_row([id], |r| read(r)).optional()?)
     }
 
-    fn by_position<T>(
+    pub(crate) fn by_position<T>(
         &self,
         table: &str,
         mut w: Where,

@@ -4,20 +4,20 @@ use rusqlite::types::Type;
 use rusqlite::{Result, Row};
 use serde::de::DeserializeOwned;
 
-use crate::rows::{Answered, Asked, Budget, Event, Key, Kind, Member, Role, Run, Step, Ticket};
+use crate::rows::{Answered, Asked, Event, Key, Kind, Member, Role, RoleBudget, Run, Step, Ticket};
 use crate::store::natural;
 
-fn json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> Result<T> {
+pub(crate) fn json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> Result<T> {
     let text: String = row.get(column)?;
     serde_json::from_str(&text)
         .map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(e)))
 }
 
-fn number(row: &Row<'_>, column: &str) -> Result<u64> {
+pub(crate) fn number(row: &Row<'_>, column: &str) -> Result<u64> {
     Ok(natural(row.get(column)?))
 }
 
-fn maybe_number(row: &Row<'_>, column: &str) -> Result<Option<u64>> {
+pub(crate) fn maybe_number(row: &Row<'_>, column: &str) -> Result<Option<u64>> {
     Ok(row.get::<_, Option<i64>>(column)?.map(natural))
 }
 
@@ -28,7 +28,7 @@ impl Role {
             title: row.get("title")?,
             job: row.get("job")?,
             boundaries: json(row, "boundaries")?,
-            budget: Budget {
+            budget: RoleBudget {
                 per_ticket_micros: number(row, "per_ticket_micros")?,
                 per_day_micros: number(row, "per_day_micros")?,
             },

@@ -1,6 +1,7 @@
 //! What queries give back. Fields marked *content* hold `x1:…` as it stands in the record: the
 //! entity and JSON pointer to open them with stand beside each.
 
+use canonry_schemas::budget::{Amount, Limits, ModelPrice};
 use canonry_schemas::key::Use;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -14,7 +15,7 @@ pub struct Role {
     pub title: String,
     pub job: String,
     pub boundaries: Value,
-    pub budget: Budget,
+    pub budget: RoleBudget,
     pub tools: Value,
     pub escalation: Value,
     pub tier: String,
@@ -36,9 +37,8 @@ pub struct Role {
 
 /// What a role may spend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[schemars(rename = "RoleBudget")]
 #[expect(missing_docs, reason = "the names are those of the command")]
-pub struct Budget {
+pub struct RoleBudget {
     pub per_ticket_micros: u64,
     pub per_day_micros: u64,
 }
@@ -182,6 +182,67 @@ pub struct Event {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     pub data: Value,
+}
+
+/// One account for one period, and what is left of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Account {
+    /// Whose: `tenant`, `role/<id>`, `ticket/<id>` or `run/<id>`.
+    pub scope: String,
+    /// `day` or `total`.
+    pub period: String,
+    /// Which day, UTC, where the period is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub day: Option<String>,
+    /// What is allowed; for a role's day and for a ticket the role's own budget is in it.
+    pub limits: Limits,
+    /// What was spent.
+    pub spent: Amount,
+    /// What is reserved and not settled yet.
+    pub reserved: Amount,
+    /// What is left of each limit.
+    pub free: Limits,
+    /// Who set the limit; absent where none was set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_by: Option<String>,
+    /// When.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_at: Option<String>,
+    /// Where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+}
+
+/// The price table in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Prices {
+    /// Where it was set: its version.
+    pub position: u64,
+    /// The tenant's currency.
+    pub currency: String,
+    /// What models cost.
+    pub models: Vec<ModelPrice>,
+    /// Who set it.
+    pub set_by: String,
+    /// When.
+    pub set_at: String,
+}
+
+/// Sums over the actions of one ticket, run, role, model, tool or day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Spend {
+    /// Which one; empty for actions without a model.
+    pub key: String,
+    /// Actions that were allowed.
+    pub actions: u64,
+    /// Those of them that are not settled yet.
+    pub open: u64,
+    /// Those that used more than was reserved.
+    pub overruns: u64,
+    /// What was spent.
+    pub spent: Amount,
+    /// What is reserved and not settled yet.
+    pub reserved: Amount,
 }
 
 /// A version of a custom record type.

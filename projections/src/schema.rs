@@ -1,7 +1,7 @@
 //! The tables, and the views under the names that Canonry's sources use.
 
 /// Grows with every change of the tables or of the fold; a file of another version is rebuilt.
-pub const VERSION: i32 = 6;
+pub const VERSION: i32 = 9;
 
 /// What is laid out in a new file. Positions serve as row ids wherever a row begins with a
 /// record, so that the order of the ledger costs no index of its own.
@@ -78,6 +78,64 @@ CREATE TABLE appended (
 ) STRICT;
 CREATE INDEX appended_kind ON appended(kind, position);
 
+CREATE TABLE limits (
+  scope TEXT NOT NULL, period TEXT NOT NULL,
+  money_micros INTEGER, tokens INTEGER, calls INTEGER, wall_seconds INTEGER,
+  set_by TEXT NOT NULL, set_at TEXT NOT NULL, position INTEGER NOT NULL,
+  PRIMARY KEY (scope, period)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE prices (
+  position INTEGER PRIMARY KEY, currency TEXT NOT NULL, models TEXT NOT NULL,
+  set_by TEXT NOT NULL, set_at TEXT NOT NULL
+) STRICT;
+CREATE TABLE spend (
+  position INTEGER PRIMARY KEY, action TEXT NOT NULL UNIQUE,
+  run TEXT NOT NULL, ticket TEXT NOT NULL, role TEXT NOT NULL, tool TEXT NOT NULL,
+  model TEXT NOT NULL, day TEXT NOT NULL, open INTEGER NOT NULL, overrun INTEGER NOT NULL,
+  reserved_money_micros INTEGER NOT NULL, reserved_tokens INTEGER NOT NULL,
+  reserved_calls INTEGER NOT NULL, reserved_wall_seconds INTEGER NOT NULL,
+  spent_money_micros INTEGER NOT NULL, spent_tokens INTEGER NOT NULL,
+  spent_calls INTEGER NOT NULL, spent_wall_seconds INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE policies (
+  position INTEGER PRIMARY KEY, revision INTEGER NOT NULL, version TEXT NOT NULL,
+  digest TEXT NOT NULL, expires TEXT NOT NULL, ttl_seconds INTEGER NOT NULL, bundle TEXT NOT NULL,
+  published_by TEXT NOT NULL, published_at TEXT NOT NULL
+) STRICT;
+CREATE TABLE actions (
+  position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+  run TEXT NOT NULL, ticket TEXT NOT NULL, role TEXT NOT NULL, tool TEXT NOT NULL,
+  action TEXT NOT NULL, status TEXT NOT NULL, verdict TEXT NOT NULL, rules TEXT NOT NULL,
+  obligations TEXT NOT NULL, code TEXT, policy INTEGER, asked_position INTEGER, asked_hash TEXT,
+  asked_at TEXT, approvals TEXT, expires TEXT, given INTEGER NOT NULL, escalated INTEGER NOT NULL,
+  until TEXT, outcome TEXT, error TEXT, proposed_by TEXT NOT NULL, proposed_at TEXT NOT NULL,
+  updated_at TEXT NOT NULL, updated_position INTEGER NOT NULL
+) STRICT;
+CREATE TABLE answers (
+  position INTEGER PRIMARY KEY, action TEXT NOT NULL, approver TEXT NOT NULL, stood_in_for TEXT,
+  yes INTEGER NOT NULL, asked_at TEXT, answered_at TEXT NOT NULL
+) STRICT;
+
+CREATE VIEW approver_statistics AS SELECT
+  a.approver, count(*) AS answers, sum(a.yes) AS approvals,
+  CAST(round(avg((julianday(a.answered_at) - julianday(a.asked_at)) * 86400)) AS INTEGER)
+    AS seconds_to_decide,
+  (SELECT count(*) FROM answers b WHERE b.approver = a.approver AND b.yes = 1 AND b.position >
+    coalesce((SELECT max(position) FROM answers c WHERE c.approver = a.approver AND c.yes = 0), 0))
+    AS approvals_in_a_row,
+  sum(a.yes = 1 AND EXISTS (SELECT 1 FROM actions x WHERE x.id = a.action AND (
+    x.status IN ('rejected', 'denied') OR x.outcome = 'failed'))) AS later_reversals
+  FROM answers a GROUP BY a.approver;
+CREATE TABLE leases (
+  position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+  run TEXT NOT NULL, ticket TEXT NOT NULL, role TEXT NOT NULL, worker TEXT NOT NULL,
+  tier TEXT NOT NULL, login TEXT NOT NULL, key TEXT NOT NULL, issued_by TEXT NOT NULL,
+  issued_at TEXT NOT NULL, expires TEXT NOT NULL, status TEXT NOT NULL, ended_at TEXT,
+  updated_position INTEGER NOT NULL
+) STRICT;
+CREATE INDEX leases_open ON leases(run) WHERE status = 'issued';
+
 CREATE VIEW ai_roles AS SELECT
   id, title, job AS job_description, boundaries, per_ticket_micros, per_day_micros, tools,
   escalation, tier, status, hired_by, hired_at, updated_at FROM roles;
@@ -125,7 +183,16 @@ CREATE INDEX IF NOT EXISTS tickets_external ON tickets(external) WHERE external 
 CREATE INDEX IF NOT EXISTS runs_ticket ON runs(ticket);
 CREATE INDEX IF NOT EXISTS runs_worker ON runs(worker);
 CREATE INDEX IF NOT EXISTS steps_run ON steps(run);
+CREATE INDEX IF NOT EXISTS actions_status ON actions(status);
+CREATE INDEX IF NOT EXISTS actions_run ON actions(run);
+CREATE INDEX IF NOT EXISTS actions_ticket ON actions(ticket);
+CREATE INDEX IF NOT EXISTS answers_approver ON answers(approver, position);
+CREATE INDEX IF NOT EXISTS leases_role ON leases(role);
 CREATE INDEX IF NOT EXISTS keys_actor ON keys(actor);
+CREATE INDEX IF NOT EXISTS spend_ticket ON spend(ticket);
+CREATE INDEX IF NOT EXISTS spend_run ON spend(run);
+CREATE INDEX IF NOT EXISTS spend_role ON spend(role, day);
+CREATE INDEX IF NOT EXISTS spend_day ON spend(day);
 ";
 
 /// For the connection that writes.

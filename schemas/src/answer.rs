@@ -25,6 +25,10 @@ pub struct Answer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", regex(pattern = r"^[a-z-]+/[a-z0-9][a-z0-9_-]{0,62}$"))]
     pub entity: Option<String>,
+    /// Which event an action's command became: `allowed` is the only one that lets anything be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", regex(pattern = r"^[a-z]+(-[a-z]+)*$"))]
+    pub event: Option<String>,
     /// The stable code of a refusal; its page is `schemas/errors/<code>.md`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", regex(pattern = r"^[a-z]+(-[a-z]+)*$"))]
@@ -48,6 +52,7 @@ impl Answer {
             receipt: None,
             position: None,
             entity: None,
+            event: None,
             code: Some(code.to_owned()),
             message: Some(message.into()),
             intent: None,

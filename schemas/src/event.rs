@@ -2,8 +2,12 @@
 
 use serde_json::Value;
 
+use crate::refusal::Denial;
 use crate::text::Content;
-use crate::{actor, content, evidence, ext, member, role, run, tenant, ticket};
+use crate::{
+    action, actor, budget, content, evidence, ext, lease, member, policy, role, run, tenant,
+    ticket, tier,
+};
 
 /// A command of any aggregate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +28,16 @@ pub enum Command {
     Ext(ext::Command),
     /// Of evidence.
     Evidence(evidence::Command),
+    /// Of the tenant's policy.
+    Policy(policy::Command),
+    /// Of an action.
+    Action(action::Command),
+    /// Of budgets and prices.
+    Budget(budget::Command),
+    /// Of a worker's lease.
+    Lease(lease::Command),
+    /// Of trust tiers.
+    Tier(tier::Command),
 }
 
 /// Why no command came of a subject and a body.
@@ -50,6 +64,11 @@ impl Command {
             "run" => run::Command::parse(verb, body).map(|r| r.map(Self::Run)),
             "ext" => ext::Command::parse(verb, body).map(|r| r.map(Self::Ext)),
             "evidence" => evidence::Command::parse(verb, body).map(|r| r.map(Self::Evidence)),
+            "policy" => policy::Command::parse(verb, body).map(|r| r.map(Self::Policy)),
+            "action" => action::Command::parse(verb, body).map(|r| r.map(Self::Action)),
+            "budget" => budget::Command::parse(verb, body).map(|r| r.map(Self::Budget)),
+            "lease" => lease::Command::parse(verb, body).map(|r| r.map(Self::Lease)),
+            "tier" => tier::Command::parse(verb, body).map(|r| r.map(Self::Tier)),
             _ => None,
         };
         parsed.ok_or(NotACommand::Unknown)?.map_err(NotACommand::Body)
@@ -67,6 +86,11 @@ impl Command {
             Self::Run(c) => ("run", c.verb()),
             Self::Ext(c) => ("ext", c.verb()),
             Self::Evidence(c) => ("evidence", c.verb()),
+            Self::Policy(c) => ("policy", c.verb()),
+            Self::Action(c) => ("action", c.verb()),
+            Self::Budget(c) => ("budget", c.verb()),
+            Self::Lease(c) => ("lease", c.verb()),
+            Self::Tier(c) => ("tier", c.verb()),
         }
     }
 
@@ -82,6 +106,11 @@ impl Command {
             ("run", run::Command::schemas()),
             ("ext", ext::Command::schemas()),
             ("evidence", evidence::Command::schemas()),
+            ("policy", policy::Command::schemas()),
+            ("action", action::Command::schemas()),
+            ("budget", budget::Command::schemas()),
+            ("lease", lease::Command::schemas()),
+            ("tier", tier::Command::schemas()),
         ];
         all.into_iter()
             .flat_map(|(a, v)| v.into_iter().map(move |(verb, s)| (a, verb, s)))
@@ -94,23 +123,33 @@ impl Command {
         use member::Command as M;
         use role::Command as R;
         match self {
-            Self::Tenant(_) | Self::Content(_) => true,
+            Self::Tenant(_)
+            | Self::Content(_)
+            | Self::Policy(_)
+            | Self::Budget(_)
+            | Self::Tier(_) => true,
             Self::Role(c) => matches!(c, R::Hire(_) | R::Amend(_) | R::Resume(_) | R::Retire(_)),
             Self::Member(c) => matches!(c, M::Enrol(_) | M::Remove(_)),
             // To lift the need for an approval opens the gate; to demand one does not.
             Self::Ticket(ticket::Command::Amend(c)) => matches!(c.approval_required, Some(false)),
             Self::Ext(c) => matches!(c, ext::Command::Register(_)),
-            Self::Ticket(_) | Self::Run(_) | Self::Evidence(_) => false,
+            Self::Ticket(_)
+            | Self::Run(_)
+            | Self::Evidence(_)
+            | Self::Action(_)
+            | Self::Lease(_) => false,
         }
     }
 
     /// Whether it must come with a request-bound token.
     #[must_use]
     pub const fn request_bound(&self) -> bool {
+        use action::Command as A;
         use ticket::Command as T;
         self.founder_only()
             || matches!(self, Self::Member(_))
             || matches!(self, Self::Ticket(T::Approve(_) | T::Reject(_)))
+            || matches!(self, Self::Action(A::Approve(_) | A::Reject(_)))
     }
 
     /// The content fields, with their JSON pointers in the body. What is content in the data of a
@@ -119,11 +158,18 @@ impl Command {
         match self {
             Self::Member(member::Command::Enrol(c)) => content([("/name", c.name.as_mut())]),
             Self::Member(member::Command::Remove(c)) => content([("/reason", c.reason.as_mut())]),
+            Self::Member(member::Command::Delegate(c)) => content([("/reason", c.reason.as_mut())]),
+            Self::Member(member::Command::EndDelegation(c)) => {
+                content([("/reason", c.reason.as_mut())])
+            }
             Self::Member(member::Command::RotateKeys(_)) | Self::Tenant(_) | Self::Content(_) => {
                 Vec::new()
             }
             Self::Role(c) => match c {
-                role::Command::Hire(_) | role::Command::Amend(_) => Vec::new(),
+                role::Command::Hire(_)
+                | role::Command::Amend(_)
+                | role::Command::Fingerprint(_)
+                | role::Command::Review(_) => Vec::new(),
                 role::Command::Pause(c) | role::Command::Resume(c) | role::Command::Retire(c) => {
                     content([("/reason", c.reason.as_mut())])
                 }
@@ -153,7 +199,14 @@ impl Command {
                     content([("/reason", c.reason.as_mut())])
                 }
             },
-            Self::Ext(_) => Vec::new(),
+            // The arguments of an action are no field of its record: see `Event::content`.
+            Self::Action(action::Command::Reject(c)) => content([("/reason", c.reason.as_mut())]),
+            Self::Ext(_)
+            | Self::Policy(_)
+            | Self::Action(_)
+            | Self::Budget(_)
+            | Self::Lease(_)
+            | Self::Tier(_) => Vec::new(),
             Self::Evidence(evidence::Command::Attach(c)) => {
                 content([("/secret", Some(&mut c.secret)), ("/name", c.name.as_mut())])
             }
@@ -169,6 +222,8 @@ impl Event {
         let found: [Option<&Content>; 2] = match self {
             Self::Member(member::Event::Enrolled(e)) => [e.name.as_ref(), None],
             Self::Member(member::Event::Removed(e)) => [e.reason.as_ref(), None],
+            Self::Member(member::Event::Delegated(e)) => [e.reason.as_ref(), None],
+            Self::Member(member::Event::DelegationEnded(e)) => [e.reason.as_ref(), None],
             Self::Role(
                 role::Event::Paused(e) | role::Event::Resumed(e) | role::Event::Retired(e),
             ) => [e.reason.as_ref(), None],
@@ -195,11 +250,27 @@ impl Event {
             },
             Self::Ext(ext::Event::Appended(e)) => return e.data.sealed(),
             Self::Evidence(evidence::Event::Attached(e)) => [Some(&e.secret), e.name.as_ref()],
-            Self::Ext(ext::Event::Registered(_))
+            Self::Action(e) => match e {
+                action::Event::Rejected(e) => [e.reason.as_ref(), None],
+                // Made by the decider: the command had the arguments alone.
+                e => [e.input(), None],
+            },
+            Self::Policy(_)
+            | Self::Budget(_)
+            | Self::Ext(ext::Event::Registered(_))
             | Self::Member(member::Event::KeysRotated(_))
-            | Self::Role(role::Event::Hired(_) | role::Event::Amended(_))
+            | Self::Role(
+                role::Event::Hired(_)
+                | role::Event::Amended(_)
+                | role::Event::Fingerprinted(_)
+                | role::Event::Promoted(_)
+                | role::Event::Demoted(_)
+                | role::Event::PromotionProposed(_),
+            )
+            | Self::Tier(_)
             | Self::Tenant(_)
             | Self::Content(_)
+            | Self::Lease(_)
             | Self::Actor(_)
             | Self::Refused { .. } => [None, None],
         };
@@ -232,6 +303,16 @@ pub enum Event {
     Ext(ext::Event),
     /// Of evidence.
     Evidence(evidence::Event),
+    /// Of the tenant's policy.
+    Policy(policy::Event),
+    /// Of an action.
+    Action(action::Event),
+    /// Of budgets and prices.
+    Budget(budget::Event),
+    /// Of a worker's lease.
+    Lease(lease::Event),
+    /// Of trust tiers.
+    Tier(tier::Event),
     /// Of an actor.
     Actor(actor::Event),
     /// `<verb>-refused` of a known aggregate and verb.
@@ -258,6 +339,11 @@ impl Event {
             Self::Run(_) => "run",
             Self::Ext(_) => "ext",
             Self::Evidence(_) => "evidence",
+            Self::Policy(_) => "policy",
+            Self::Action(_) => "action",
+            Self::Budget(_) => "budget",
+            Self::Lease(_) => "lease",
+            Self::Tier(_) => "tier",
             Self::Actor(_) => "actor",
             Self::Refused { aggregate, .. } => aggregate,
         }
@@ -275,6 +361,11 @@ impl Event {
             Self::Run(e) => e.name().to_owned(),
             Self::Ext(e) => e.name().to_owned(),
             Self::Evidence(e) => e.name().to_owned(),
+            Self::Policy(e) => e.name().to_owned(),
+            Self::Action(e) => e.name().to_owned(),
+            Self::Budget(e) => e.name().to_owned(),
+            Self::Lease(e) => e.name().to_owned(),
+            Self::Tier(e) => e.name().to_owned(),
             Self::Actor(e) => e.name().to_owned(),
             Self::Refused { verb, .. } => format!("{verb}-refused"),
         }
@@ -292,6 +383,11 @@ impl Event {
             Self::Run(e) => e.version(),
             Self::Ext(e) => e.version(),
             Self::Evidence(e) => e.version(),
+            Self::Policy(e) => e.version(),
+            Self::Action(e) => e.version(),
+            Self::Budget(e) => e.version(),
+            Self::Lease(e) => e.version(),
+            Self::Tier(e) => e.version(),
             Self::Actor(e) => e.version(),
             Self::Refused { .. } => 1,
         }
@@ -311,8 +407,29 @@ impl Event {
             Self::Run(e) => e.data(),
             Self::Ext(e) => e.data(),
             Self::Evidence(e) => e.data(),
+            Self::Policy(e) => e.data(),
+            Self::Action(e) => e.data(),
+            Self::Budget(e) => e.data(),
+            Self::Lease(e) => e.data(),
+            Self::Tier(e) => e.data(),
             Self::Actor(e) => e.data(),
             Self::Refused { data, .. } => serde_json::to_string(data),
+        }
+    }
+
+    /// The code and message that it is answered with, where it is answered `ok: false`: a refusal,
+    /// or a fact that says no.
+    #[must_use]
+    pub fn no(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Refused { data, .. } | Self::Actor(actor::Event::CommandRefused(data)) => {
+                Some((&data.code.0, &data.message.0))
+            }
+            Self::Action(action::Event::Denied(e)) => {
+                let known = Denial::ALL.iter().find(|d| d.code() == e.code.0);
+                Some((&e.code.0, known.map_or("the action was denied", |d| d.message())))
+            }
+            _ => None,
         }
     }
 
@@ -371,6 +488,11 @@ impl Event {
             "evidence" => {
                 evidence::Event::named(name, version, data).map(|r| r.map(Self::Evidence))
             }
+            "policy" => policy::Event::named(name, version, data).map(|r| r.map(Self::Policy)),
+            "action" => action::Event::named(name, version, data).map(|r| r.map(Self::Action)),
+            "budget" => budget::Event::named(name, version, data).map(|r| r.map(Self::Budget)),
+            "tier" => tier::Event::named(name, version, data).map(|r| r.map(Self::Tier)),
+            "lease" => lease::Event::named(name, version, data).map(|r| r.map(Self::Lease)),
             "actor" => actor::Event::named(name, version, data).map(|r| r.map(Self::Actor)),
             _ => None,
         }
@@ -388,6 +510,11 @@ impl Event {
             ("run", run::Event::schemas()),
             ("ext", ext::Event::schemas()),
             ("evidence", evidence::Event::schemas()),
+            ("policy", policy::Event::schemas()),
+            ("action", action::Event::schemas()),
+            ("budget", budget::Event::schemas()),
+            ("lease", lease::Event::schemas()),
+            ("tier", tier::Event::schemas()),
             ("actor", actor::Event::schemas()),
         ];
         let mut all: Vec<_> = named
@@ -417,6 +544,11 @@ pub fn verbs() -> impl Iterator<Item = (&'static str, &'static str)> {
         ("run", run::Command::VERBS),
         ("ext", ext::Command::VERBS),
         ("evidence", evidence::Command::VERBS),
+        ("policy", policy::Command::VERBS),
+        ("action", action::Command::VERBS),
+        ("budget", budget::Command::VERBS),
+        ("lease", lease::Command::VERBS),
+        ("tier", tier::Command::VERBS),
     ]
     .into_iter()
     .flat_map(|(a, verbs)| verbs.iter().map(move |v| (a, *v)))

@@ -6,6 +6,8 @@ pub const INTENT_ID: &str = "Canonry-Intent-Id";
 pub const REQUEST_TOKEN: &str = "Canonry-Request-Token";
 /// The token of the person that a service acts for.
 pub const ON_BEHALF_OF: &str = "Canonry-On-Behalf-Of";
+/// The token of the lease that a worker's command is sent under.
+pub const LEASE: &str = "Canonry-Lease";
 /// W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
 /// A record's id.

@@ -103,12 +103,24 @@ id_type!(
     |s| has_ulid(s, "run_")
 );
 id_type!(
+    /// An action's id, `act_` and a lower-case ULID.
+    ActionId, "action id", "act_<26 characters of a lower-case ULID>",
+    "^act_[0-7][0-9a-hjkmnp-tv-z]{25}$",
+    |s| has_ulid(s, "act_")
+);
+id_type!(
+    /// A lease's id, `lse_` and a lower-case ULID.
+    LeaseId, "lease id", "lse_<26 characters of a lower-case ULID>", "^lse_[0-7][0-9a-hjkmnp-tv-z]{25}$",
+    |s| has_ulid(s, "lse_")
+);
+id_type!(
     /// An entity that can have content: `<aggregate>/<id>`, the aggregate `member`, `role`,
-    /// `ticket`, `run` or `ext`.
-    EntityId, "entity", "member/, role/, ticket/, run/ or ext/ and an id",
-    "^(member|role|ticket|run|ext)/[a-z0-9][a-z0-9_-]{0,62}$",
+    /// `ticket`, `run`, `action` or `ext`.
+    EntityId, "entity", "member/, role/, ticket/, run/, action/ or ext/ and an id",
+    "^(member|role|ticket|run|action|ext)/[a-z0-9][a-z0-9_-]{0,62}$",
     |s| s.split_once('/').is_some_and(|(aggregate, id)| {
-        matches!(aggregate, "member" | "role" | "ticket" | "run" | "ext") && is_token(id, 63, true)
+        matches!(aggregate, "member" | "role" | "ticket" | "run" | "action" | "ext")
+            && is_token(id, 63, true)
     })
 );
 id_type!(
@@ -139,6 +151,16 @@ id_type!(
     |s| s.len() == 64 && s.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c))
 );
 id_type!(
+    /// A digest that needs no key: SHA-256, 64 lower-case hex digits.
+    Digest, "digest", "64 lower-case hex digits", "^[0-9a-f]{64}$",
+    |s| s.len() == 64 && s.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c))
+);
+id_type!(
+    /// A position on the ledger as it stands in a record, a decimal.
+    Position, "position", "a decimal without a leading zero, not 0", "^[1-9][0-9]{0,19}$",
+    |s| !s.starts_with('0') && s.bytes().all(|c| c.is_ascii_digit()) && s.parse::<u64>().is_ok()
+);
+id_type!(
     /// A command's idempotency id: a ULID in upper case (Crockford base 32).
     IntentId, "intent id", "a ULID, 26 characters of Crockford base 32", "^[0-7][0-9A-HJKMNP-TV-Z]{25}$",
     |s| is_ulid(s, false)
@@ -155,6 +177,22 @@ id_type!(
     |s| s.split_once('/').is_some_and(|(aggregate, id)| {
         matches!(aggregate, "member" | "role" | "ticket" | "run") && is_token(id, 63, true)
     })
+);
+id_type!(
+    /// Whose account: the tenant's, or that of a role, ticket or run.
+    Scope, "account", "tenant, role/<id>, ticket/<id> or run/<id>",
+    "^(tenant|role/rol_[0-7][0-9a-hjkmnp-tv-z]{25}|ticket/tkt_[0-7][0-9a-hjkmnp-tv-z]{25}|run/run_[0-7][0-9a-hjkmnp-tv-z]{25})$",
+    |s| s == "tenant" || s.split_once('/').is_some_and(|(aggregate, id)| match aggregate {
+        "role" => has_ulid(id, "rol_"),
+        "ticket" => has_ulid(id, "tkt_"),
+        "run" => has_ulid(id, "run_"),
+        _ => false,
+    })
+);
+id_type!(
+    /// A currency's code, three capital letters.
+    Currency, "currency", "three capital letters", "^[A-Z]{3}$",
+    |s| s.len() == 3 && s.bytes().all(|c| c.is_ascii_uppercase())
 );
 id_type!(
     /// A key's id: the first 16 hex digits of SHA-256 of the 32-byte public key.
@@ -184,6 +222,38 @@ impl ActorId {
     }
 }
 
+impl Scope {
+    /// The tenant's account.
+    #[must_use]
+    pub fn tenant() -> Self {
+        Self("tenant".into())
+    }
+
+    /// A role's account.
+    #[must_use]
+    pub fn role(id: &RoleId) -> Self {
+        Self(format!("role/{id}").into())
+    }
+
+    /// A ticket's account.
+    #[must_use]
+    pub fn ticket(id: &TicketId) -> Self {
+        Self(format!("ticket/{id}").into())
+    }
+
+    /// A run's account.
+    #[must_use]
+    pub fn run(id: &RunId) -> Self {
+        Self(format!("run/{id}").into())
+    }
+
+    /// Aggregate and id; `None` for the tenant's.
+    #[must_use]
+    pub fn entity(&self) -> Option<(&str, &str)> {
+        self.0.split_once('/')
+    }
+}
+
 impl WorkId {
     /// The aggregate that the id is one of.
     #[must_use]
@@ -195,6 +265,20 @@ impl WorkId {
     #[must_use]
     pub fn entity(&self) -> String {
         format!("{}/{self}", self.aggregate())
+    }
+}
+
+impl Position {
+    /// Of a record.
+    #[must_use]
+    pub fn of(position: u64) -> Self {
+        Self(position.max(1).to_string().into())
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.0.parse().unwrap_or(0)
     }
 }
 

@@ -91,6 +91,42 @@ pub const RUNS_PER_TICKET: u32 = 1_000;
 /// Steps that one run may record.
 pub const STEPS_PER_RUN: u32 = 10_000;
 
+/// Actions that one run may propose.
+pub const ACTIONS_PER_RUN: u32 = 10_000;
+/// Bytes of an action's arguments, as canonical JSON.
+pub const ARGUMENTS_BYTES: usize = 8 * 1024;
+/// Bytes of clear text of a policy's input, sealed in the record of its decision.
+pub const INPUT_BYTES: usize = 16 * 1024;
+/// Bytes of a policy bundle's archive.
+pub const BUNDLE_BYTES: usize = 32 * 1024;
+/// Compiled policies held in memory, for all tenants of a decider.
+pub const POLICIES_COMPILED: usize = 64;
+/// Time on the wall of an action that names none.
+pub const ACTION_WALL: Duration = Duration::from_secs(60 * 60);
+/// Time on the wall that counts at the most when it is said by when an action must be settled.
+pub const ACTION_WALL_MOST: Duration = Duration::from_secs(24 * 60 * 60);
+/// How much longer than its time on the wall an allowed action may wait to be settled.
+pub const ACTION_GRACE: Duration = Duration::from_secs(5 * 60);
+/// How long a question waits for an answer when the policy does not say, and at the most.
+pub const QUESTION_LIFE: (u32, u32) = (24 * 60 * 60, 30 * 24 * 60 * 60);
+/// How long one member may hand the right to approve to another.
+pub const DELEGATION_LIFE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// People of one group whom one action may need, and groups.
+pub const APPROVERS: u16 = 16;
+
+/// Longest life of a worker's lease; each tier's own life is in its file.
+pub const LEASE_LIFE: Duration = Duration::from_secs(60 * 60);
+/// Living leases of one role.
+pub const LEASES_PER_ROLE: usize = 64;
+/// How long the issuer of leases waits until it has read the record that it is asked about.
+pub const LEASE_WAIT: Duration = Duration::from_secs(5);
+/// How often the warden looks at a ledger of which no news came.
+pub const WARDEN_LOOK: Duration = Duration::from_millis(500);
+/// How often it looks again for connections of a lease that ended, until its life is over.
+pub const WARDEN_AGAIN: Duration = Duration::from_secs(5);
+/// How long it waits for the servers' answers to one question.
+pub const WARDEN_WAIT: Duration = Duration::from_secs(1);
+
 /// Lifetime of a decider's liveness key.
 pub const LIVENESS_TTL: Duration = Duration::from_secs(10);
 /// How often a decider renews it.
@@ -169,6 +205,12 @@ pub const EVIDENCE_URL_LIFE: (u32, u32) = (300, 900);
 pub const EVIDENCE_ORPHAN_AGE: Duration = Duration::from_secs(48 * 60 * 60);
 /// How often such objects are looked for.
 pub const EVIDENCE_SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
+/// Models in one price table.
+pub const PRICED_MODELS: usize = 256;
+/// What a million tokens may cost at the most, micro-units.
+pub const PRICE_MICROS: u64 = 1_000_000_000_000;
+/// Part of a limit at whose crossing a record warns, per cent.
+pub const BUDGET_WARNS_AT: u64 = 80;
 /// Content keys in one stored group.
 pub const CONTENT_KEY_GROUP: usize = 256;
 /// How often whoever closes a volume tries to write the last record of it: a holder commits until it

@@ -6,6 +6,7 @@ use crate::catalogue::{commands, data, events};
 use crate::ids::{ActorId, KeyId, RoleId};
 use crate::key::{Authorization, KeyChange, PublicKey};
 use crate::text::Content;
+use crate::time::Time;
 
 /// What a member may do.
 #[derive(
@@ -77,6 +78,26 @@ data! {
         /// By a root or enrol key, or the member's old `member` key.
         authorization: Authorization,
     }
+    /// An approver lets somebody answer in their place. A new delegation takes the place of the
+    /// old one.
+    Delegate {
+        /// Who answers instead.
+        to: ActorId,
+        /// From when on; from now on when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Time>,
+        /// Until when.
+        until: Time,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Content>,
+    }
+    /// An approver is back.
+    EndDelegation {
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Content>,
+    }
 }
 
 macro_rules! key_change {
@@ -102,6 +123,10 @@ commands! { "member";
     "remove" => Remove(Remove),
     /// Rotates keys.
     "rotate-keys" => RotateKeys(RotateKeys),
+    /// Hands the right to approve over.
+    "delegate" => Delegate(Delegate),
+    /// Takes it back.
+    "end-delegation" => EndDelegation(EndDelegation),
 }
 
 events! { "member";
@@ -111,4 +136,8 @@ events! { "member";
     "removed" v 1 => Removed(Remove),
     /// Keys rotated.
     "keys-rotated" v 1 => KeysRotated(RotateKeys),
+    /// Delegated by whose command it was.
+    "delegated" v 1 => Delegated(Delegate),
+    /// The delegation ended.
+    "delegation-ended" v 1 => DelegationEnded(EndDelegation),
 }

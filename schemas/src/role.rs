@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{commands, data, events};
-use crate::ids::{ActorId, RoleId};
+use crate::ids::{ActorId, KeyedDigest, RoleId};
 use crate::text::{Content, Governance, Label};
 
 /// Trust tiers, least first.
@@ -82,6 +82,67 @@ data! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tier: Option<Tier>,
     }
+    /// Tells with what the role's work is done. A change lowers its tier and begins its counters anew.
+    Fingerprint {
+        /// Which role.
+        id: RoleId,
+        /// The model, with its version.
+        model: Label,
+        /// SHA-256 of the prompt.
+        prompt_digest: KeyedDigest,
+        /// SHA-256 of the description of its tools.
+        tools_digest: KeyedDigest,
+    }
+    /// With what the work is done, and the tier that follows.
+    Fingerprinted {
+        /// Which role.
+        id: RoleId,
+        /// The model, with its version.
+        model: Label,
+        /// SHA-256 of the prompt.
+        prompt_digest: KeyedDigest,
+        /// SHA-256 of the description of its tools.
+        tools_digest: KeyedDigest,
+        /// The tier from now on.
+        tier: Tier,
+        /// The tier before, where the change lowered it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lowered_from: Option<Tier>,
+    }
+    /// What a role's runs came to since its tier last changed.
+    #[derive(Copy, Default)]
+    Counters {
+        /// Runs that ended.
+        runs: u32,
+        /// Of these, completed without a violation.
+        compliant: u32,
+        /// Of these, the last ones without a break.
+        consecutive: u32,
+        /// Violations.
+        violations: u32,
+    }
+    /// The decider's own timer looks whether the counters move the role.
+    Review {
+        /// Which role.
+        id: RoleId,
+    }
+    /// A role that moves to another tier, or is proposed for it, and what that rests on.
+    Moved {
+        /// Which role.
+        id: RoleId,
+        /// The tier before.
+        from: Tier,
+        /// The next one.
+        to: Tier,
+        /// What was counted since the tier last changed.
+        counters: Counters,
+        /// Position of the last record that was counted, a decimal.
+        #[schemars(regex(pattern = r"^[1-9][0-9]{0,19}$"))]
+        counted: String,
+        /// Position of the thresholds, a decimal.
+        #[schemars(regex(pattern = r"^[1-9][0-9]{0,19}$"))]
+        thresholds: String,
+    }
     /// Pauses, resumes or retires a post.
     Change {
         /// Which role.
@@ -89,6 +150,34 @@ data! {
         /// Why.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<Content>,
+    }
+}
+
+impl Fingerprint {
+    /// The record that tells it.
+    #[must_use]
+    pub fn told(self, tier: Tier, lowered_from: Option<Tier>) -> Fingerprinted {
+        Fingerprinted {
+            id: self.id,
+            model: self.model,
+            prompt_digest: self.prompt_digest,
+            tools_digest: self.tools_digest,
+            tier,
+            lowered_from,
+        }
+    }
+}
+
+impl Fingerprinted {
+    /// What was told.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint {
+            id: self.id.clone(),
+            model: self.model.clone(),
+            prompt_digest: self.prompt_digest.clone(),
+            tools_digest: self.tools_digest.clone(),
+        }
     }
 }
 
@@ -103,6 +192,10 @@ commands! { "role";
     "resume" => Resume(Change),
     /// Ends the post for good.
     "retire" => Retire(Change),
+    /// Tells with what the work is done.
+    "fingerprint" => Fingerprint(Fingerprint),
+    /// Looks whether its counters move it; the decider's own timer alone.
+    "review" => Review(Review),
 }
 
 events! { "role";
@@ -116,4 +209,12 @@ events! { "role";
     "resumed" v 1 => Resumed(Change),
     /// Retired.
     "retired" v 1 => Retired(Change),
+    /// With what the work is done.
+    "fingerprinted" v 1 => Fingerprinted(Fingerprinted),
+    /// Earned the next tier.
+    "promoted" v 1 => Promoted(Moved),
+    /// Lost its tier.
+    "demoted" v 1 => Demoted(Moved),
+    /// Earned the next tier, which a founder is to give.
+    "promotion-proposed" v 1 => PromotionProposed(Moved),
 }

@@ -20,6 +20,7 @@ mod yaml;
 
 use canonry_schemas::answer::Answer;
 use canonry_schemas::event::{Command, Event};
+use canonry_schemas::lease::{AskCredentials, Credentials};
 use serde_json::Value;
 
 use blessed::{below, hold, hold_file, pretty};
@@ -39,6 +40,22 @@ fn every_record_has_its_schema() {
         (format!("{aggregate}.{event}.v{version}.json"), pretty(&body))
     });
     hold(&below("records"), &wanted.collect());
+}
+
+#[test]
+fn the_credentials_of_a_lease_have_their_schemas() {
+    let ask = Value::from(schemars::schema_for!(AskCredentials));
+    hold_file(&below("ask-credentials.json"), &pretty(&ask));
+    hold_file(
+        &below("credentials.json"),
+        &pretty(&Value::from(schemars::schema_for!(Credentials))),
+    );
+    let fits = jsonschema::draft202012::new(&ask).unwrap();
+    let of =
+        |lease: &str, position: &str| serde_json::json!({"lease": lease, "position": position});
+    assert!(fits.is_valid(&of("lse_01hzy3v7m8q6k4n2r9s5t1w0xa", "7")));
+    assert!(!fits.is_valid(&of("run_01hzy3v7m8q6k4n2r9s5t1w0xa", "7")));
+    assert!(!fits.is_valid(&of("lse_01hzy3v7m8q6k4n2r9s5t1w0xa", "07")));
 }
 
 #[test]

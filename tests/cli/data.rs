@@ -42,6 +42,12 @@ fn every_command_prints_json() {
     let schema = schema.to_str().unwrap();
     let (_, kind, _) = said(&["events", "register", "left", "1", schema]);
     let registered = kind[0]["position"].as_str().unwrap().to_owned();
+    let of_ticket = format!("ticket/{ticket}");
+    let prices = up.folder.path().join("prices.json");
+    let table = r#"{"currency":"EUR","models":[{"model":"small",
+        "input_micros_per_million_tokens":150000,"output_micros_per_million_tokens":600000}]}"#;
+    std::fs::write(&prices, table).unwrap();
+    let prices = prices.to_str().unwrap();
     let data = r#"{"parcel":"P-1","note":"At the back door"}"#;
     let export = up.folder.path().join("out.jsonl");
     let export = export.to_str().unwrap();
@@ -65,6 +71,16 @@ fn every_command_prints_json() {
         (&["events", "append", "left", "1", "{"], 2, 0, ""),
         (&["events", "register", "left", "2", "Cargo.toml"], 2, 0, ""),
         (&["events", "kinds", "--min-position", &registered], 0, 1, "schema"),
+        (&["budget", "limit", "tenant", "day", "--calls", "900"], 0, 1, "receipt"),
+        (&["budget", "limit", &of_ticket, "day", "--calls", "9"], 1, 1, "code"),
+        (&["budget", "limit", "tenant", "week"], 2, 0, ""),
+        (&["budget", "limit", "member/founder", "day"], 2, 0, ""),
+        (&["budget", "price", prices], 0, 1, "receipt"),
+        (&["budget", "price", "Cargo.toml"], 2, 0, ""),
+        (&["budget", "show"], 0, 3, "limits"),
+        (&["budget", "show", "tenant", "--day", "2026-01-31"], 0, 2, "free"),
+        (&["budget", "show", "--day", "monday"], 1, 0, ""),
+        (&["spend", "--by", "model", "--from", "2026-01-01"], 0, 0, "spent"),
         (&["sign", "role", "hire", "{}"], 0, 1, "Canonry-Request-Token"),
         (&["token", "--minutes", "1"], 0, 1, "token"),
         (&["member", "enrol", "carol", "--part", "operator"], 0, 1, "receipt"),

@@ -21,7 +21,9 @@ mod evidence;
 mod http;
 mod kept;
 mod keys;
+mod lease;
 mod logins;
+mod policy;
 #[expect(dead_code, reason = "who makes users there wants its port")]
 mod postgres;
 mod program;

@@ -18,7 +18,12 @@ const BIRDS: [&str; 3] = [BIRD, "canary.7q2xv9kqzj@mail.example", "sk-7Q2XV9KQZJ
 
 /// Texts that an organisation writes as configuration or as a label. They are in clear by design;
 /// a field that is not here and takes free text must be content.
-const IN_CLEAR: [&str; 15] = [
+const IN_CLEAR: [&str; 22] = [
+    "action.propose /action",
+    "action.propose /tool",
+    "action.propose /worst/model",
+    "action.settle /error",
+    "budget.price /models/0/model",
     "ext.register /schema",
     "role.amend /boundaries/0",
     "role.amend /job",
@@ -34,6 +39,8 @@ const IN_CLEAR: [&str; 15] = [
     // The data of custom records, whose schemas say what is content: `custom_records` fills them.
     "ext.append /data",
     // Tokens: they bind and hold no content, and whatever else stands there is refused.
+    "action.approve /approval",
+    "action.reject /approval",
     "ticket.approve /approval",
     "ticket.reject /approval",
 ];

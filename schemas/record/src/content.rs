@@ -125,6 +125,15 @@ pub fn intent_digest(key: &[u8; 32], body: &[u8]) -> Hash {
     Hash(hmac(key, body))
 }
 
+/// A value's canonical JSON (RFC 8785).
+///
+/// # Panics
+/// Never for what [`canonry_schemas::json`] reads: it has integers alone.
+#[must_use]
+pub fn canonical(value: &serde_json::Value) -> Vec<u8> {
+    serde_json_canonicalizer::to_vec(value).expect("integers, texts, lists and objects")
+}
+
 /// A key for one purpose from a tenant's secret: HMAC-SHA-256 of `canonry/derive/v1` 0x00 label.
 #[must_use]
 pub fn derive(tenant_secret: &[u8; 32], label: &str) -> Zeroizing<[u8; 32]> {

@@ -3,7 +3,7 @@
 
 use canonry_schemas::ids::KeyId;
 use canonry_schemas::json;
-use canonry_schemas::limits::{BEARER_LIFE, CLOCK_SKEW, JWT_BYTES, REQUEST_LIFE};
+use canonry_schemas::limits::{BEARER_LIFE, CLOCK_SKEW, JWT_BYTES, LEASE_LIFE, REQUEST_LIFE};
 use ed25519_dalek::{Signer as _, VerifyingKey};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -235,6 +235,26 @@ pub struct Approval {
     pub hash: Hash,
 }
 
+/// Shows that its holder has the key of a lease. Signed by that key, which is no member's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeaseToken {
+    /// The worker.
+    pub iss: String,
+    /// `canonry/<tenant>/lease`.
+    pub aud: String,
+    /// The lease.
+    pub lease: String,
+    /// The lease's run.
+    pub run: String,
+    /// Made at.
+    pub iat: i64,
+    /// Ends at.
+    pub exp: i64,
+    /// The token's id.
+    pub jti: String,
+}
+
 fn lives(iat: i64, exp: i64, life: std::time::Duration, now: i64) -> Result<(), TokenError> {
     let whole = |d: std::time::Duration| i64::try_from(d.as_secs()).unwrap_or(i64::MAX);
     if exp <= now {
@@ -259,6 +279,17 @@ impl Bearer {
     pub fn check(&self, tenant: &str, now: i64) -> Result<(), TokenError> {
         meant(self.aud == format!("canonry/{tenant}/api") && self.ten == tenant)?;
         lives(self.iat, self.exp, BEARER_LIFE, now)
+    }
+}
+
+impl LeaseToken {
+    /// Whether it holds for this tenant now; whether its lease does is for the ledger to say.
+    ///
+    /// # Errors
+    /// Another audience, expired, or outside the bounds of a lease's life.
+    pub fn check(&self, tenant: &str, now: i64) -> Result<(), TokenError> {
+        meant(self.aud == format!("canonry/{tenant}/lease"))?;
+        lives(self.iat, self.exp, LEASE_LIFE, now)
     }
 }
 

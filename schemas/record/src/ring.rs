@@ -98,6 +98,12 @@ impl From<KeyRing> for Stored {
 }
 
 /// The point of a key that may be enrolled.
+/// Whether a key reads as one that may be enrolled.
+#[must_use]
+pub fn is_usable(key: &Key) -> bool {
+    usable(key).is_ok()
+}
+
 fn usable(key: &Key) -> Result<VerifyingKey, KeyError> {
     let invalid = || KeyError::Invalid(key.id.clone());
     let public = unbase64url_exact::<32>(&key.public).ok_or_else(invalid)?;

@@ -70,6 +70,7 @@ pub const ALL: &[&str] = &[
 pub fn status(code: &str) -> Option<u16> {
     Some(match code {
         "not-json" | "bad-header" | "bad-intent-id" | QUERY_INVALID | CURSOR_INVALID => 400,
+        "lease-revoked" | "lease-expired" => 401,
         "token-invalid" | "token-expired" | "key-unknown" | "key-expired" | "actor-unknown"
         | "actor-removed" | TOKEN_MISSING => 401,
         "not-allowed"
@@ -82,13 +83,31 @@ pub fn status(code: &str) -> Option<u16> {
         | "other-role"
         | "self-approval"
         | "approval-invalid"
+        | "not-an-approver"
+        | "policy-denied"
+        | "policy-missing"
+        | "policy-expired"
+        | "policy-error"
+        | "policy-timeout"
+        | "policy-memory"
+        | "policy-undefined"
+        | "policy-unknown-decision"
+        | "policy-conflict"
+        | "policy-input-invalid"
+        | "tool-not-allowed"
+        | "approvers-none"
+        | "approval-insufficient"
+        | "budget-exceeded"
+        | "price-unknown"
+        | "lease-missing"
+        | "lease-foreign"
+        | "tier-too-low"
         | URL_EXPIRED
         | URL_INVALID => 403,
-        "unknown-command" | "role-unknown" | "ticket-unknown" | "run-unknown"
-        | "member-unknown" | "kind-unknown" | "entity-unknown" | CHECKPOINT_MISSING
-        | TILE_UNKNOWN | POSITION_UNKNOWN | EVIDENCE_MISSING | EVIDENCE_UNKNOWN | ROUTE_UNKNOWN => {
-            404
-        }
+        "unknown-command" | "action-unknown" | "lease-unknown" | "policy-unknown"
+        | "role-unknown" | "ticket-unknown" | "run-unknown" | "member-unknown" | "kind-unknown"
+        | "entity-unknown" | CHECKPOINT_MISSING | TILE_UNKNOWN | POSITION_UNKNOWN
+        | EVIDENCE_MISSING | EVIDENCE_UNKNOWN | ROUTE_UNKNOWN => 404,
         METHOD_UNKNOWN => 405,
         "intent-reused"
         | "intent-expired"
@@ -115,17 +134,53 @@ pub fn status(code: &str) -> Option<u16> {
         | "approval-pending"
         | "approval-not-pending"
         | "approval-missing"
+        | "approval-expired"
+        | "approval-twice"
+        | "approval-arguments-changed"
+        | "action-not-open"
+        | "action-not-parked"
+        | "delegation-unknown"
+        | "bundle-rolled-back"
         | "run-ended"
         | "runs-full"
         | "kind-version-taken"
         | "kind-versions-full"
-        | "evidence-full" => 409,
+        | "lease-living"
+        | "leases-full"
+        | "review-not-due"
+        | "evidence-full"
+        | "currency-fixed" => 409,
         EVIDENCE_ERASED => 410,
-        "body-too-large" => 413,
-        "schema-violation" | "content-too-long" | "keys-invalid" | "service-token"
-        | "escalation-unknown" | EVIDENCE_INVALID | "nothing-changed" | "deadline-passed"
-        | "ext-schema-invalid" | "ext-data-invalid" => 422,
-        unrecorded::THROTTLED => 429,
+        "body-too-large" | "bundle-too-large" | "arguments-too-large" => 413,
+        "schema-violation"
+        | "content-too-long"
+        | "keys-invalid"
+        | "service-token"
+        | "escalation-unknown"
+        | EVIDENCE_INVALID
+        | "nothing-changed"
+        | "deadline-passed"
+        | "ext-schema-invalid"
+        | "ext-data-invalid"
+        | "bundle-invalid"
+        | "bundle-malformed"
+        | "bundle-unsigned"
+        | "bundle-signature-invalid"
+        | "policy-syntax"
+        | "policy-form"
+        | "policy-builtin"
+        | "policy-recursion"
+        | "policy-negation"
+        | "policy-too-large"
+        | "policy-empty"
+        | "policy-unmetered"
+        | "bundle-tampered"
+        | "bundle-expired"
+        | "budget-period"
+        | "delegation-invalid"
+        | "tiers-invalid"
+        | "price-twice" => 422,
+        unrecorded::THROTTLED | "policy-throttled" => 429,
         INTERNAL | unrecorded::UNRECORDABLE => 500,
         unrecorded::RETRY
         | unrecorded::STORE
@@ -142,13 +197,20 @@ pub fn status(code: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::refusal::Refusal;
+    use crate::refusal::{Denial, Refusal};
 
     #[test]
     fn every_code_has_a_status_and_stands_in_one_list() {
         let refusals = Refusal::ALL.iter().map(|r| r.code());
+        let denials = Denial::ALL.iter().filter(|d| !d.is_refusal_too());
+        let refusals = refusals.chain(denials.map(|d| d.code()));
         let mut all: Vec<_> =
             refusals.chain(unrecorded::ALL.iter().copied()).chain(ALL.iter().copied()).collect();
+        // Policies have one code that no record can have.
+        all.push(crate::refusal::policy::Code::Unmetered.code());
+        for code in crate::refusal::policy::Code::ALL {
+            assert!(all.contains(&code.code()), "{} stands in no other list", code.code());
+        }
         for code in &all {
             assert!(status(code).is_some_and(|s| (400..600).contains(&s)), "{code}");
         }

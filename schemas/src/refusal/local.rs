@@ -54,7 +54,7 @@ codes! {
     /// The store lends nothing.
     LEASE_UNSUPPORTED = "lease-unsupported", 1;
     /// There is no such lease.
-    LEASE_UNKNOWN = "lease-unknown", 1;
+    LEASE_UNKNOWN = "secret-lease-unknown", 1;
     /// The lease would hold longer than an hour.
     LEASE_TOO_LONG = "lease-too-long", 1;
 }

@@ -18,6 +18,7 @@ use super::{content, yaml};
 
 const COMMAND: &str = "command.{tenant}.{actor}.{aggregate}.{verb}";
 const INTENT: &str = "intent.{tenant}.{actor}.{aggregate}.{verb}";
+const CREDENTIALS: &str = "lease.{tenant}.{actor}.credentials";
 const OUTCOME: &str = "outcome.{tenant}.{actor}.{intent}";
 const LIVE: &str = "live.{tenant}.{aggregate}.{event}";
 const LEDGER: &str = "ledger.{tenant}.{aggregate}.{event}";
@@ -77,6 +78,10 @@ fn command_headers() -> Value {
             header::ON_BEHALF_OF: token(
                 "Of a service, which must send it and alone may: the person's bearer, or their \
                  request-bound token where a message says x-request-bound.",
+            ),
+            header::LEASE: token(
+                "Of a worker: a JWT (EdDSA) by the key of its lease. Instead of the two above; a \
+                 service may hand it on.",
             ),
             header::TRACEPARENT: traceparent(),
         },
@@ -190,6 +195,10 @@ fn channels(commands: &Map<String, Value>, records: &Map<String, Value>) -> Map<
     let text = "The answer to a durable intent, byte for byte as the answer to a command. Not \
                 stored: who misses it asks again with the same intent id.";
     add("outcome", channel(OUTCOME, text, [&"answer".to_owned()]));
+    let text = "Asks for the token of a lease's NATS user. The token is no secret: the seed that it \
+                is worth something with stays with the worker.";
+    add("credentials", channel(CREDENTIALS, text, [&"askCredentials".to_owned()]));
+    add("issued", reply("The reply subject of such a request.", "credentials"));
     let text = "Records, republished by the server once stored. A message seen here proves \
                 nothing: a receipt is read from the ledger.";
     add("live", channel(LIVE, text, records.keys()));
@@ -221,6 +230,7 @@ fn operations() -> Map<String, Value> {
     };
     add("decide", "receive", "command", Some("answers"), "Turns a command into one record.");
     add("storeIntent", "receive", "intent", Some("stored"), "Keeps a command until it is decided.");
+    add("issue", "receive", "credentials", Some("issued"), "Signs for an issued lease.");
     add("tellOutcome", "send", "outcome", None, "Says what became of a stored intent.");
     add("tellLive", "send", "live", None, "Says that a record was stored.");
     add("commit", "send", "ledger", None, "Appends a record; the committer alone.");
@@ -267,6 +277,12 @@ fn document() -> Value {
     let mut add = |name: &str, message: Value| drop(messages.insert(name.to_owned(), message));
     add("answer", answer_message("What became of a command: a receipt, or a stable code."));
     add("stored", answer_message("That an intent was stored, under which id, or a stable code."));
+    for (name, file, says) in [
+        ("askCredentials", "ask-credentials.json", "Names a lease of the one who asks."),
+        ("credentials", "credentials.json", "The token, or a stable code."),
+    ] {
+        add(name, json!({ "name": name, "summary": says, "payload": reference(file) }));
+    }
     add("jetstreamRequest", foreign("jetstreamRequest", "A request of the JetStream API of NATS."));
     add(
         "jetstreamReply",

@@ -10,12 +10,14 @@ use serde_json::{Value, json};
 use super::sample;
 
 /// The verb that each fact comes of. Founding, hand-overs, sums and refusals come of none.
-const VERBS: [(&str, &str, &str); 29] = [
+const VERBS: [(&str, &str, &str); 53] = [
     ("tenant", "rotate-keys", "keys-rotated"),
     ("content", "erase", "erased"),
     ("member", "enrol", "enrolled"),
     ("member", "remove", "removed"),
     ("member", "rotate-keys", "keys-rotated"),
+    ("member", "delegate", "delegated"),
+    ("member", "end-delegation", "delegation-ended"),
     ("role", "hire", "hired"),
     ("role", "amend", "amended"),
     ("role", "pause", "paused"),
@@ -40,6 +42,36 @@ const VERBS: [(&str, &str, &str); 29] = [
     ("ext", "register", "registered"),
     ("ext", "append", "appended"),
     ("evidence", "attach", "attached"),
+    ("role", "fingerprint", "fingerprinted"),
+    ("role", "review", "promoted"),
+    ("role", "review", "demoted"),
+    ("role", "review", "promotion-proposed"),
+    ("tier", "configure", "configured"),
+    ("lease", "issue", "issued"),
+    ("lease", "revoke", "revoked"),
+    ("budget", "limit", "limited"),
+    ("budget", "price", "priced"),
+    ("policy", "publish", "published"),
+    ("action", "propose", "allowed"),
+    ("action", "propose", "held"),
+    ("action", "propose", "routed"),
+    ("action", "propose", "denied"),
+    ("action", "resume", "allowed"),
+    ("action", "approve", "approved"),
+    ("action", "reject", "rejected"),
+    ("action", "ask-again", "asked-again"),
+    ("action", "settle", "settled"),
+    ("action", "expire", "expired"),
+    ("action", "escalate", "escalated"),
+    ("action", "lapse", "lapsed"),
+];
+
+/// Content that the decider makes and no command has: the policy's input.
+const MADE: [(&str, &str, &str); 4] = [
+    ("action", "allowed", "/input"),
+    ("action", "held", "/input"),
+    ("action", "routed", "/input"),
+    ("action", "denied", "/input"),
 ];
 
 /// A command with every field filled.
@@ -78,10 +110,12 @@ fn a_fact_carries_content_where_its_command_had_it() {
     for (aggregate, event, version, schema) in Event::schemas() {
         let (schema, label) = (Value::from(schema), format!("{aggregate}.{event}.v{version}"));
         let made = VERBS.iter().find(|(a, _, e)| (*a, *e) == (aggregate, event.as_str()));
-        let content = made.map_or_else(Vec::new, |(a, verb, e)| {
+        let mut content = made.map_or_else(Vec::new, |(a, verb, e)| {
             facts.insert((*a, *e));
             sample::content(&commands[&(*a, *verb)])
         });
+        let own = MADE.iter().filter(|(a, e, _)| (*a, *e) == (aggregate, event.as_str()));
+        content.extend(own.map(|(_, _, pointer)| (*pointer).to_owned()));
         assert_eq!(sample::content(&schema), content, "{label}");
     }
     assert_eq!(facts, VERBS.iter().map(|(a, _, e)| (*a, *e)).collect(), "facts of no schema");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use canonry_schemas::event::known;
-use canonry_schemas::refusal::{Refusal, http, local, unrecorded};
+use canonry_schemas::refusal::{Denial, Refusal, http, local, policy, unrecorded};
 use canonry_schemas::validate::Commands;
 
 use super::blessed::{below, found, hold_file};
@@ -29,6 +29,9 @@ This table is made of the pages and the types: `CANONRY_BLESS=1 cargo test -p ca
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Recorded,
+    Denied,
+    /// Of a policy that no decider could take.
+    Offline,
     Unrecorded,
     Http,
     Local,
@@ -40,6 +43,12 @@ impl Kind {
         match self {
             Self::Recorded => {
                 format!("Recorded as a refusal on the ledger; over HTTP with status {status}.")
+            }
+            Self::Denied => {
+                format!("Recorded as the fact `action.denied`; over HTTP with status {status}.")
+            }
+            Self::Offline => {
+                format!("Where a policy is checked or published; over HTTP with status {status}.")
             }
             Self::Unrecorded => {
                 format!("Answered and not recorded; over HTTP with status {status}.")
@@ -55,6 +64,8 @@ impl Kind {
     const fn cell(self) -> &'static str {
         match self {
             Self::Recorded => "recorded",
+            Self::Denied => "recorded",
+            Self::Offline => "policy",
             Self::Unrecorded => "answered only",
             Self::Http => "HTTP only",
             Self::Local => "command line, logs",
@@ -70,6 +81,8 @@ fn codes() -> Vec<(&'static str, Kind, u16)> {
         _ => (r.code(), Kind::Recorded),
     });
     refusals
+        .chain(Denial::ALL.iter().filter(|d| !d.is_refusal_too()).map(|d| (d.code(), Kind::Denied)))
+        .chain([(policy::Code::Unmetered.code(), Kind::Offline)])
         .chain(unrecorded::ALL.iter().map(|c| (*c, Kind::Unrecorded)))
         .chain(http::ALL.iter().map(|c| (*c, Kind::Http)))
         .map(|(code, kind)| {

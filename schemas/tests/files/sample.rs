@@ -4,18 +4,26 @@
 use serde_json::{Map, Value, json};
 
 /// The patterns in our schemas, and a text that fits each and can be read by its type.
-const TEXTS: [(&str, &str); 18] = [
+const TEXTS: [(&str, &str); 23] = [
     (
-        "^(member|role|ticket|run|ext)/[a-z0-9][a-z0-9_-]{0,62}$",
+        "^(member|role|ticket|run|action|ext)/[a-z0-9][a-z0-9_-]{0,62}$",
         "ticket/tkt_01hzy3v7m8q6k4n2r9s5t1w0xa",
     ),
+    ("^lse_[0-7][0-9a-hjkmnp-tv-z]{25}$", "lse_01hzy3v7m8q6k4n2r9s5t1w0xa"),
     ("^[0-9]{1,10}-[0-9]{1,3}$", "3-17"),
     ("^[a-z0-9][a-z0-9-]{0,30}$", "acme"),
     ("^[a-z0-9][a-z0-9_-]{0,62}$", "ada"),
     ("^rol_[0-7][0-9a-hjkmnp-tv-z]{25}$", "rol_01hzy3v7m8q6k4n2r9s5t1w0xa"),
     ("^tkt_[0-7][0-9a-hjkmnp-tv-z]{25}$", "tkt_01hzy3v7m8q6k4n2r9s5t1w0xa"),
     ("^run_[0-7][0-9a-hjkmnp-tv-z]{25}$", "run_01hzy3v7m8q6k4n2r9s5t1w0xa"),
+    ("^act_[0-7][0-9a-hjkmnp-tv-z]{25}$", "act_01hzy3v7m8q6k4n2r9s5t1w0xa"),
+    ("^[A-Za-z0-9+/]+={0,2}$", "H4sIAAAAAAAA/w=="),
     ("^(tkt|run)_[0-7][0-9a-hjkmnp-tv-z]{25}$", "tkt_01hzy3v7m8q6k4n2r9s5t1w0xa"),
+    (
+        "^(tenant|role/rol_[0-7][0-9a-hjkmnp-tv-z]{25}|ticket/tkt_[0-7][0-9a-hjkmnp-tv-z]{25}|run/run_[0-7][0-9a-hjkmnp-tv-z]{25})$",
+        "role/rol_01hzy3v7m8q6k4n2r9s5t1w0xa",
+    ),
+    ("^[A-Z]{3}$", "EUR"),
     ("^evd_[0-7][0-9a-hjkmnp-tv-z]{25}$", "evd_01hzy3v7m8q6k4n2r9s5t1w0xa"),
     ("^(application|audio|font|image|model|text|video)/[a-z0-9][a-z0-9.+-]*$", "image/png"),
     ("^[0-9a-f]{16}$", "0123456789abcdef"),

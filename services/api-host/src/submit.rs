@@ -28,7 +28,10 @@ impl Submit for OverNats {
         let intent = s.intent.unwrap_or_else(|| fresh_intent().to_string());
         let mut headers = vec![
             (header::INTENT_ID, intent.as_str()),
-            (header::ON_BEHALF_OF, s.on_behalf_of.as_str()),
+            (
+                if s.under_lease { header::LEASE } else { header::ON_BEHALF_OF },
+                s.on_behalf_of.as_str(),
+            ),
         ];
         headers.extend(s.traceparent.as_deref().map(|t| (header::TRACEPARENT, t)));
         let until = tokio::time::Instant::now() + CLIENT_RETRY;

@@ -1,12 +1,12 @@
-//! Who asks: a bearer or a request-bound token by a `member` key of the tenant it names. What
-//! they may do is for the decider to say; every member may read.
+//! Who asks: a bearer or a request-bound token by a `member` key of the tenant it names, or the
+//! token of a worker's lease. What they may do is for the decider to say; every member may read.
 
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, AsHeaderName};
 use canonry_projections::rows::Key;
 use canonry_record::VerifyingKey;
 use canonry_record::encoding::unbase64url_exact;
-use canonry_record::jws::{self, Bearer, RequestToken, TokenError};
+use canonry_record::jws::{self, Bearer, LeaseToken, Peek, RequestToken, TokenError};
 use canonry_schemas::ids::{ActorId, TenantId};
 use canonry_schemas::key::Use;
 use canonry_schemas::refusal::Refusal;
@@ -34,6 +34,8 @@ pub enum Claims {
     Bearer(i64),
     /// For one request only.
     Request(RequestToken),
+    /// Of a worker's lease.
+    Lease,
 }
 
 impl From<TokenError> for Problem {
@@ -72,16 +74,17 @@ pub async fn authenticate(
     }
     let peek = jws::peek(token)?;
     let audience = peek.claims["aud"].as_str().unwrap_or_default();
-    let (tenant, bound) = audience
+    let (tenant, kind) = audience
         .strip_prefix("canonry/")
         .and_then(|rest| rest.split_once('/'))
-        .and_then(|(tenant, kind)| match kind {
-            "api" => Some((tenant, false)),
-            "request" => Some((tenant, true)),
-            _ => None,
-        })
+        .filter(|(_, kind)| ["api", "request", "lease"].contains(kind))
         .ok_or(TokenError::Audience)?;
+    let bound = kind == "request";
+    let of_lease = kind == "lease";
     let tenant: TenantId = tenant.parse().map_err(|_| TokenError::Audience)?;
+    if of_lease {
+        return leased(api, tenant, token, &peek, min_position).await;
+    }
     let kid = peek.kid.to_string();
     let key = match (find(api, &tenant, kid.clone()).await, min_position) {
         (Err(problem), Some(position)) if problem.code() == Refusal::KeyUnknown.code() => {
@@ -110,6 +113,60 @@ pub async fn authenticate(
     }
     let actor = issuer.parse().map_err(|_| Refusal::TokenInvalid)?;
     Ok(Caller { tenant, actor, token: token.to_owned(), claims, key: key.id })
+}
+
+/// A worker under a lease that lives as far as was read. Whether it does the decider says anew at
+/// every command.
+async fn leased(
+    api: &Api,
+    tenant: TenantId,
+    token: &str,
+    peek: &Peek,
+    min_position: Option<u64>,
+) -> Result<Caller, Problem> {
+    if let Some(position) = min_position {
+        api.projections.wait(&tenant, position).await?;
+    }
+    let id = peek.claims["lease"].as_str().ok_or(Refusal::TokenInvalid)?.to_owned();
+    let look = api.projections.read(&tenant, move |s| {
+        let Some(lease) = s.lease(&id)? else { return Ok(None) };
+        let present = s.is_member(&lease.worker)?;
+        Ok(Some((lease, present)))
+    });
+    let found = match look.await {
+        Ok((_, found)) => found,
+        Err(ReadError::UnknownTenant) if api.projections.is_behind(&tenant) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let Some((lease, present)) = found else {
+        return Err(if api.projections.is_behind(&tenant) {
+            Problem::new(CATCHING_UP, "the read models are still being brought up to date")
+        } else {
+            Refusal::LeaseUnknown.into()
+        });
+    };
+    let public = unbase64url_exact::<32>(&lease.key)
+        .and_then(|bytes| VerifyingKey::from_bytes(&bytes).ok())
+        .ok_or(Refusal::KeyUnknown)?;
+    let claims: LeaseToken = jws::verify_as(token, &public)?;
+    let now = (api.now)();
+    claims.check(tenant.as_str(), now.seconds())?;
+    if claims.iss != lease.worker || claims.run != lease.run {
+        return Err(Refusal::TokenInvalid.into());
+    }
+    let over = match (present, lease.status.as_str()) {
+        (false, _) => Some(Refusal::ActorRemoved),
+        (true, "issued") if now.to_string() < lease.expires => None,
+        (true, "issued") => Some(Refusal::LeaseExpired),
+        (true, "ended") => Some(Refusal::RunEnded),
+        _ => Some(Refusal::LeaseRevoked),
+    };
+    if let Some(refusal) = over {
+        return Err(refusal.into());
+    }
+    let actor = claims.iss.parse().map_err(|_| Refusal::TokenInvalid)?;
+    let (token, key) = (token.to_owned(), peek.kid.to_string());
+    Ok(Caller { tenant, actor, token, claims: Claims::Lease, key })
 }
 
 /// A key that may sign now, of a member who is still there.

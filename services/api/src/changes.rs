@@ -105,6 +105,7 @@ pub async fn changes(
         None => *moved.borrow(),
     };
     let now = (api.now)().seconds();
+    // A lease hears its news over NATS.
     let Claims::Bearer(ends) = caller.claims else { return Err(Refusal::TokenInvalid.into()) };
     let left = Duration::from_secs(u64::try_from(ends - now).unwrap_or(0));
     let tail = Tail {

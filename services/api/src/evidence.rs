@@ -206,6 +206,7 @@ async fn attach(
         verb: "attach",
         body: body.into(),
         intent: told.intent,
+        under_lease: matches!(caller.claims, Claims::Lease),
         on_behalf_of: caller.token,
         traceparent,
     };

@@ -5,6 +5,7 @@
 //! routes stand in one table ([`routes`]) that also yields the OpenAPI document; error codes and
 //! their statuses stand in [`problem`].
 
+mod actions;
 mod auth;
 mod changes;
 mod content;
@@ -18,6 +19,7 @@ mod projections;
 mod query;
 mod read;
 pub mod routes;
+mod spend;
 mod tlog;
 mod traced;
 mod write;

@@ -64,6 +64,7 @@ fn generate() -> Value {
         let method = match route.method {
             Method::Post => "post",
             Method::Patch => "patch",
+            Method::Put => "put",
         };
         place(&mut paths, route.path, method, write(route, &schemas));
     }

@@ -27,8 +27,10 @@ pub struct Submission {
     pub body: Bytes,
     /// The idempotency id, where the client gave one.
     pub intent: Option<String>,
-    /// The person's token, for `Canonry-On-Behalf-Of`.
+    /// The person's token, for `Canonry-On-Behalf-Of`; or a lease's, for `Canonry-Lease`.
     pub on_behalf_of: String,
+    /// Whether it is a lease's.
+    pub under_lease: bool,
     /// W3C trace context.
     pub traceparent: Option<String>,
 }

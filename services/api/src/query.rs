@@ -104,6 +104,16 @@ query!(Runs paged {
     /// `started`, `completed`, `failed` or `cancelled`.
     status: String,
 });
+query!(Leases paged {
+    /// Of one run.
+    run: String,
+    /// Of one role.
+    role: String,
+    /// Of one worker.
+    worker: String,
+    /// `issued`, `revoked`, `replaced` or `ended`. One that was issued may have expired.
+    status: String,
+});
 query!(Events paged {
     /// A whole type, or its beginning: `ticket`, `ticket.opened`.
     r#type: String,
@@ -129,6 +139,38 @@ query!(Events paged {
     sort: String,
     /// Whether content is opened; else it is given as it stands in the ledger.
     content: bool,
+});
+query!(Budgets paged {
+    /// One account: `tenant`, `role/<id>`, `ticket/<id>` or `run/<id>`; without it, the tenant's,
+    /// every role's, and whatever has a limit.
+    scope: String,
+    /// Which day the accounts that are counted by day are told of, UTC, `2026-01-31`; today
+    /// without it.
+    day: String,
+});
+query!(Actions paged {
+    /// `allowed`, `held`, `parked`, `rejected`, `routed`, `denied`, `settled` or `lapsed`.
+    status: String,
+    /// Of one run.
+    run: String,
+    /// Of one ticket.
+    ticket: String,
+    /// Of one role.
+    role: String,
+    /// Of one tool.
+    tool: String,
+});
+query!(Spend paged {
+    /// What is added up by: `ticket`, `run`, `role`, `model`, `tool` or `day`; `role` when absent.
+    by: String,
+    /// Of one ticket.
+    ticket: String,
+    /// Of one role.
+    role: String,
+    /// Not before this day, UTC, `2026-01-31`; a reservation counts on the day it was made.
+    from_day: String,
+    /// Not after this day.
+    to_day: String,
 });
 query!(Inclusion {
     /// The position of the record.

@@ -8,6 +8,7 @@ use axum::http::header::CACHE_CONTROL;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
+use canonry_projections::leases::LeaseFilter;
 use canonry_projections::{
     EventFilter, Head, PageRequest, RunFilter, Snapshot, TicketFilter, TicketSort, page, rows,
 };
@@ -23,7 +24,7 @@ use crate::Api;
 use crate::auth::{Caller, Claims, authenticate};
 use crate::content::{self, Field};
 use crate::problem::{Problem, QUERY_INVALID, ROUTE_UNKNOWN};
-use crate::query::{Events, Kinds, Many, One, Plain, Roles, Runs, Steps, Tickets, Window};
+use crate::query::{Events, Kinds, Leases, Many, One, Plain, Roles, Runs, Steps, Tickets, Window};
 
 /// The position that an answer belongs to.
 pub const POSITION: HeaderName = HeaderName::from_static("canonry-position");
@@ -317,6 +318,20 @@ pub async fn kinds(State(api): State<Api>, asked: Asked<Kinds>) -> Answered {
     let (kind, page) = (asked.query.kind.clone(), asked.query.page());
     let (head, page) = asked.read(&api, move |s| s.kinds(kind.as_deref(), &page)).await?;
     Ok(answer(&head, json!(page)))
+}
+
+pub async fn leases(State(api): State<Api>, asked: Asked<Leases>) -> Answered {
+    let q = &asked.query;
+    let (run, role) = (q.run.clone(), q.role.clone());
+    let filter = LeaseFilter { run, role, worker: q.worker.clone(), status: q.status.clone() };
+    let page = q.page();
+    let (head, page) = asked.read(&api, move |s| s.leases(&filter, &page)).await?;
+    Ok(answer(&head, json!(page)))
+}
+
+pub async fn lease(State(api): State<Api>, Id(id): Id, asked: Asked<Plain>) -> Answered {
+    let (head, lease) = asked.read(&api, move |s| s.lease(&id)).await?;
+    Ok(answer(&head, json!(lease.ok_or(Refusal::LeaseUnknown)?)))
 }
 
 /// How the type of a custom record begins.

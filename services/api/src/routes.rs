@@ -6,16 +6,19 @@ use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, get, on};
 use axum::{Json, Router};
-use canonry_projections::{page::Page, rows};
+use canonry_projections::leases::Lease;
+use canonry_projections::{acts, page::Page, rows};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::problem::{METHOD_UNKNOWN, Problem, ROUTE_UNKNOWN};
-use crate::{Api, changes, diff, evidence, health, openapi, query, read, tlog, traced, write};
+use crate::{
+    Api, actions, changes, diff, evidence, health, openapi, query, read, spend, tlog, traced, write,
+};
 
 /// A route that changes something: one command.
 #[derive(Debug)]
 pub struct Write {
-    /// `POST` or `PATCH`.
+    /// `POST`, `PATCH` or `PUT`.
     pub method: Method,
     /// The whole path.
     pub path: &'static str,
@@ -36,6 +39,8 @@ pub enum Method {
     Post,
     /// PATCH.
     Patch,
+    /// PUT.
+    Put,
 }
 
 /// A route that reads.
@@ -78,6 +83,8 @@ pub const WRITES: &[Write] = &[
     act("/api/v1/roles/{id}/pause", "role", "pause"),
     act("/api/v1/roles/{id}/resume", "role", "resume"),
     act("/api/v1/roles/{id}/retire", "role", "retire"),
+    act("/api/v1/roles/{id}/fingerprint", "role", "fingerprint"),
+    Write { creates: false, ..post("/api/v1/tiers", "tier", "configure") },
     post("/api/v1/tickets", "ticket", "open"),
     patch("/api/v1/tickets/{id}", "ticket"),
     act("/api/v1/tickets/{id}/assign", "ticket", "assign"),
@@ -93,10 +100,23 @@ pub const WRITES: &[Write] = &[
     act("/api/v1/exec/{id}/complete", "run", "complete"),
     act("/api/v1/exec/{id}/fail", "run", "fail"),
     act("/api/v1/exec/{id}/cancel", "run", "cancel"),
+    post("/api/v1/leases", "lease", "issue"),
+    act("/api/v1/leases/{id}/revoke", "lease", "revoke"),
     Write { creates: false, ..post("/api/v1/tenant/keys", "tenant", "rotate-keys") },
     Write { creates: false, ..post("/api/v1/content/erase", "content", "erase") },
     post("/api/v1/events", "ext", "append"),
     post("/api/v1/events/kinds", "ext", "register"),
+    Write { creates: false, ..post("/api/v1/budgets", "budget", "limit") },
+    Write { creates: false, ..post("/api/v1/prices", "budget", "price") },
+    Write { method: Method::Put, creates: false, ..post("/api/v1/policy", "policy", "publish") },
+    post("/api/v1/actions", "action", "propose"),
+    act("/api/v1/actions/{id}/approve", "action", "approve"),
+    act("/api/v1/actions/{id}/reject", "action", "reject"),
+    act("/api/v1/actions/{id}/resume", "action", "resume"),
+    act("/api/v1/actions/{id}/ask-again", "action", "ask-again"),
+    act("/api/v1/actions/{id}/settle", "action", "settle"),
+    Write { creates: false, ..post("/api/v1/delegation", "member", "delegate") },
+    Write { creates: false, ..post("/api/v1/delegation/end", "member", "end-delegation") },
     post("/api/v1/members", "member", "enrol"),
     Write { id: Some("actor"), ..act("/api/v1/members/{id}/remove", "member", "remove") },
     Write { id: Some("actor"), ..act("/api/v1/members/{id}/keys", "member", "rotate-keys") },
@@ -177,6 +197,22 @@ pub const READS: &[Read] = &[
         handler: || get(read::run),
     },
     Read {
+        path: "/api/v1/leases",
+        summary: "Leases of workers in the order in which they were issued",
+        bearer: true,
+        query: Some(of::<query::Leases>),
+        answer: (JSON, of::<Page<Lease>>),
+        handler: || get(read::leases),
+    },
+    Read {
+        path: "/api/v1/leases/{id}",
+        summary: "One lease",
+        bearer: true,
+        query: Some(of::<query::Plain>),
+        answer: (JSON, of::<Lease>),
+        handler: || get(read::lease),
+    },
+    Read {
         path: "/api/v1/events",
         summary: "Records of the ledger, refusals included",
         bearer: true,
@@ -247,6 +283,46 @@ pub const READS: &[Read] = &[
         query: Some(of::<query::Signed>),
         answer: (BYTES, of::<String>),
         handler: || get(evidence::download),
+    },
+    Read {
+        path: "/api/v1/budgets",
+        summary: "Accounts with their limits, what is spent and reserved, and the price table",
+        bearer: true,
+        query: Some(of::<query::Budgets>),
+        answer: (JSON, of::<spend::Accounts>),
+        handler: || get(spend::budgets),
+    },
+    Read {
+        path: "/api/v1/spend",
+        summary: "What was spent, added up by ticket, run, role, model, tool or day",
+        bearer: true,
+        query: Some(of::<query::Spend>),
+        answer: (JSON, of::<Page<rows::Spend>>),
+        handler: || get(spend::spend),
+    },
+    Read {
+        path: "/api/v1/policy",
+        summary: "The policy in force with its bundle",
+        bearer: true,
+        query: Some(of::<query::Plain>),
+        answer: (JSON, of::<acts::Policy>),
+        handler: || get(actions::policy),
+    },
+    Read {
+        path: "/api/v1/actions",
+        summary: "Actions in the order of their proposals; status=held gives those that wait for people",
+        bearer: true,
+        query: Some(of::<query::Actions>),
+        answer: (JSON, of::<Page<acts::Action>>),
+        handler: || get(actions::actions),
+    },
+    Read {
+        path: "/api/v1/actions/{id}",
+        summary: "One action: where it stands, what the policy said, who is asked",
+        bearer: true,
+        query: Some(of::<query::Plain>),
+        answer: (JSON, of::<acts::Action>),
+        handler: || get(actions::action),
     },
     Read {
         path: "/api/v1/members",
@@ -332,6 +408,7 @@ pub fn router(api: Api) -> Router {
         let method = match route.method {
             Method::Post => MethodFilter::POST,
             Method::Patch => MethodFilter::PATCH,
+            Method::Put => MethodFilter::PUT,
         };
         let handler = move |State(api): State<Api>, request: Request| async move {
             Box::pin(write::handle(api, route, request)).await

@@ -40,7 +40,7 @@ pub async fn handle(
     let body = bounded(&parts.headers, body).await?;
     let given = intent(&parts.headers)?;
     let (body, intent) = match &caller.claims {
-        Claims::Bearer(_) => (composed(body, id)?, given),
+        Claims::Bearer(_) | Claims::Lease => (composed(body, id)?, given),
         Claims::Request(token) => {
             let intent = given.unwrap_or_else(|| token.intent.clone());
             let command = (route.aggregate, route.verb);
@@ -58,6 +58,7 @@ pub async fn handle(
         verb: route.verb,
         body,
         intent,
+        under_lease: matches!(caller.claims, Claims::Lease),
         on_behalf_of: caller.token,
         traceparent: traced::handed_on(&parts.headers),
     };
@@ -124,6 +125,8 @@ fn done(route: &Write, answer: &Answer) -> Response {
         let place = answer.entity.as_deref().and_then(|e| match e.split_once('/')? {
             ("ticket", id) => Some(format!("/api/v1/tickets/{id}")),
             ("role", id) => Some(format!("/api/v1/roles/{id}")),
+            ("action", id) => Some(format!("/api/v1/actions/{id}")),
+            ("lease", id) => Some(format!("/api/v1/leases/{id}")),
             ("run", id) => Some(format!("/api/v1/exec/{id}/status")),
             _ => None,
         });

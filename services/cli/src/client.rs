@@ -16,13 +16,17 @@ use canonry_schemas::ids::{ActorId, IntentId, TenantId};
 use canonry_schemas::limits::CLIENT_RETRY;
 use canonry_schemas::refusal::unrecorded::RETRY;
 use canonry_schemas::subject::{Inbound, Way, outcome};
+use canonry_schemas::tier::inbox;
 use canonry_telemetry::{Context, exports, names};
 use tracing::{Span, info_span};
 
 use crate::failure::{Failure, chain};
+use crate::lease::Kept;
 
 /// How long a token for one request or approval lives, in seconds.
 const TOKEN_SECONDS: i64 = 300;
+/// How long a token of a lease lives.
+const LEASE_TOKEN_MINUTES: u32 = 5;
 /// How long one try waits for its answer.
 const TRY: Duration = Duration::from_secs(10);
 /// First and longest pause between two tries.
@@ -147,9 +151,26 @@ pub struct Client {
     /// The actor.
     pub actor: ActorId,
     pen: Option<Pen>,
+    /// The token of the lease that commands are sent under, instead of one by the pen.
+    lease: Option<String>,
 }
 
 impl Client {
+    /// Connects with the credentials of a lease; what is sent is sent under it.
+    ///
+    /// # Errors
+    /// The credentials are no more, or no server.
+    pub async fn under_lease(url: &str, creds: String, kept: &Kept) -> Result<Self, Failure> {
+        let mut connect = Connect::new(url, kept.worker.as_str());
+        connect.creds = Some(creds);
+        connect.inbox_prefix = inbox(&kept.worker, &kept.lease);
+        let connection = Connection::connect(connect).await;
+        let connection = connection.map_err(|e| Failure::unavailable(chain(&e)))?;
+        let (tenant, actor) = (kept.tenant.clone(), kept.worker.clone());
+        let lease = Some(kept.token(LEASE_TOKEN_MINUTES)?);
+        Ok(Self { connection, tenant, actor, pen: None, lease })
+    }
+
     /// Connects with the actor's creds; its `member` key is used where it is at hand.
     ///
     /// # Errors
@@ -170,7 +191,7 @@ impl Client {
             _ => Failure::unavailable(chain(&e)),
         })?;
         let pen = Pen::open(keys, tenant, actor).ok();
-        Ok(Self { connection, tenant: tenant.clone(), actor: actor.clone(), pen })
+        Ok(Self { connection, tenant: tenant.clone(), actor: actor.clone(), pen, lease: None })
     }
 
     /// What signs for the actor.
@@ -252,6 +273,7 @@ impl Client {
         let trace = Context::of(&span).map(|context| context.traceparent());
         let mut headers = vec![(header::INTENT_ID, id.as_str())];
         headers.extend(token.as_deref().map(|token| (header::REQUEST_TOKEN, token)));
+        headers.extend(self.lease.as_deref().map(|token| (header::LEASE, token)));
         headers.extend(trace.as_deref().map(|trace| (header::TRACEPARENT, trace)));
         let (subject, body) = (inbound.print(), Bytes::copy_from_slice(body));
         let until = Instant::now() + CLIENT_RETRY;

@@ -2,10 +2,12 @@
 //! stdout through [`output`], all else to stderr. It decides nothing; look at [`client`] for how
 //! a command leaves, at [`up`] and [`serve`] for what runs here.
 
+mod actions;
 mod approve;
 mod args;
 mod backup;
 mod bench;
+mod budget;
 pub mod client;
 mod content;
 pub mod context;
@@ -16,10 +18,12 @@ mod events;
 mod evidence;
 mod failure;
 pub mod http;
+mod lease;
 mod ledger;
 mod lock;
 mod member;
 pub mod output;
+mod policy;
 mod progress;
 mod read;
 pub mod secrets;
@@ -98,9 +102,9 @@ enum Command {
     Sign(submit::Sign),
     /// Print a bearer for the HTTP API
     Token(submit::Token),
-    /// Approve what a ticket asks for
+    /// Approve what a ticket or action asks for
     Approve(approve::Approve),
-    /// Reject what a ticket asks for
+    /// Reject what a ticket or action asks for
     Reject(approve::Reject),
     /// List and show tickets
     Tickets(read::Args),
@@ -113,9 +117,23 @@ enum Command {
     /// Append custom records, register their kinds
     #[command(subcommand)]
     Events(events::Command),
+    /// Ask for actions, look them up, settle them
+    #[command(subcommand)]
+    Actions(actions::Command),
+    /// Limit what may be spent, set prices, show what is left
+    #[command(subcommand)]
+    Budget(budget::Command),
+    /// Report what was spent, by ticket, run, role, model, tool or day
+    Spend(budget::Spend),
     /// Attach files to tickets and runs, get them back; bundles for strangers
     #[command(subcommand)]
     Evidence(evidence::Command),
+    /// Write, test and build policies
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Short-lived credentials of workers: ask for them, end them, list them
+    #[command(subcommand)]
+    Lease(lease::Command),
     /// Read and check ledgers
     Ledger(ledger::Args),
     /// Cosign checkpoints of logs as a witness
@@ -215,7 +233,12 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Runs(args) => read::run(context, Kind::Runs, args).await,
         Command::Diff(args) => diff::run(context, args).await,
         Command::Events(command) => Box::pin(events::run(context, command)).await,
+        Command::Actions(command) => Box::pin(actions::run(context, command)).await,
+        Command::Budget(command) => Box::pin(budget::run(context, command)).await,
+        Command::Spend(args) => Box::pin(budget::spend(context, args)).await,
         Command::Evidence(command) => Box::pin(evidence::run(context, command)).await,
+        Command::Policy(command) => policy::run(context, command),
+        Command::Lease(command) => Box::pin(lease::run(context, command)).await,
         Command::Ledger(args) => Box::pin(ledger::run(context, args)).await,
         Command::Witness(command) => Box::pin(witness::run(context, command)).await,
         Command::Bench(args) => Box::pin(bench::run(context, args)).await,

@@ -59,6 +59,7 @@ fn in_words(answer: &Answer) -> String {
     let mut words = vec![if answer.ok { "ok" } else { "refused" }.to_owned()];
     let parts = [
         ("code", &answer.code),
+        ("event", &answer.event),
         ("entity", &answer.entity),
         ("position", &answer.position),
         ("receipt", &answer.receipt),

@@ -88,7 +88,7 @@ struct Show {
     api: Api,
 }
 
-fn filter(text: &str) -> Result<(String, String), String> {
+pub(crate) fn filter(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected <name>=<value>")?;
     Ok((name.to_owned(), value.to_owned()))
 }

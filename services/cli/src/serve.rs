@@ -11,6 +11,7 @@ use canonry_api_host::ApiServer;
 use canonry_checkpoints::{Checkpointer, Witness};
 use canonry_decider::{Config, Decider};
 use canonry_keystore::{KeySource, KeyStore};
+use canonry_leases::Leases;
 use canonry_schemas::ids::ActorId;
 use canonry_telemetry::Metrics;
 use clap::Subcommand;
@@ -41,6 +42,31 @@ pub enum Command {
     Backup(crate::backup::serve::Args),
     /// Sign checkpoints of every ledger while it grows, and have witnesses cosign them
     Checkpoints(CheckpointsArgs),
+    /// Sign the credentials of workers' leases, and end connections of leases that are over
+    Warden(WardenArgs),
+}
+
+/// Sign credentials of leases, end connections of those that are over.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Several may run. It reads every ledger, verified from its first record on, and writes none. A command \
+under a lease that is over is refused by the decider, whether this runs or not.
+
+EXAMPLES:
+    canonry serve warden
+    canonry serve warden --nats nats://n1:4222,nats://n2:4222")]
+pub struct WardenArgs {
+    #[command(flatten)]
+    nats: Nats,
+}
+
+/// Starts issuer and warden of leases in this process.
+///
+/// # Errors
+/// Creds are missing, or the server does not answer.
+pub async fn warden(url: &str, keys: KeyStore) -> Result<Leases, Failure> {
+    let config = canonry_leases::Config { url: url.to_owned(), keys };
+    Leases::start(config).await.map_err(Failure::unavailable)
 }
 
 /// Sign checkpoints.
@@ -290,6 +316,15 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
             output::say(format!("http://{} serves {url}; ctrl-c stops it", api.address()));
             stop.wait().await;
             api.stop().await;
+            Ok(())
+        }
+        Command::Warden(args) => {
+            let (url, keys) = both(context.nats(args.nats.named()), context.keys())?;
+            let warden = warden(&url, keys).await?;
+            let stop = StopSignals::hear()?;
+            output::say(format!("leases are issued and watched at {url}; ctrl-c stops it"));
+            stop.wait().await;
+            warden.stop().await;
             Ok(())
         }
         Command::Checkpoints(args) => {

@@ -1,6 +1,7 @@
 //! `canonry submit|sign|token`: commands and what has to be signed for them.
 
 use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use canonry_schemas::header::{INTENT_ID, REQUEST_TOKEN};
@@ -9,9 +10,10 @@ use canonry_schemas::limits::{BEARER_LIFE, COMMAND_BYTES};
 use serde_json::json;
 
 use crate::args::{Nats, Who};
-use crate::client::new_intent;
-use crate::context::Context;
-use crate::failure::Failure;
+use crate::client::{Client, new_intent};
+use crate::context::{Context, both};
+use crate::failure::{Failure, chain};
+use crate::lease::Kept;
 use crate::output;
 
 /// How long `--wait` waits for an outcome.
@@ -27,7 +29,8 @@ Exit codes: 0 became a fact; 1 refused, the code is told; 64 no creds; 69 no ans
 EXAMPLES:
     canonry submit ticket open '{\"title\":\"Printer on fire\"}' --as founder
     jq -c . role.json | canonry submit role hire -
-    canonry submit ticket open '{\"title\":\"Later\"}' --durable --wait")]
+    canonry submit ticket open '{\"title\":\"Later\"}' --durable --wait
+    canonry submit run complete '{\"id\":\"run_01hzy3v7m8q6k4n2r9s5t1w0xa\"}' --lease clerk.creds")]
 pub struct Submit {
     /// What it is about: ticket, role, run, member or ext
     aggregate: String,
@@ -38,6 +41,10 @@ pub struct Submit {
     body: String,
     #[command(flatten)]
     who: Who,
+    /// Send it under the lease whose credentials are in this file; its worker asks
+    #[arg(long, value_name = "FILE", value_parser = crate::lease::whole,
+        conflicts_with_all = ["actor", "durable"])]
+    lease: Option<PathBuf>,
     /// Repeats an earlier command: the first answer is given again
     #[arg(long, value_name = "ULID")]
     intent_id: Option<IntentId>,
@@ -142,7 +149,10 @@ fn token<'a>(what: &str, text: &'a str) -> Result<&'a str, Failure> {
 pub async fn submit(context: &Context, args: Submit) -> Result<(), Failure> {
     let body = body_of(&args.body)?;
     let named = (token("aggregate", &args.aggregate)?, token("verb", &args.verb)?);
-    let client = context.client(args.nats.named(), &args.who.tenant, &args.who.actor).await?;
+    let client = match &args.lease {
+        Some(file) => leased(context, args.nats.named(), file).await?,
+        None => context.client(args.nats.named(), &args.who.tenant, &args.who.actor).await?,
+    };
     let id = intent_or_new(args.intent_id)?;
     let answer = match (args.durable, args.wait) {
         (false, _) => client.submit(named.0, named.1, &body, &id).await,
@@ -150,6 +160,13 @@ pub async fn submit(context: &Context, args: Submit) -> Result<(), Failure> {
         (true, true) => client.hand_over_and_wait(named, &body, &id, OUTCOME).await,
     };
     output::answer(&answer?, context.json)
+}
+
+async fn leased(context: &Context, nats: Option<&str>, file: &Path) -> Result<Client, Failure> {
+    let (url, keys) = both(context.nats(nats), context.keys())?;
+    let kept = Kept::read(&keys, file)?;
+    let creds = keys.read_text(file).map_err(|e| Failure::config(chain(&e)))?;
+    Client::under_lease(&url, creds.to_string(), &kept).await
 }
 
 /// `canonry sign`.

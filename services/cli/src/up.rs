@@ -8,6 +8,7 @@ use std::time::Duration;
 use canonry_backup::Service;
 use canonry_backup::limits::{BACKUP_EVERY, COPY_EVERY};
 use canonry_decider::Decider;
+use canonry_decider::serve::{OverNats, connect_cell};
 use canonry_nats::Kv;
 use canonry_provision::server::{self, Options, Server};
 use canonry_provision::{Cell, CellUser};
@@ -23,7 +24,9 @@ use crate::lock::Lock;
 use crate::output;
 use crate::progress::Bars;
 use crate::secrets::Keys;
-use crate::serve::{Api, StopSignals, Witnesses, can_listen, checkpointer, decider, mount_api};
+use crate::serve::{
+    Api, StopSignals, Witnesses, can_listen, checkpointer, decider, mount_api, warden,
+};
 use crate::tenant::{Person, first_people, found_tenant, identity, write_contexts};
 
 /// How long the decider may take to hold the tenant.
@@ -140,6 +143,7 @@ pub async fn start(
     let people = first_people()?;
     let identity = match identity(context, &url, tenant).await? {
         Some(identity) => {
+            add_tiers(&cell, &url, tenant).await?;
             write_known_contexts(&cell, &url, tenant, &people)?;
             identity
         }
@@ -170,9 +174,29 @@ fn open_or_create(context: &Context) -> Result<Cell, Failure> {
     let home = context.absolute_home();
     let made = home.join("operator").exists();
     let cell = if made { Cell::open(&home) } else { Cell::create(&home) };
+    let cell = cell.and_then(|cell| cell.add_new_users().map(|()| cell));
     let unusable =
         |e| Failure::config(format!("{} cannot be a home: {}", home.display(), chain(&e)));
     cell.map_err(unusable)
+}
+
+/// Gives a tenant that was founded before there were leases the keys that sign them.
+async fn add_tiers(cell: &Cell, url: &str, tenant: &TenantId) -> Result<(), Failure> {
+    let keys = cell.key_store();
+    if keys.account_public_path(tenant).exists() || keys.account_seed(tenant).is_err() {
+        return Ok(());
+    }
+    let sys = connect_cell(url, keys, &CellUser::ProvisionSys).await;
+    match sys {
+        Ok(sys) => {
+            let sys = OverNats(sys);
+            cell.push_account(&sys, tenant).await.map_err(|e| Failure::unavailable(chain(&e)))
+        }
+        Err(why) => {
+            output::say(format!("{tenant} has no keys for leases yet: {why}"));
+            Ok(())
+        }
+    }
 }
 
 /// Contexts of the first people who are still here: the address may have changed.
@@ -263,6 +287,15 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             return Err(failure);
         }
     };
+    let keys = up.cell.key_store().clone();
+    let warden = match warden(&up.url, keys).await {
+        Ok(warden) => warden,
+        Err(failure) => {
+            checkpoints.stop().await;
+            stop(api, backup, up).await;
+            return Err(failure);
+        }
+    };
     let address = format!("http://{}", api.address());
     let process = Some(std::process::id());
     let running = Running { nats: up.url.clone(), api: Some(address), process };
@@ -272,6 +305,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     signals.wait().await;
     output::say("stopping");
     context.clear_running();
+    warden.stop().await;
     checkpoints.stop().await;
     stop(api, backup, up).await;
     Ok(())

@@ -1,45 +1,39 @@
 //! The desk: what was asked becomes one decision. Order of the checks: who asks, which intent,
 //! which command, what it says, whether the rules allow it. Nothing here waits or stores.
 
+mod action;
 mod ext;
+mod lease;
+mod names;
+mod own;
+mod rules;
+mod who;
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use bytes::Bytes;
-use canonry_domain::Approval;
-use canonry_domain::evidence::Evidences;
-use canonry_domain::ext::Exts;
-use canonry_domain::role::Roles;
-use canonry_domain::run::Runs;
-use canonry_domain::ticket::Tickets;
 use canonry_record::ring::KeyRing;
 use canonry_record::{Hash, content};
 use canonry_schemas::actor::Refused;
 use canonry_schemas::event::{Command, Event, NotACommand, known};
-use canonry_schemas::header::{
-    INTENT_ID, ON_BEHALF_OF, REQUEST_TOKEN, TRACEPARENT, is_traceparent,
-};
-use canonry_schemas::ids::{ActorId, IntentId, RoleId, TenantId, generated};
+use canonry_schemas::header::{INTENT_ID, TRACEPARENT, is_traceparent};
+use canonry_schemas::ids::{ActorId, IntentId, TenantId, generated};
 use canonry_schemas::limits::{CLOCK_SKEW, COMMAND_BYTES};
-use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::text::Label;
 use canonry_schemas::time::Time;
 use canonry_schemas::validate::Commands;
-use canonry_schemas::{actor, content as erasure, ext as custom, json, member, role, run, ticket};
+use canonry_schemas::{actor, content as erasure, ext as custom, json, member};
 
 use crate::content_keys::ContentKeys;
-use crate::hosted::{self, OwnFacts};
+use crate::judge::Judge;
 use crate::signers::Signers;
-use crate::tokens;
 use crate::world::{ContentKey, Need, World};
 
-mod names;
-mod own;
-
+pub use action::ActionKeys;
 pub use names::target;
-use names::{home, is_token, named, prefix};
+use names::{home, is_token, limited, named, prefix};
+use who::{Who, one};
 
 /// A message as it came in.
 #[derive(Debug, Clone)]
@@ -110,6 +104,10 @@ pub struct Desk<'a> {
     pub keys: &'a ContentKeys,
     /// Under which bodies are digested.
     pub digest_key: &'a [u8; 32],
+    /// Under which actions are digested.
+    pub action_keys: &'a ActionKeys,
+    /// What policies say.
+    pub judge: &'a Judge,
     /// The record's time.
     pub now: Time,
 }
@@ -132,23 +130,6 @@ impl From<Need> for Stop {
     }
 }
 
-/// Who asks, once that is known.
-struct Who {
-    actor: ActorId,
-    via: Option<ActorId>,
-    authdigest: Option<Hash>,
-    parts: Vec<Part>,
-    works_for: Option<RoleId>,
-    /// Whether the token was bound to this request.
-    bound: bool,
-}
-
-fn one<'h>(headers: &'h [(String, String)], name: &str) -> Result<Option<&'h str>, Refusal> {
-    let mut found = headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
-    let first = found.next().map(|(_, v)| v.as_str());
-    if found.next().is_some() { Err(Refusal::BadHeader) } else { Ok(first) }
-}
-
 impl Desk<'_> {
     /// Decides. `random` yields eighty or more random bits at each call.
     pub fn decide(&self, asked: &Asked, random: &mut impl FnMut() -> u128) -> Verdict {
@@ -156,7 +137,11 @@ impl Desk<'_> {
         let given = one(&asked.headers, INTENT_ID);
         let (intent, intent_error) = self.intent(given, random);
         let fresh = matches!(given, Ok(None)) || intent_error.is_some();
-        let who = self.who(asked, &intent);
+        let who = match self.who(asked, &intent) {
+            Ok(who) => Ok(who),
+            Err(Stop::Refused(refusal)) => Err(refusal),
+            Err(Stop::Need(need)) => return Verdict::Need(need),
+        };
         if matches!(who, Err(Refusal::ActorUnknown)) {
             return Verdict::Unattributed(Refusal::ActorUnknown);
         }
@@ -185,6 +170,7 @@ impl Desk<'_> {
                     parts: Vec::new(),
                     works_for: None,
                     bound: false,
+                    under: None,
                 };
                 return self.refuse(asked, &nobody, intent, digest, refusal);
             }
@@ -233,66 +219,6 @@ impl Desk<'_> {
         }
     }
 
-    fn who(&self, asked: &Asked, intent: &IntentId) -> Result<Who, Refusal> {
-        if asked.timer {
-            return Ok(Who {
-                actor: asked.actor.clone(),
-                via: None,
-                authdigest: None,
-                parts: Vec::new(),
-                works_for: None,
-                bound: true,
-            });
-        }
-        let behalf = one(&asked.headers, ON_BEHALF_OF)?;
-        let own = one(&asked.headers, REQUEST_TOKEN)?;
-        let token = if asked.actor.is_service() {
-            if own.is_some() {
-                return Err(Refusal::BadHeader);
-            }
-            Some(behalf.ok_or(Refusal::OnBehalfOfMissing)?)
-        } else {
-            self.world.directory.admit(&asked.actor)?;
-            if behalf.is_some() {
-                return Err(Refusal::OnBehalfOfForeign);
-            }
-            own
-        };
-        let shown = token
-            .map(|token| {
-                let request = tokens::Request {
-                    tenant: self.tenant,
-                    aggregate: &asked.aggregate,
-                    verb: &asked.verb,
-                    body: &asked.body,
-                    intent,
-                    now: self.now,
-                };
-                tokens::check(self.ring, token, &request)
-            })
-            .transpose()?;
-        let (actor, via) = match (&shown, asked.actor.is_service()) {
-            (Some(shown), true) => (shown.actor.clone(), Some(asked.actor.clone())),
-            (Some(shown), false) if shown.actor != asked.actor => {
-                return Err(Refusal::TokenInvalid);
-            }
-            _ => (asked.actor.clone(), None),
-        };
-        // A key on the ledger whose actor is no member is a service's.
-        let member = self.world.directory.admit(&actor).map_err(|refusal| match refusal {
-            Refusal::ActorUnknown => Refusal::TokenInvalid,
-            other => other,
-        })?;
-        Ok(Who {
-            actor,
-            via,
-            authdigest: shown.as_ref().map(|s| s.digest),
-            parts: member.parts.clone(),
-            works_for: member.role.clone(),
-            bound: shown.is_some_and(|s| s.bound),
-        })
-    }
-
     fn refuse(
         &self,
         asked: &Asked,
@@ -328,10 +254,19 @@ impl Desk<'_> {
 
     /// The entity that a body names, if it exists: only then may its id stand in a refusal.
     fn named_entity(&self, asked: &Asked) -> Result<Option<String>, Need> {
-        if asked.aggregate == "tenant" && known(&asked.aggregate, &asked.verb).is_some() {
+        let named = named(asked);
+        // What names no other account is about the tenant's.
+        let own = asked.aggregate == "tenant" || (asked.aggregate == "budget" && named.is_none());
+        if own && known(&asked.aggregate, &asked.verb).is_some() {
             return Ok(Some(format!("tenant/{}", self.tenant)));
         }
-        let Some((aggregate, id)) = named(asked) else { return Ok(None) };
+        if asked.aggregate == "tier" && known(&asked.aggregate, &asked.verb).is_some() {
+            return Ok(Some(format!("tier/{}", self.tenant)));
+        }
+        if asked.aggregate == "policy" && known(&asked.aggregate, &asked.verb).is_some() {
+            return Ok(Some(format!("policy/{}", self.tenant)));
+        }
+        let Some((aggregate, id)) = named else { return Ok(None) };
         let entity = format!("{aggregate}/{id}");
         let exists = match aggregate {
             "member" => id.parse().is_ok_and(|id| self.world.directory.member(&id).is_some()),
@@ -366,9 +301,18 @@ impl Desk<'_> {
         if command.request_bound() && !who.bound {
             return Err(Refusal::RequestTokenMissing.into());
         }
+        self.within_lease(who, &command)?;
+        if let Command::Action(c) = command {
+            return self.act(who, intent, c, random);
+        }
         let found = self.look_over(&mut command)?;
         let named = match &command {
             Command::Ext(custom::Command::Append(c)) => c.entity.as_ref().map(ToString::to_string),
+            // Who is absent is who asks.
+            Command::Member(member::Command::Delegate(_) | member::Command::EndDelegation(_)) => {
+                Some(format!("member/{}", who.actor))
+            }
+            Command::Budget(c) => Some(limited(c, self.tenant)),
             _ => target(&command).map(|id| format!("{}/{id}", home(aggregate, &id))),
         };
         let used = match &named {
@@ -382,7 +326,9 @@ impl Desk<'_> {
             None => None,
         };
         let entity = match &command {
-            Command::Tenant(_) => format!("tenant/{}", self.tenant),
+            Command::Tenant(_) | Command::Tier(_) | Command::Policy(_) => {
+                format!("{aggregate}/{}", self.tenant)
+            }
             Command::Content(erasure::Command::Erase(c)) => c.entity.to_string(),
             _ => named.unwrap_or_else(|| {
                 format!("{aggregate}/{}", generated(prefix(aggregate), self.now.millis(), random()))
@@ -415,111 +361,6 @@ impl Desk<'_> {
                 content::encrypt(key, &id.to_string(), &nonce, tenant, entity, &pointer, field);
         }
         Ok(Some(id))
-    }
-
-    fn apply_rules(
-        &self,
-        who: &Who,
-        intent: &IntentId,
-        command: Command,
-        entity: &str,
-        found: &ext::Found,
-    ) -> Result<(Event, Vec<String>), Stop> {
-        let id = entity.split_once('/').map_or("", |(_, id)| id);
-        // An entity that was named just now is not there yet.
-        let run = match &command {
-            Command::Run(run::Command::Start(_)) => None,
-            Command::Run(_) => self.world.run(id)?,
-            _ => None,
-        };
-        let ticket_id = match &command {
-            Command::Run(run::Command::Start(c)) => Some(c.ticket.clone()),
-            Command::Ext(_) => found.ticket.clone(),
-            _ => run.map(|r| r.ticket.clone()),
-        };
-        let run_ticket = match &ticket_id {
-            Some(ticket) => self.world.ticket(ticket.as_str())?,
-            None => None,
-        };
-        let role_id = match &command {
-            Command::Member(member::Command::Enrol(c)) => c.role.clone(),
-            Command::Ticket(ticket::Command::Open(c)) => c.role.clone(),
-            Command::Ticket(ticket::Command::Assign(c)) => Some(c.role.clone()),
-            Command::Run(run::Command::Start(_)) => run_ticket.and_then(|t| t.role.clone()),
-            _ => None,
-        };
-        let role = match &role_id {
-            Some(id) => self.world.role(id.as_str())?.map(|role| (id, role)),
-            None => None,
-        };
-        let approval = self.approval(&command)?;
-        let timer = who.actor.as_str() == crate::ACTOR && who.via.is_none();
-        let command = match self.own(who, intent, role, entity, command)? {
-            Ok(done) => return Ok(done),
-            Err(command) => command,
-        };
-        let facts = OwnFacts {
-            now: self.now,
-            actor: who.actor.clone(),
-            intent: intent.to_string(),
-            parts: who.parts.clone(),
-            works_for: who.works_for.clone(),
-            timer,
-            directory: Arc::clone(&self.world.directory),
-            approval,
-            role: role.map(|(id, role)| (id.clone(), role.clone())),
-            ticket: run_ticket.cloned(),
-            appended: found.appended,
-        };
-        Ok(match command {
-            Command::Member(_) | Command::Tenant(_) | Command::Content(_) => {
-                return Err(Refusal::UnknownCommand.into());
-            }
-            Command::Role(c) => {
-                let role = match &c {
-                    role::Command::Hire(_) => None,
-                    _ => self.world.role(id)?,
-                };
-                (Event::Role(hosted::decide::<Roles>(role, facts, c)?), Vec::new())
-            }
-            Command::Ticket(c) => {
-                let ticket = match &c {
-                    ticket::Command::Open(_) => None,
-                    _ => self.world.ticket(id)?,
-                };
-                (Event::Ticket(hosted::decide::<Tickets>(ticket, facts, c)?), Vec::new())
-            }
-            Command::Run(c) => {
-                let event = hosted::decide::<Runs>(run, facts, c)?;
-                let touches = match (&event, ticket_id) {
-                    (run::Event::StepRecorded(_), _) | (_, None) => Vec::new(),
-                    (_, Some(ticket)) => vec![format!("ticket/{ticket}")],
-                };
-                (Event::Run(event), touches)
-            }
-            Command::Ext(c) => {
-                let (custom::Command::Register(custom::Register { kind, .. })
-                | custom::Command::Append(custom::Append { kind, .. })) = &c;
-                let kind = self.world.kind(kind.as_str())?;
-                (Event::Ext(hosted::decide::<Exts>(kind, facts, c)?), Vec::new())
-            }
-            Command::Evidence(c) => {
-                let work = self.world.slot(entity)?.state.as_ref();
-                (Event::Evidence(hosted::decide::<Evidences>(work, facts, c)?), Vec::new())
-            }
-        })
-    }
-
-    fn approval(&self, command: &Command) -> Result<Option<Approval>, Refusal> {
-        match command {
-            Command::Ticket(ticket::Command::Approve(c)) => {
-                tokens::approval(self.ring, self.tenant, &c.approval, self.now).map(Some)
-            }
-            Command::Ticket(ticket::Command::Reject(c)) => {
-                tokens::approval(self.ring, self.tenant, &c.approval, self.now).map(Some)
-            }
-            _ => Ok(None),
-        }
     }
 }
 

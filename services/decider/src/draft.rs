@@ -142,18 +142,16 @@ pub fn answer(
     entity: &str,
     event: &Event,
 ) -> Answer {
-    let refused = match event {
-        Event::Refused { data, .. } => Some(data),
-        Event::Actor(canonry_schemas::actor::Event::CommandRefused(data)) => Some(data),
-        _ => None,
-    };
+    let no = event.no();
     Answer {
-        ok: refused.is_none(),
+        ok: no.is_none(),
         receipt: Some(format!("{tenant}/{position}/{hash}")),
         position: Some(position.to_string()),
         entity: Some(entity.to_owned()),
-        code: refused.map(|r| r.code.0.clone()),
-        message: refused.map(|r| r.message.0.clone()),
+        // One question about an action has several answers, and only one of them is a yes.
+        event: matches!(event, Event::Action(_)).then(|| event.name()),
+        code: no.map(|(code, _)| code.to_owned()),
+        message: no.map(|(_, message)| message.to_owned()),
         intent: None,
     }
 }

@@ -15,6 +15,7 @@ use canonry_domain::State;
 use canonry_domain::role::Roles;
 use canonry_domain::run::Runs;
 use canonry_domain::ticket::Tickets;
+use canonry_domain::tier::Tiers;
 use canonry_nats::Log;
 use canonry_record::record;
 use canonry_schemas::answer::Answer;
@@ -122,7 +123,13 @@ impl<D: Kept> LedgerStore<D> {
             approval: None,
             role: None,
             ticket: None,
+            lease_key: Err(Refusal::KeysInvalid),
+            tiers: Tiers::default(),
             appended: Ok(()),
+            run: None,
+            books: None,
+            judged: Err(Refusal::ArgumentsTooLarge),
+            bundle: Err(Refusal::BundleInvalid),
         })
     }
 

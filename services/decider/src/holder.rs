@@ -41,6 +41,7 @@ use crate::commit::Ended;
 use crate::content_keys::ContentKeys;
 use crate::desk::{Asked, Decided, Desk, Verdict};
 use crate::draft::{self, Draft, Head, Signed};
+use crate::judge::Judge;
 use crate::keeper::Keeper;
 use crate::rebuild::{self, Rebuilt, Standing, unstored};
 use crate::reply::Reply;
@@ -118,6 +119,8 @@ pub struct Setup {
     pub store: Arc<Snapshot>,
     /// Compiled schemas.
     pub commands: Arc<Commands>,
+    /// What policies say.
+    pub judge: Arc<Judge>,
     /// The epoch that the assignment gave.
     pub epoch: u64,
     /// Why it was taken over.
@@ -398,6 +401,8 @@ impl Holder {
                 keys: &self.keys,
                 signers: &self.s.signers,
                 digest_key: self.s.keeper.digest_key(),
+                action_keys: self.s.keeper.action_keys(),
+                judge: &self.s.judge,
                 now,
             };
             let dice = &mut self.dice;
@@ -432,7 +437,7 @@ impl Holder {
                         traced::ended(&span, Some(unrecorded::THROTTLED));
                         return self.turn_away(unrecorded::THROTTLED, TOO_MANY, reply).await;
                     }
-                    if decided.event.is_refusal() && fresh {
+                    if decided.event.no().is_some() && fresh {
                         self.throttle.charge(person, REFUSAL_COST);
                     }
                     return self.draft(&decided, now, Some(asked), reply, &span).await;

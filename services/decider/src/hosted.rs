@@ -10,18 +10,24 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use canonry_domain::action::Actions;
+use canonry_domain::books::{Books, Budgets};
 use canonry_domain::directory::Directory;
 use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::Exts;
+use canonry_domain::lease::Leases;
+use canonry_domain::policy::{Checked, Policies};
 use canonry_domain::role::{Role, Roles};
-use canonry_domain::run::Runs;
+use canonry_domain::run::{Run, Runs};
 use canonry_domain::ticket::{Ticket, Tickets};
+use canonry_domain::tier::Tiers;
+use canonry_domain::weigh::Judged;
 use canonry_domain::{Applied, Approval, Decider, Facts};
-use canonry_schemas::ids::{ActorId, RoleId};
+use canonry_schemas::ids::{ActorId, KeyId, RoleId, RunId};
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::time::Time;
-use canonry_schemas::{evidence, ext, role, run, ticket};
+use canonry_schemas::{action, budget, evidence, ext, lease, policy, role, run, ticket};
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
 use serde::de::{DeserializeOwned, Error as _};
@@ -50,12 +56,26 @@ pub struct OwnFacts {
     pub role: Option<(RoleId, Role)>,
     /// The ticket in question.
     pub ticket: Option<Ticket>,
+    /// The id of the key that a lease is to be for, if its keys may be used.
+    pub lease_key: Result<KeyId, Refusal>,
+    /// What moves roles between tiers.
+    pub tiers: Tiers,
     /// Whether a custom record's data fits, and what it is about exists.
     pub appended: Result<(), Refusal>,
+    /// The run that an action is part of or a lease is asked for.
+    pub run: Option<(RunId, Run)>,
+    /// The tenant's account and prices.
+    pub books: Option<Books>,
+    /// What the policy says about an action, or why it was not asked.
+    pub judged: Result<Judged, Refusal>,
+    /// The bundle that is published, or what is wrong with it.
+    pub bundle: Result<Checked, Refusal>,
 }
 
 impl OwnFacts {
-    fn borrow(&self) -> Facts<'_> {
+    /// As the rules take them.
+    #[must_use]
+    pub fn borrow(&self) -> Facts<'_> {
         Facts {
             now: self.now,
             actor: &self.actor,
@@ -69,7 +89,13 @@ impl OwnFacts {
             approval: self.approval.as_ref(),
             role: self.role.as_ref().map(|(id, role)| (id, role)),
             ticket: self.ticket.as_ref(),
+            lease_key: self.lease_key.as_ref().map_err(|refusal| *refusal),
+            tiers: &self.tiers,
             appended: self.appended,
+            run: self.run.as_ref().map(|(id, run)| (id, run)),
+            books: self.books.as_ref(),
+            judged: self.judged.as_ref().map_err(|refusal| *refusal),
+            bundle: self.bundle.as_ref().map_err(|refusal| *refusal),
         }
     }
 }
@@ -105,7 +131,7 @@ macro_rules! catalogued {
         }
     )*};
 }
-catalogued!(role, ticket, run, ext, evidence);
+catalogued!(role, ticket, run, ext, evidence, budget, policy, action, lease);
 
 /// An event as cqrs-es carries it.
 #[derive(Debug, Clone, PartialEq)]
@@ -163,8 +189,20 @@ impl Hostable for Runs {
 impl Hostable for Exts {
     const NAME: &'static str = "ext";
 }
+impl Hostable for Policies {
+    const NAME: &'static str = "policy";
+}
+impl Hostable for Actions {
+    const NAME: &'static str = "action";
+}
 impl Hostable for Evidences {
     const NAME: &'static str = "evidence";
+}
+impl Hostable for Budgets {
+    const NAME: &'static str = "budget";
+}
+impl Hostable for Leases {
+    const NAME: &'static str = "lease";
 }
 
 /// A decider's state, hosted.
@@ -280,7 +318,13 @@ mod tests {
             approval: None,
             role: None,
             ticket: None,
+            run: None,
+            lease_key: Err(Refusal::KeysInvalid),
+            tiers: Tiers::default(),
             appended: Ok(()),
+            books: None,
+            judged: Err(Refusal::ArgumentsTooLarge),
+            bundle: Err(Refusal::BundleInvalid),
         }
     }
 

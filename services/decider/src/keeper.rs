@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::content_keys::{ContentKeys, GROUPS_AHEAD, shred};
+use crate::desk::ActionKeys;
 use crate::draft::Head;
 use crate::holder::Over;
 use crate::world::ContentKey;
@@ -42,6 +43,7 @@ pub struct Keeper {
     kek: Zeroizing<[u8; 32]>,
     digest_key: Zeroizing<[u8; 32]>,
     snapshot_key: Zeroizing<[u8; 32]>,
+    action_keys: ActionKeys,
 }
 
 fn failed(error: impl std::fmt::Display) -> Over {
@@ -79,6 +81,7 @@ impl Keeper {
             kek: Zeroizing::new(*kek),
             digest_key: content::derive(&secret, "intent-digest"),
             snapshot_key: content::derive(&secret, "snapshot"),
+            action_keys: ActionKeys::new(&secret),
         })
     }
 
@@ -86,6 +89,12 @@ impl Keeper {
     #[must_use]
     pub fn digest_key(&self) -> &[u8; 32] {
         &self.digest_key
+    }
+
+    /// The keys under which actions are digested.
+    #[must_use]
+    pub const fn action_keys(&self) -> &ActionKeys {
+        &self.action_keys
     }
 
     /// The key that authenticates the tenant's snapshot store.

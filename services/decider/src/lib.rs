@@ -21,6 +21,7 @@ pub mod holder;
 pub mod hosted;
 pub mod intake;
 pub mod intents;
+pub mod judge;
 pub mod keeper;
 pub mod patrol;
 pub mod rebuild;

@@ -324,13 +324,19 @@ pub fn fold_keys(ring: &mut KeyRing, event: &Event, hash: Hash, position: u64) {
         Event::Member(member::Event::Removed(e)) => e.key_change(),
         Event::Member(member::Event::KeysRotated(e)) => e.key_change(),
         Event::Tenant(tenant::Event::KeysRotated(e)) => e.key_change(),
-        Event::Tenant(_)
+        Event::Member(member::Event::Delegated(_) | member::Event::DelegationEnded(_))
+        | Event::Tenant(_)
         | Event::Content(_)
         | Event::Role(_)
         | Event::Ticket(_)
         | Event::Run(_)
         | Event::Ext(_)
         | Event::Evidence(_)
+        | Event::Policy(_)
+        | Event::Action(_)
+        | Event::Budget(_)
+        | Event::Lease(_)
+        | Event::Tier(_)
         | Event::Actor(_)
         | Event::Refused { .. } => return,
     };

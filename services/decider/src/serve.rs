@@ -26,6 +26,7 @@ use crate::assign::Assignments;
 use crate::follow::{Place, Standby};
 use crate::holder::{Holder, Message, Over, Setup, Status, inbox};
 use crate::intake;
+use crate::judge::Judge;
 use crate::keeper::Keeper;
 use crate::patrol;
 use crate::rebuild::Standing;
@@ -108,6 +109,7 @@ struct Shop {
     intake: Connection,
     micro: Micro,
     commands: Arc<Commands>,
+    judge: Arc<Judge>,
     /// Where private keys are opened from.
     sources: Arc<dyn KeySource>,
     held: Mutex<BTreeMap<TenantId, Held>>,
@@ -155,6 +157,7 @@ impl Decider {
             intake,
             micro,
             commands,
+            judge: Arc::new(Judge::new()),
             sources,
             held: Mutex::default(),
             frozen: Mutex::default(),
@@ -427,6 +430,7 @@ async fn ready(
         keeper,
         store,
         commands: Arc::clone(&shop.commands),
+        judge: Arc::clone(&shop.judge),
         epoch,
         reason,
         status: Arc::clone(status),

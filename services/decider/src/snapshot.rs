@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use canonry_domain::directory::Directory;
 use canonry_record::{Hash, KeyRing};
-use canonry_schemas::ids::{TenantId, TicketId};
+use canonry_schemas::ids::TenantId;
 use canonry_schemas::limits::INTENTS_KEPT;
 use canonry_schemas::time::Time;
 use rusqlite::Connection;
@@ -22,12 +22,13 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::draft::Head;
+use crate::due::Watch;
 use crate::intents::{Answered, Fingerprint, Row};
 use crate::world::{Capture, ContentKey, Slot};
 
 /// The version of everything that is folded: the rules' `evolve`, the shape of the states, this
 /// file. Whoever changes one of them counts it up; `tests/it/world.rs` notices when they forget.
-pub const FOLD: u32 = 5;
+pub const FOLD: u32 = 8;
 
 /// New intents that make a change a large one: the next is near.
 const LARGE: usize = 1_000;
@@ -121,7 +122,7 @@ pub struct Loaded {
 
 /// Deadlines in order, and up to which moment these are all there are; `None` when there are no
 /// later ones.
-pub type Deadlines = (Vec<(Time, TicketId)>, Option<Time>);
+pub type Deadlines = (Vec<(Time, Watch)>, Option<Time>);
 
 /// What is written at once.
 #[derive(Debug)]

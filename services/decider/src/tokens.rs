@@ -38,7 +38,8 @@ pub struct Shown {
     pub bound: bool,
 }
 
-fn refusal(error: TokenError) -> Refusal {
+/// What is answered to a token that does not hold.
+pub(crate) fn refusal(error: TokenError) -> Refusal {
     match error {
         TokenError::Expired | TokenError::Lifetime => Refusal::TokenExpired,
         TokenError::Malformed

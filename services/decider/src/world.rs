@@ -5,25 +5,31 @@
 //! *Invariant:* two worlds that folded the same records say the same; nothing here reads a clock.
 //! An entity that changed since the last flush is in memory.
 
+mod acting;
+
+mod leases;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use canonry_domain::books::Budgets;
 use canonry_domain::directory::Directory;
 use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::{Exts, Kind};
 use canonry_domain::role::{Role, Roles};
 use canonry_domain::run::{Run, Runs};
 use canonry_domain::ticket::{Ticket, Tickets};
+use canonry_domain::tier::Tiers;
 use canonry_domain::{Applied, Decider as _, Entity, State};
 use canonry_record::Hash;
 use canonry_schemas::event::Event;
-use canonry_schemas::ids::{ActorId, IntentId, KeyId, TenantId, TicketId};
+use canonry_schemas::ids::{ActorId, IntentId, KeyId, TenantId};
 use canonry_schemas::limits::{AGGREGATES_HOT, CONTENT_KEY_GROUP, DEADLINES_HOT, INTENTS_HOT};
 use canonry_schemas::time::Time;
-use canonry_schemas::{content, ext, role, run, tenant, ticket};
+use canonry_schemas::{action, content, ext, lease, role, run, tenant, ticket, tier};
 use serde::{Deserialize, Serialize};
 
-use crate::due::Deadlines;
+use crate::due::{Deadlines, Watch};
 use crate::intents::{Answered, Fingerprint, Intents, Known, Row};
 use crate::snapshot::{self, Loaded, Snapshot};
 
@@ -305,9 +311,9 @@ impl World {
         Ok(())
     }
 
-    /// Tickets whose deadline passed and was not reported, at most `most`.
+    /// Moments that have come and were not reported, at most `most`.
     #[must_use]
-    pub fn overdue(&self, now: Time, most: usize) -> Vec<(Time, TicketId)> {
+    pub fn overdue(&self, now: Time, most: usize) -> Vec<(Time, Watch)> {
         self.deadlines.overdue(now, most)
     }
 
@@ -319,15 +325,15 @@ impl World {
         let Some(from) = self.deadlines.wants_more(soon) else { return Ok(()) };
         let (stored, horizon) = self.store.deadlines(from, self.bounds.deadlines)?;
         self.deadlines.reaches(horizon);
-        for (due, ticket) in stored {
+        for (due, what) in stored {
             // An entity in memory is newer than the store.
-            if !self.slots.contains_key(&format!("ticket/{ticket}")) {
-                self.deadlines.insert(due, ticket);
+            if !self.slots.contains_key(&what.entity()) {
+                self.deadlines.insert(due, what);
             }
         }
         for (entity, hot) in &self.slots {
-            if let Some((due, ticket)) = watched(entity, &hot.slot) {
-                self.deadlines.insert(due, ticket);
+            if let Some((due, what)) = watched(entity, &hot.slot) {
+                self.deadlines.insert(due, what);
             }
         }
         Ok(())
@@ -375,17 +381,21 @@ impl World {
                 self.directory_changed = true;
                 Arc::make_mut(&mut self.directory).evolve(&applied, e);
             }
-            Event::Role(e) => self.change(r.entity, |slot| {
-                let old = match slot.state.take() {
+            Event::Role(e) => self.change_watched(r.entity, |state| {
+                let old = match state {
                     Some(State::Role(role)) => Some(role),
                     _ => None,
                 };
-                slot.state = Roles::evolve(old, &applied, e).map(State::Role);
+                Roles::evolve(old, &applied, e).map(State::Role)
+            })?,
+            Event::Tier(tier::Event::Configured(e)) => self.change(r.entity, |slot| {
+                slot.state = Some(State::Tiers(Tiers::configured(&applied, e)));
             })?,
             Event::Ticket(e) => {
                 self.change_ticket(r.entity, |ticket| Tickets::evolve(ticket, &applied, e))?;
             }
             Event::Run(e) => self.fold_run(r, &applied, e)?,
+            Event::Lease(e) => self.fold_lease(r, &applied, e)?,
             // What was appended changes nothing but the content key in use.
             Event::Ext(ext::Event::Appended(_)) => {}
             Event::Ext(e @ ext::Event::Registered(_)) => self.change(r.entity, |slot| {
@@ -395,10 +405,15 @@ impl World {
                 };
                 slot.state = Exts::evolve(old, &applied, e).map(State::Kind);
             })?,
-            // No deadline moves by it.
+            // No deadline moves by these.
+            Event::Budget(e) => self.change(r.entity, |slot| {
+                slot.state = Budgets::evolve(slot.state.take(), &applied, e);
+            })?,
             Event::Evidence(e) => self.change(r.entity, |slot| {
                 slot.state = Evidences::evolve(slot.state.take(), &applied, e);
             })?,
+            Event::Policy(e) => self.fold_policy(r, &applied, e)?,
+            Event::Action(e) => self.fold_action(r, &applied, e)?,
         }
         Ok(())
     }
@@ -444,16 +459,21 @@ impl World {
         applied: &Applied<'_>,
         e: &run::Event,
     ) -> Result<(), snapshot::Error> {
-        let mut ticket = None;
+        let (mut ticket, mut ended) = (None, None);
         self.change(r.entity, |slot| {
             let old = match slot.state.take() {
                 Some(State::Run(run)) => Some(run),
                 _ => None,
             };
+            let held = old.clone();
             let new = Runs::evolve(old, applied, e);
             ticket = new.as_ref().map(|run| run.ticket.clone());
+            ended = new.as_ref().filter(|run| run.ended).map(|run| (run.role.clone(), held));
             slot.state = new.map(State::Run);
         })?;
+        if let Some((role, before)) = ended {
+            self.run_ended(&role, before, applied, e)?;
+        }
         let id = r.entity.split_once('/').map_or("", |(_, id)| id);
         if let (Some(ticket), false) = (ticket, matches!(e, run::Event::StepRecorded(_))) {
             let entity = Entity::new("ticket", ticket.as_str()).to_string();
@@ -484,22 +504,33 @@ impl World {
         entity: &str,
         change: impl FnOnce(Option<Ticket>) -> Option<Ticket>,
     ) -> Result<(), snapshot::Error> {
-        let (mut before, mut after) = (None, None);
-        self.change(entity, |slot| {
-            before = watched(entity, slot);
-            let old = match slot.state.take() {
+        self.change_watched(entity, |state| {
+            let old = match state {
                 Some(State::Ticket(ticket)) => Some(ticket),
                 _ => None,
             };
-            slot.state = change(old).map(State::Ticket);
+            change(old).map(State::Ticket)
+        })
+    }
+
+    /// Changes an entity that the timer may watch.
+    fn change_watched(
+        &mut self,
+        entity: &str,
+        change: impl FnOnce(Option<State>) -> Option<State>,
+    ) -> Result<(), snapshot::Error> {
+        let (mut before, mut after) = (None, None);
+        self.change(entity, |slot| {
+            before = watched(entity, slot);
+            slot.state = change(slot.state.take());
             after = watched(entity, slot);
         })?;
         if before != after {
-            if let Some((due, ticket)) = before {
-                self.deadlines.remove(due, &ticket);
+            if let Some((due, what)) = before {
+                self.deadlines.remove(due, &what);
             }
-            if let Some((due, ticket)) = after {
-                self.deadlines.insert(due, ticket);
+            if let Some((due, what)) = after {
+                self.deadlines.insert(due, what);
             }
         }
         Ok(())
@@ -512,20 +543,31 @@ fn creates(r: &Folded<'_>) -> bool {
     match r.event {
         Event::Role(role::Event::Hired(_))
         | Event::Ticket(ticket::Event::Opened(_))
-        | Event::Run(run::Event::Started(_)) => true,
+        | Event::Run(run::Event::Started(_))
+        | Event::Lease(lease::Event::Issued(_))
+        | Event::Action(action::Event::Held(_)) => true,
+        // One that people agreed to was there before.
+        Event::Action(action::Event::Allowed(e)) => e.approved_by.is_empty(),
         // One with content in it has a key of its own to remember.
         Event::Ext(ext::Event::Appended(e)) => e.entity.is_none() && r.content_key.is_some(),
         _ => false,
     }
 }
 
-/// The deadline that an entity has the timer watch.
+/// What an entity has the timer watch.
 #[must_use]
-pub fn watched(entity: &str, slot: &Slot) -> Option<(Time, TicketId)> {
+pub fn watched(entity: &str, slot: &Slot) -> Option<(Time, Watch)> {
+    let (_, id) = entity.split_once('/')?;
     match &slot.state {
         Some(State::Ticket(ticket)) => {
-            let id = entity.strip_prefix("ticket/")?.parse().ok()?;
-            ticket.watched_due().map(|due| (due, id))
+            ticket.watched_due().and_then(|due| Some((due, Watch::Breach(id.parse().ok()?))))
+        }
+        Some(State::Action(action)) => {
+            let (at, wake) = action.watched()?;
+            Some((at, Watch::Act(wake, id.parse().ok()?)))
+        }
+        Some(State::Role(role)) => {
+            role.standing.review.and_then(|at| Some((at, Watch::Review(id.parse().ok()?))))
         }
         _ => None,
     }

@@ -145,6 +145,28 @@ impl KeyStore {
         self.read_text(&self.tenant_dir(tenant).join("account.nk"))
     }
 
+    /// Where the public key of a tenant's account is kept, for who signs the users of leases.
+    #[must_use]
+    pub fn account_public_path(&self, tenant: &TenantId) -> PathBuf {
+        self.tenant_dir(tenant).join("tiers").join("account.pub")
+    }
+
+    /// Keeps the seed that signs the users of one tier's leases; never replaces one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Exists`] when there is one.
+    pub fn put_tier_seed(&self, tenant: &TenantId, tier: &str, seed: &str) -> Result<(), Error> {
+        files::write(&self.tier_path(tenant, tier)?, seed.as_bytes(), Overwrite::Never)
+    }
+
+    /// The seed that signs the users of one tier's leases.
+    ///
+    /// # Errors
+    /// When it is missing or exposed.
+    pub fn tier_seed(&self, tenant: &TenantId, tier: &str) -> Result<Zeroizing<String>, Error> {
+        self.read_text(&self.tier_path(tenant, tier)?)
+    }
+
     /// Keeps a key of the tenant. Root keys go to `offline/`, all others to `keys/`.
     ///
     /// # Errors
@@ -267,6 +289,10 @@ impl KeyStore {
 
     fn tenant_dir(&self, tenant: &TenantId) -> PathBuf {
         self.home.join("tenants").join(tenant.as_str())
+    }
+
+    fn tier_path(&self, tenant: &TenantId, tier: &str) -> Result<PathBuf, Error> {
+        Ok(self.tenant_dir(tenant).join("tiers").join(plain(tier, "nk")?))
     }
 
     fn member_path(&self, tenant: &TenantId, actor: &ActorId) -> PathBuf {

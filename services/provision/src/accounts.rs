@@ -16,6 +16,7 @@ use canonry_schemas::ids::TenantId;
 use crate::error::Error;
 use crate::jwt::{self, Kind, Life};
 use crate::revocation::Revoked;
+use crate::tiers::TierKey;
 
 /// How long a reply may take to cross an account import, in nanoseconds: five minutes, beyond
 /// every wait of a decider or client.
@@ -34,7 +35,7 @@ const ACCOUNT_SUBSCRIPTIONS: i64 = 100_000;
 const IMPORTS_OR_EXPORTS: i64 = 32;
 
 /// Services of CANONRY that tenants may import, with their own token second.
-pub const SERVICES: [&str; 2] = ["command", "intent"];
+pub const SERVICES: [&str; 3] = ["command", "intent", "lease"];
 /// Streams of messages that tenants may import, with their own token second.
 pub const FEEDS: [&str; 2] = ["outcome", "live"];
 /// The parts of the JetStream API that auditors use, below `$JS.API.`, and whether one request
@@ -131,7 +132,9 @@ pub fn canonry(operator: &KeyPair, accounts: &Accounts) -> Result<String, Error>
     jwt::encode(Kind::Account, operator, &accounts.canonry, "CANONRY", nats)
 }
 
-/// A tenant's account: imports of its own four subjects, nothing else.
+/// A tenant's account: imports of its own subjects, nothing else, and the keys that sign the users
+/// of leases, each with the permissions of its tier: what a lease may do stands here, not in the
+/// token of its user.
 ///
 /// # Errors
 /// When a key holds no seed.
@@ -140,6 +143,7 @@ pub fn tenant(
     canonry: &KeyPair,
     account: &str,
     tenant: &TenantId,
+    tiers: &[TierKey],
     revoked: &Revoked,
 ) -> Result<String, Error> {
     let services = SERVICES.map(|name| (name, "service"));
@@ -155,6 +159,7 @@ pub fn tenant(
     let nats = revoked.written(map(json!({
         "imports": imports,
         "limits": limits(TENANT_CONNECTIONS, IMPORTS_OR_EXPORTS, 0, false),
+        "signing_keys": tiers.iter().map(|key| key.scope(tenant)).collect::<Vec<_>>(),
     })));
     jwt::encode(Kind::Account, operator, account, tenant.as_str(), nats)
 }
@@ -283,14 +288,23 @@ mod tests {
     fn a_tenant_imports_its_own_subjects_alone() {
         let (op, canonry) = (KeyPair::new_operator(), KeyPair::new_account());
         let account = KeyPair::new_account().public_key();
-        let token =
-            tenant(&op, &canonry, &account, &"acme".parse().expect("valid"), &Revoked::default())
-                .expect("valid");
+        let token = tenant(
+            &op,
+            &canonry,
+            &account,
+            &"acme".parse().expect("valid"),
+            &[],
+            &Revoked::default(),
+        )
+        .expect("valid");
         let claims = jwt::decode(&token).expect("valid");
         let imports = claims["nats"]["imports"].as_array().expect("valid");
         let subjects: Vec<_> =
             imports.iter().map(|i| i["subject"].as_str().expect("valid")).collect();
-        assert_eq!(subjects, ["command.acme.>", "intent.acme.>", "outcome.acme.>", "live.acme.>"]);
+        assert_eq!(
+            subjects,
+            ["command.acme.>", "intent.acme.>", "lease.acme.>", "outcome.acme.>", "live.acme.>"]
+        );
         for import in imports {
             let activation = jwt::decode(import["token"].as_str().expect("valid")).expect("valid");
             assert_eq!(activation["sub"], account);

@@ -70,6 +70,8 @@ impl Cell {
             CellUser::Reader,
             CellUser::Checkpointer,
             CellUser::Evidence,
+            CellUser::LeaseIssuer,
+            CellUser::Warden,
             CellUser::CellOperator,
             CellUser::ProvisionSys,
             CellUser::ProvisionStreams,
@@ -164,7 +166,7 @@ impl Cell {
     /// When the account's seed is missing or the disk refuses.
     pub fn cell_user(&self, user: &CellUser) -> Result<PathBuf, Error> {
         let account = match user {
-            CellUser::ProvisionSys => "SYS",
+            CellUser::ProvisionSys | CellUser::Warden => "SYS",
             CellUser::Reader | CellUser::Checkpointer | CellUser::Evidence => "AUDIT",
             CellUser::Intake => "INTAKE",
             _ => "CANONRY",
@@ -174,6 +176,19 @@ impl Cell {
         let path = self.creds_path(user)?;
         self.store.put_creds(&path, &text)?;
         Ok(path)
+    }
+
+    /// Issues the users that came after this cell was made.
+    ///
+    /// # Errors
+    /// As [`Self::cell_user`].
+    pub fn add_new_users(&self) -> Result<(), Error> {
+        for user in [CellUser::LeaseIssuer, CellUser::Warden] {
+            if !self.creds_path(&user)?.exists() {
+                self.cell_user(&user)?;
+            }
+        }
+        Ok(())
     }
 
     /// Where the creds of a user of the cell lie.
@@ -352,11 +367,11 @@ pub(crate) fn key(store: &KeyStore, name: &str) -> Result<KeyPair, Error> {
     from_seed(name, &store.seed(name)?)
 }
 
-fn from_seed(name: &str, seed: &str) -> Result<KeyPair, Error> {
+pub(crate) fn from_seed(name: &str, seed: &str) -> Result<KeyPair, Error> {
     KeyPair::from_seed(seed).map_err(|e| nkey(name, &e.to_string()))
 }
 
-fn seed_of(key: &KeyPair, name: &str) -> Result<String, Error> {
+pub(crate) fn seed_of(key: &KeyPair, name: &str) -> Result<String, Error> {
     key.seed().map_err(|e| nkey(name, &e.to_string()))
 }
 

@@ -120,7 +120,8 @@ impl Cell {
         let all = self.all_revoked(sys, &account, Some(tenant), revoked).await?;
         let operator = key(self.key_store(), "operator")?;
         let canonry = key(self.key_store(), "CANONRY")?;
-        let token = accounts::tenant(&operator, &canonry, &account, tenant, &all)?;
+        let tiers = self.tier_keys(tenant)?;
+        let token = accounts::tenant(&operator, &canonry, &account, tenant, &tiers, &all)?;
         push(sys, &account, token, &all).await
     }
 
@@ -155,7 +156,8 @@ async fn live(sys: &impl Bus, account: &str) -> Result<Revoked, Error> {
 }
 
 /// A user's public key as NATS writes it: base 32 of a prefix, the key, and CRC-16/XMODEM.
-fn user_nkey(public: &[u8; 32]) -> String {
+#[must_use]
+pub fn user_nkey(public: &[u8; 32]) -> String {
     let mut raw = vec![USER_PREFIX];
     raw.extend_from_slice(public);
     let crc = raw.iter().fold(0_u16, |crc, byte| {

@@ -61,6 +61,10 @@ pub enum CellUser {
     Evidence,
     /// A service that sends commands under its own `svc_` token.
     Service(ActorId),
+    /// Answers workers who ask for the credentials of their leases; writes nothing.
+    LeaseIssuer,
+    /// Ends connections of leases that are over. A user of SYS that can do nothing else.
+    Warden,
     /// `nats micro` for whoever runs the cell.
     CellOperator,
     /// Offline: pushes account claims.
@@ -81,6 +85,8 @@ impl CellUser {
             Self::Checkpointer => "checkpointer",
             Self::Evidence => "evidence",
             Self::Service(actor) => actor.as_str(),
+            Self::LeaseIssuer => "svc_lease",
+            Self::Warden => "warden",
             Self::CellOperator => "cell-operator",
             Self::ProvisionSys => "provision-sys",
             Self::ProvisionStreams => "provision-streams",
@@ -114,6 +120,8 @@ impl CellUser {
             Self::Checkpointer => checkpointer(self.name()),
             Self::Evidence => evidence(),
             Self::Service(actor) => service(actor),
+            Self::LeaseIssuer => lease_issuer(),
+            Self::Warden => warden(),
             Self::CellOperator => cell_operator(),
             Self::ProvisionSys => provision_sys(),
             Self::ProvisionStreams => provision_streams(),
@@ -243,6 +251,25 @@ fn service(actor: &ActorId) -> Permissions {
     }
 }
 
+/// Answers cross an import, to a subject that the server made.
+fn lease_issuer() -> Permissions {
+    Permissions {
+        publish: owned(&["_R_.>"]),
+        deny_publish: Vec::new(),
+        subscribe: owned(&["lease.*.*.credentials", "_INBOX.svc_lease.>"]),
+    }
+}
+
+/// What ends a connection: who is connected where, and the end itself. It hears who comes, so that
+/// who comes back is ended again.
+fn warden() -> Permissions {
+    Permissions {
+        publish: owned(&["$SYS.REQ.SERVER.PING.CONNZ", "$SYS.REQ.SERVER.*.KICK"]),
+        deny_publish: Vec::new(),
+        subscribe: owned(&["$SYS.ACCOUNT.*.CONNECT", "_INBOX.warden.>"]),
+    }
+}
+
 fn cell_operator() -> Permissions {
     Permissions {
         publish: owned(&["$SRV.>"]),
@@ -281,7 +308,11 @@ fn provision_streams() -> Permissions {
 
 fn member(tenant: &TenantId, actor: &ActorId) -> Permissions {
     Permissions {
-        publish: vec![format!("command.{tenant}.{actor}.>"), format!("intent.{tenant}.{actor}.>")],
+        publish: vec![
+            format!("command.{tenant}.{actor}.>"),
+            format!("intent.{tenant}.{actor}.>"),
+            format!("lease.{tenant}.{actor}.credentials"),
+        ],
         deny_publish: Vec::new(),
         subscribe: vec![
             format!("_INBOX.{actor}.>"),

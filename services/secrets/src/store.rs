@@ -48,7 +48,7 @@ pub trait SecretStore: std::fmt::Debug + Send + Sync {
     /// Has a lease hold for so long from now; how long it does, which the store may have cut.
     ///
     /// # Errors
-    /// `lease-unsupported`, `lease-unknown`, or the store refuses or does not answer.
+    /// `lease-unsupported`, `secret-lease-unknown`, or the store refuses or does not answer.
     async fn renew(&self, lease: &LeaseId, by: Duration) -> Result<Duration, Error> {
         let _ = by;
         Err(Error::at(Kind::LeaseUnsupported, lease))

@@ -14,6 +14,7 @@ fn yes(entity: &str) -> Option<Answer> {
         receipt: Some(format!("acme/7/{}", "0".repeat(64))),
         position: Some("7".into()),
         entity: Some(entity.into()),
+        event: None,
         code: None,
         message: None,
         intent: None,

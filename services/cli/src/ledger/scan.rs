@@ -281,11 +281,12 @@ pub(crate) async fn asked(
 ) -> Result<(u64, Hash), Failure> {
     let log = context.ledger(nats, tenant).await?;
     let upto = last(&log).await?;
-    let subject = ledger(tenant, "ticket", "approval-requested");
+    let asks = [("ticket", "approval-requested"), ("action", "held"), ("action", "asked-again")]
+        .map(|(aggregate, event)| ledger(tenant, aggregate, event));
     let mut found = None;
     let mut verifier = Verifier::new(tenant.clone(), Pins::default());
     verified(&log, &mut verifier, upto, context.bars(), |stored| {
-        if stored.subject == subject {
+        if asks.contains(&stored.subject) {
             let record = canonry_record::record::parse(&stored.body).map_err(Failure::refused)?;
             if record.entity == entity {
                 let hash = canonry_record::record_hash(&stored.subject, &stored.body);

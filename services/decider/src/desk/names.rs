@@ -1,9 +1,9 @@
 //! Which entity a command names, and what a client's body names.
 
 use canonry_schemas::event::{Command, known};
-use canonry_schemas::ids::ActorId;
+use canonry_schemas::ids::{ActorId, TenantId};
 use canonry_schemas::limits::COMMAND_BYTES;
-use canonry_schemas::{content, evidence, ext, json, member, role, run, ticket};
+use canonry_schemas::{budget, content, evidence, ext, json, lease, member, role, run, ticket};
 
 use super::Asked;
 
@@ -16,8 +16,14 @@ pub(super) fn named(asked: &Asked) -> Option<(&'static str, String)> {
     let body = json::parse(&asked.body).ok()?;
     if aggregate == "content" {
         let (aggregate, id) = body.get("entity")?.as_str()?.split_once('/')?;
-        let aggregate =
-            ["member", "role", "ticket", "run", "ext"].into_iter().find(|a| *a == aggregate)?;
+        let aggregate = ["member", "role", "ticket", "run", "action", "ext"]
+            .into_iter()
+            .find(|a| *a == aggregate)?;
+        return Some((aggregate, id.to_owned()));
+    }
+    if aggregate == "budget" {
+        let (aggregate, id) = body.get("scope")?.as_str()?.split_once('/')?;
+        let aggregate = ["role", "ticket", "run"].into_iter().find(|a| *a == aggregate)?;
         return Some((aggregate, id.to_owned()));
     }
     let id = body.get("id").or_else(|| body.get("actor"))?.as_str()?;
@@ -34,6 +40,14 @@ pub(super) fn home(aggregate: &'static str, id: &str) -> &'static str {
     }
 }
 
+/// The entity whose account a command limits; prices are the tenant's.
+pub(super) fn limited(command: &budget::Command, tenant: &TenantId) -> String {
+    match command {
+        budget::Command::Limit(c) if c.scope.entity().is_some() => c.scope.to_string(),
+        budget::Command::Limit(_) | budget::Command::Price(_) => format!("tenant/{tenant}"),
+    }
+}
+
 /// Whether a client's string could be an id at all, before anything is looked up by it.
 pub(super) fn is_token(id: &str) -> bool {
     id.parse::<ActorId>().is_ok()
@@ -44,6 +58,8 @@ pub(super) fn prefix(aggregate: &str) -> &'static str {
         "role" => "rol_",
         "ticket" => "tkt_",
         "ext" => "ext_",
+        "action" => "act_",
+        "lease" => "lse_",
         _ => "run_",
     }
 }
@@ -54,7 +70,7 @@ pub(super) fn prefix(aggregate: &str) -> &'static str {
 pub fn target(command: &Command) -> Option<String> {
     Some(match command {
         // The tenant is the whole; content names its entity by itself: see `Desk::command`.
-        Command::Tenant(_) => return None,
+        Command::Tenant(_) | Command::Policy(_) | Command::Tier(_) => return None,
         Command::Content(content::Command::Erase(c)) => {
             c.entity.as_str().split_once('/').map(|(_, id)| id.to_owned())?
         }
@@ -62,10 +78,13 @@ pub fn target(command: &Command) -> Option<String> {
             member::Command::Enrol(c) => c.actor.to_string(),
             member::Command::Remove(c) => c.actor.to_string(),
             member::Command::RotateKeys(c) => c.actor.to_string(),
+            member::Command::Delegate(_) | member::Command::EndDelegation(_) => return None,
         },
         Command::Role(c) => match c {
             role::Command::Hire(_) => return None,
             role::Command::Amend(c) => c.id.to_string(),
+            role::Command::Fingerprint(c) => c.id.to_string(),
+            role::Command::Review(c) => c.id.to_string(),
             role::Command::Pause(c) | role::Command::Resume(c) | role::Command::Retire(c) => {
                 c.id.to_string()
             }
@@ -93,6 +112,13 @@ pub fn target(command: &Command) -> Option<String> {
             ext::Command::Register(c) => c.kind.to_string(),
             ext::Command::Append(_) => return None,
         },
+        Command::Action(c) => c.action()?.to_string(),
         Command::Evidence(evidence::Command::Attach(c)) => c.id.to_string(),
+        Command::Budget(budget::Command::Limit(c)) => c.scope.entity()?.1.to_owned(),
+        Command::Budget(budget::Command::Price(_)) => return None,
+        Command::Lease(c) => match c {
+            lease::Command::Issue(_) => return None,
+            lease::Command::Revoke(c) => c.id.to_string(),
+        },
     })
 }

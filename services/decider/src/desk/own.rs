@@ -2,6 +2,7 @@
 //! Their rules are in `canonry-domain`, reached without cqrs-es.
 
 use canonry_domain::role::Role;
+use canonry_domain::tier::{self, Tiers};
 use canonry_domain::{Facts, erasure, tenant as rules};
 use canonry_schemas::event::{Command, Event};
 use canonry_schemas::ids::{ContentKeyId, IntentId, RoleId};
@@ -43,7 +44,13 @@ impl Desk<'_> {
             approval: None,
             role,
             ticket: None,
+            lease_key: Err(Refusal::KeysInvalid),
+            tiers: &Tiers::default(),
             appended: Ok(()),
+            run: None,
+            books: None,
+            judged: Err(Refusal::ArgumentsTooLarge),
+            bundle: Err(Refusal::BundleInvalid),
         };
         Ok(Ok(match command {
             Command::Member(c) => {
@@ -51,6 +58,7 @@ impl Desk<'_> {
                 (Event::Member(event), vec![format!("tenant/{}", self.tenant)])
             }
             Command::Tenant(c) => (Event::Tenant(rules::decide(&facts, c)?), Vec::new()),
+            Command::Tier(c) => (Event::Tier(tier::decide(&facts, c)?), Vec::new()),
             Command::Content(c) => {
                 let sealed = self.sealed(entity, &c)?;
                 (Event::Content(erasure::decide(&facts, &sealed, c)?), Vec::new())
@@ -64,6 +72,7 @@ impl Desk<'_> {
             member::Command::Enrol(c) => (&c.actor, c.key_change()),
             member::Command::Remove(c) => (&c.actor, c.key_change()),
             member::Command::RotateKeys(c) => (&c.actor, c.key_change()),
+            member::Command::Delegate(_) | member::Command::EndDelegation(_) => return Ok(()),
         };
         tokens::key_change(self.ring, subject, &change, command, self.now)
     }

@@ -24,12 +24,12 @@ impl Holder {
         }
         let soon = Time(now().0.saturating_add(60_000_000));
         self.world.more_deadlines(soon).map_err(|e| unstored(&e))?;
-        for (due, ticket) in self.world.overdue(now(), BATCH_RECORDS) {
-            let body = serde_json::json!({ "id": ticket, "due": due }).to_string();
+        for (due, what) in self.world.overdue(now(), BATCH_RECORDS) {
+            let (aggregate, verb, body) = what.command(due);
             let asked = Asked {
                 actor: self.actor(),
-                aggregate: "ticket".to_owned(),
-                verb: "breach".to_owned(),
+                aggregate: aggregate.to_owned(),
+                verb: verb.to_owned(),
                 headers: Vec::new(),
                 body: body.into(),
                 timer: true,

@@ -194,8 +194,8 @@ pub fn deadlines(c: &Connection, key: &Key, after: Time, most: usize) -> Result<
         if mac != slot_mac(key, &entity, row.get(0)?, &body) {
             return Err(foreign(entity));
         }
-        let ticket = entity.strip_prefix("ticket/").and_then(|id| id.parse().ok());
-        found.push((Time(row.get(0)?), ticket.ok_or_else(|| foreign("a deadline"))?));
+        let slot: Slot = parsed(&body, &entity)?;
+        found.push(watched(&entity, &slot).ok_or_else(|| foreign("a deadline"))?);
     }
     Ok((found, last.map(Time)))
 }

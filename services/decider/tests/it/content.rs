@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex};
 use canonry_nats::Micro;
 use canonry_provision::CellUser;
 use canonry_schemas::event::Command;
+use canonry_schemas::time::Time;
 use serde_json::{Value, json};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 
+use crate::acting::{REGO, TOOLS, archive, plan, publish};
 use crate::canary::{BIRD, birds, forms};
 use crate::harness::{Person, Spine, id, intent, of_intent, until};
 use crate::tokens::{enrolment, removal};
@@ -105,6 +107,7 @@ async fn every_command(spine: &Spine, aviary: &mut Aviary) {
     aviary.send(&founder, "ticket", "cancel", json!({"id": done})).await;
     aviary.send(&founder, "role", "retire", json!({"id": role})).await;
 
+    actions(aviary, &founder, &approver).await;
     custom_records(&founder, &ticket).await;
     let ines = enrolment(spine, "ines", json!({})).await;
     aviary.send(&founder, "member", "enrol", ines).await;
@@ -113,6 +116,41 @@ async fn every_command(spine: &Spine, aviary: &mut Aviary) {
     for connection in [founder.connection, approver.connection] {
         connection.close().await;
     }
+}
+
+/// Arguments of actions, which are no field of any record, and what people say about them.
+async fn actions(aviary: &mut Aviary, founder: &Person, approver: &Person) {
+    let archive = archive(&plan(1, REGO, 3_600), &founder.signer);
+    assert!(founder.send("policy", "publish", publish(1, &archive)).await.ok);
+    let hire = json!({"title": "Clerk", "job": "Sort.", "boundaries": [], "tools": TOOLS,
+        "budget": {"per_ticket_micros": 10, "per_day_micros": 10}, "escalation": ["founder"],
+        "tier": "T1"});
+    let role = id(&founder.send("role", "hire", hire).await);
+    let ticket = id(&founder.send("ticket", "open", json!({"title": "t", "role": role})).await);
+    let run = id(&founder.send("run", "start", json!({"ticket": ticket})).await);
+    for tool in ["read", "other", "elsewhere", "write"] {
+        let body = json!({"run": run, "tool": tool, "action": "read",
+            "arguments": {"note": BIRD, BIRD: [{"deep": BIRD}]}, "worst": {}});
+        let answer = founder.send("action", "propose", body).await;
+        assert!(answer.receipt.is_some(), "{answer:?}");
+        assert!(!serde_json::to_string(&answer).unwrap().contains(BIRD), "{answer:?}");
+        if tool == "write" {
+            let (this, action) = (intent(), id(&answer));
+            let receipt = answer.receipt.as_deref().unwrap();
+            let no = approver.approval(&format!("action/{action}"), false, receipt, &this);
+            let mut no = json!({"id": action, "approval": no});
+            aviary.fill("action", "reject", &mut no);
+            let rejected = approver.send_as(&this, "action", "reject", &no).await;
+            assert!(rejected.ok, "{rejected:?}");
+        }
+    }
+    let large = json!({"run": run, "tool": "read", "action": "read", "worst": {},
+        "arguments": {"note": format!("{BIRD}{}", "x".repeat(9_000))}});
+    let answer = founder.send("action", "propose", large).await;
+    assert_eq!(answer.code.as_deref(), Some("arguments-too-large"));
+    let until = Time(canonry_decider::holder::now().0 + 600_000_000);
+    aviary.send(approver, "member", "delegate", json!({"to": "operator", "until": until})).await;
+    aviary.send(approver, "member", "end-delegation", json!({})).await;
 }
 
 /// Content that only a registered schema marks.

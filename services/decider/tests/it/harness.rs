@@ -61,14 +61,20 @@ impl Spine {
     }
 
     pub async fn on(test: TestCell) -> Self {
+        Self::among(test, &[]).await
+    }
+
+    /// With more people than there are in every test.
+    pub async fn among(test: TestCell, more: &[(&str, Part)]) -> Self {
         let tenant: TenantId = "acme".parse().unwrap();
         let person = |name: &str, part| (name.parse::<ActorId>().unwrap(), vec![part]);
-        let people = [
+        let mut people = vec![
             person("founder", Part::Founder),
             person("approver", Part::Approver),
             person("operator", Part::Operator),
             person("auditor", Part::Auditor),
         ];
+        people.extend(more.iter().map(|(name, part)| person(name, *part)));
         found(&test.cell, &test.url(), &tenant, &people, test.replicas()).await.unwrap();
         let mut spine = Self { test, tenant, decider: None, turn: None };
         spine.decider = Some(spine.decider("decider-a").await);

@@ -1,7 +1,11 @@
 //! The decider against real servers: the way of a command, its refusals, and its faults.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod acting;
+mod action;
+mod attacks;
 mod bad_input;
+mod budget;
 mod canary;
 mod certificates;
 mod content;
@@ -15,14 +19,19 @@ mod flood;
 mod harness;
 mod intake;
 mod keys;
+mod lease;
 mod let_in;
 mod lost;
+mod overspend;
 mod proxy;
 mod race;
 mod snapshot;
+mod spend;
 mod ticket;
+mod tier;
 mod tls;
 mod tokens;
 mod told;
+mod under;
 mod volumes;
 mod world;

@@ -4,16 +4,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use canonry_decider::hosted::{Catalogued, Hostable, Hosted, OwnFacts, Refused};
+use canonry_domain::action::Actions;
+use canonry_domain::books::Budgets;
 use canonry_domain::evidence::Evidences;
 use canonry_domain::ext::Exts;
+use canonry_domain::lease::Leases;
+use canonry_domain::policy::Policies;
 use canonry_domain::role::Roles;
 use canonry_domain::run::Runs;
 use canonry_domain::ticket::Tickets;
 use canonry_schemas::event::{Command, Event};
 use canonry_schemas::ids::ActorId;
+use canonry_schemas::limits::LEASE_LIFE;
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
-use canonry_schemas::{evidence, ext, member, role, run, tenant, ticket};
+use canonry_schemas::time::Time;
+use canonry_schemas::{
+    action, budget, evidence, ext, lease, member, policy, role, run, tenant, ticket,
+};
 use cqrs_es::Aggregate as _;
 use cqrs_es::event_sink::EventSink;
 use futures_util::FutureExt as _;
@@ -26,7 +34,7 @@ use serde_json::json;
 
 use crate::moves::{Move, Play, moves};
 use crate::table::history;
-use crate::tenant::{Ask, Fact, Tenant, kind_of, target};
+use crate::tenant::{Ask, Fact, Tenant, kind_of, target, whose};
 
 /// Moves of one play, at most.
 const MOVES: usize = 160;
@@ -176,7 +184,11 @@ fn workable(open: &mut BTreeMap<String, bool>, id: &str, event: &role::Event) ->
     let at_work = match event {
         role::Event::Hired(_) | role::Event::Resumed(_) => true,
         role::Event::Paused(_) | role::Event::Retired(_) => false,
-        role::Event::Amended(_) => return Ok(()),
+        role::Event::Amended(_)
+        | role::Event::Fingerprinted(_)
+        | role::Event::Promoted(_)
+        | role::Event::Demoted(_)
+        | role::Event::PromotionProposed(_) => return Ok(()),
     };
     let was = open.insert(id.to_owned(), at_work);
     let pause = matches!(event, role::Event::Paused(_));
@@ -184,11 +196,94 @@ fn workable(open: &mut BTreeMap<String, bool>, id: &str, event: &role::Event) ->
     Ok(())
 }
 
+/// Actions, told from the history.
+#[derive(Default)]
+struct Acts(BTreeMap<String, Act>);
+
+/// One of them.
+#[derive(Default)]
+struct Act {
+    held: bool,
+    parked: bool,
+    open: bool,
+    needed: usize,
+    agreed: BTreeSet<ActorId>,
+    over: bool,
+}
+
+impl Acts {
+    fn hear(&mut self, fact: &Fact, event: &action::Event) -> TestCaseResult {
+        use action::Event as E;
+        let act = self.0.entry(fact.id.clone()).or_default();
+        prop_assert!(!act.over, "it was over, then {event:?}");
+        match event {
+            E::Allowed(e) => {
+                prop_assert!(!act.held || act.agreed.len() >= act.needed, "nobody agreed");
+                prop_assert_eq!(act.held, !e.approved_by.is_empty());
+                prop_assert!(!act.parked && !act.open, "allowed out of turn");
+                (act.held, act.open) = (false, true);
+            }
+            E::Held(e) => {
+                prop_assert!(!act.held && !act.open, "held twice");
+                act.held = true;
+                act.needed = e.approvals.groups.iter().map(|g| usize::from(g.needed)).sum();
+            }
+            E::Routed(_) | E::Denied(_) => act.over = true,
+            E::Approved(_) => {
+                prop_assert!(act.held && !act.parked, "an answer to no question");
+                prop_assert!(act.agreed.insert(fact.at.actor.clone()), "agreed twice");
+            }
+            E::Rejected(_) => act.over = true,
+            E::Expired(_) => (act.held, act.parked) = (false, true),
+            E::AskedAgain(_) => {
+                prop_assert!(act.parked, "asked again what was not parked");
+                (act.held, act.parked) = (true, false);
+                act.agreed.clear();
+            }
+            E::Escalated(_) => prop_assert!(act.held),
+            E::Settled(_) | E::Lapsed(_) => {
+                prop_assert!(act.open, "settled what was not allowed");
+                act.over = true;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Living leases told from the history: of each run one, and what ends does so once.
+fn leased(
+    leases: &mut BTreeMap<String, (String, Time)>,
+    fact: &Fact,
+    event: &lease::Event,
+    going: impl Fn(&str) -> bool,
+) -> TestCaseResult {
+    match event {
+        lease::Event::Issued(e) => {
+            prop_assert!(going(e.run.as_str()), "a lease for a run that does not go on");
+            let old = e.renews.as_ref().map(ToString::to_string);
+            let living = |(id, (run, end)): &(&String, &(String, Time))| {
+                run == e.run.as_str() && *end > fact.at.time && Some(*id) != old.as_ref()
+            };
+            prop_assert_eq!(leases.iter().filter(living).count(), 0, "two leases of a run");
+            prop_assert!(old.is_none_or(|old| leases.remove(&old).is_some()), "renewed nothing");
+            let hour = i64::try_from(LEASE_LIFE.as_micros()).unwrap();
+            prop_assert!(e.expires > fact.at.time && e.expires.0 <= fact.at.time.0 + hour);
+            leases.insert(fact.id.clone(), (e.run.to_string(), e.expires));
+        }
+        lease::Event::Revoked(e) => {
+            prop_assert!(leases.remove(e.id.as_str()).is_some(), "ended twice, or never begun");
+        }
+    }
+    Ok(())
+}
+
 /// Holds a whole history to the laws.
 fn audit(history: &[Fact]) -> TestCaseResult {
     let (mut people, mut tickets) = (People::default(), BTreeMap::<String, Told>::new());
     let (mut roles, mut run_tickets) = (BTreeMap::new(), BTreeMap::new());
-    let mut versions = BTreeMap::new();
+    let (mut versions, mut revision, mut currency) = (BTreeMap::new(), 0, None);
+    let mut acts = Acts::default();
+    let mut leases = BTreeMap::new();
     for fact in history {
         let actor = &fact.at.actor;
         prop_assert!(!people.removed.contains(actor), "{actor} was removed and asked on");
@@ -203,7 +298,8 @@ fn audit(history: &[Fact]) -> TestCaseResult {
                 prop_assert!(&e.actor == actor || people.is_founder(actor));
             }
             Event::Role(e) => {
-                let pause = matches!(e, role::Event::Paused(_));
+                let pause = matches!(e, role::Event::Paused(_) | role::Event::Fingerprinted(_))
+                    || actor.as_str() == canonry_decider::ACTOR;
                 prop_assert!(pause || people.is_founder(actor), "{e:?} by {actor}");
                 workable(&mut roles, &fact.id, e)?;
             }
@@ -221,7 +317,7 @@ fn audit(history: &[Fact]) -> TestCaseResult {
                 let ticket = run_tickets.get(&fact.id).expect("a run has a ticket");
                 tickets.get_mut(ticket).expect("it was opened").hear_run(&fact.id, e)?;
             }
-            Event::Content(_) => prop_assert!(people.is_founder(actor)),
+            Event::Content(_) | Event::Tier(_) => prop_assert!(people.is_founder(actor)),
             Event::Tenant(tenant::Event::KeysRotated(_)) => {
                 prop_assert!(people.is_founder(actor));
             }
@@ -237,7 +333,39 @@ fn audit(history: &[Fact]) -> TestCaseResult {
                 let known = tickets.contains_key(&fact.id) || run_tickets.contains_key(&fact.id);
                 prop_assert!(known, "evidence of nothing");
             }
+            Event::Policy(policy::Event::Published(e)) => {
+                prop_assert!(people.is_founder(actor), "published by {actor}");
+                prop_assert!(revision < e.revision, "a revision that did not grow");
+                revision = e.revision;
+            }
+            Event::Action(e) => acts.hear(fact, e)?,
+            Event::Budget(e) => {
+                prop_assert!(people.is_founder(actor), "limited or priced by {actor}");
+                match e {
+                    budget::Event::Limited(e) => {
+                        let by_day = e.period == budget::Period::Day;
+                        let whose = e.scope.entity().map(|(aggregate, _)| aggregate);
+                        prop_assert!(!by_day || matches!(whose, None | Some("role")));
+                    }
+                    budget::Event::Priced(e) => {
+                        let first = currency.get_or_insert_with(|| e.currency.clone());
+                        prop_assert_eq!(&*first, &e.currency, "another currency");
+                    }
+                }
+            }
+            Event::Lease(e) => {
+                let going = |run: &str| {
+                    let ticket = run_tickets.get(run).and_then(|id| tickets.get(id));
+                    ticket.is_some_and(|ticket: &Told| ticket.running.contains(run))
+                };
+                leased(&mut leases, fact, e, going)?;
+                if let lease::Event::Issued(e) = e {
+                    prop_assert_eq!(roles.get(e.role.as_str()), Some(&true), "no work for it");
+                    prop_assert!(!people.removed.contains(&e.worker), "a lease for who is gone");
+                }
+            }
             Event::Tenant(_) | Event::Actor(_) | Event::Refused { .. } => {}
+            Event::Member(member::Event::Delegated(_) | member::Event::DelegationEnded(_)) => {}
         }
         people.hear(&fact.event);
         prop_assert!(people.founders() > 0, "no founder is left");
@@ -274,7 +402,10 @@ proptest! {
                 let Ok(facts) = play.tenant.facts(ask) else { return Ok(()) };
                 let id = target(&ask.command).unwrap_or_default();
                 match ask.command.clone() {
-                    Command::Member(_) | Command::Tenant(_) | Command::Content(_) => Ok(()),
+                    Command::Member(_)
+                    | Command::Tenant(_)
+                    | Command::Content(_)
+                    | Command::Tier(_) => Ok(()),
                     Command::Role(c) => handle::<Roles>(play.tenant.roles.get(&id), facts, c),
                     Command::Ticket(c) => handle::<Tickets>(play.tenant.tickets.get(&id), facts, c),
                     Command::Run(c) => handle::<Runs>(play.tenant.runs.get(&id), facts, c),
@@ -284,6 +415,17 @@ proptest! {
                     Command::Evidence(c) => {
                         handle::<Evidences>(play.tenant.work(&id).as_ref(), facts, c)
                     }
+                    Command::Policy(c) => {
+                        handle::<Policies>(play.tenant.policies.get("acme"), facts, c)
+                    }
+                    Command::Action(c) => {
+                        handle::<Actions>(play.tenant.actions.get(&id), facts, c)
+                    }
+                    Command::Budget(c) => {
+                        let limited = play.tenant.limited(whose(&c));
+                        handle::<Budgets>(limited.as_ref(), facts, c)
+                    }
+                    Command::Lease(c) => handle::<Leases>(play.tenant.leases.get(&id), facts, c),
                 }
             };
             if result.is_ok() {
@@ -344,6 +486,11 @@ fn the_moves_reach_everything() {
         ("run", run::Event::NAMES),
         ("ext", ext::Event::NAMES),
         ("evidence", evidence::Event::NAMES),
+        ("policy", policy::Event::NAMES),
+        ("action", action::Event::NAMES),
+        ("budget", budget::Event::NAMES),
+        ("lease", lease::Event::NAMES),
+        ("tier", canonry_schemas::tier::Event::NAMES),
     ] {
         for (name, _) in names {
             let key = (aggregate, (*name).to_owned());
@@ -377,6 +524,20 @@ fn a_broken_law_is_found() {
         ("operator: role.retired", "role.hired; operator: role.paused"),
         ("operator: tenant.keys-rotated", "tenant.keys-rotated"),
         ("operator: content.erased", "content.erased"),
+        ("policy.published", "policy.published"),
+        ("worker: action.allowed {\"approved_by\":[\"9\"]}", "worker: action.held"),
+        ("approver: action.approved", "worker: action.held; timer: action.expired"),
+        ("worker: action.settled", "worker: action.allowed; worker: action.settled"),
+        ("timer: action.lapsed", "worker: action.allowed; worker: action.settled"),
+        ("operator: budget.limited", "budget.limited"),
+        (r#"budget.priced {"currency":"USD"}"#, "budget.priced"),
+        (r#"budget.limited {"scope":"ticket/@ticket","period":"day"}"#, "ticket.opened"),
+        ("worker: lease.issued", "role.hired; ticket.opened"),
+        (
+            "worker: lease.issued of lse_00000000000000000000000002",
+            "role.hired; ticket.opened; worker: run.started of @run;
+             worker: lease.issued {\"expires\":\"2027-01-15T08:30:00.000000Z\"}",
+        ),
     ] {
         assert!(audit(&history(lawful)).is_ok(), "{lawful}");
         assert!(audit(&history(&format!("{lawful}; {broken}"))).is_err(), "{lawful}; {broken}");

@@ -10,7 +10,7 @@ use crate::table::{asked, history};
 use crate::tenant::Tenant;
 
 /// What stands in the cells, beside `yes`; `-` is not asked.
-const CALLED: [(&str, Refusal); 20] = [
+const CALLED: [(&str, Refusal); 32] = [
     ("unknown", Refusal::TicketUnknown),
     ("ended", Refusal::TicketEnded),
     ("not-ended", Refusal::TicketNotEnded),
@@ -30,13 +30,28 @@ const CALLED: [(&str, Refusal); 20] = [
     ("retired", Refusal::RoleRetired),
     ("no-run", Refusal::RunUnknown),
     ("run-ended", Refusal::RunEnded),
+    ("living", Refusal::LeaseLiving),
+    ("no-lease", Refusal::LeaseUnknown),
+    ("over", Refusal::LeaseRevoked),
+    ("late", Refusal::LeaseExpired),
+    ("undue", Refusal::ReviewNotDue),
     ("who", Refusal::ActorUnknown),
+    ("no-action", Refusal::ActionUnknown),
+    ("not-open", Refusal::ActionNotOpen),
+    ("unparked", Refusal::ActionNotParked),
+    ("expired", Refusal::ApprovalExpired),
+    ("not-due", Refusal::DeadlineNotPassed),
+    ("not-asked", Refusal::NotAnApprover),
+    ("self", Refusal::SelfApproval),
 ];
 
 /// Who asks in the tables of stages: somebody who may.
 fn asker(command: &str) -> &'static str {
     match command {
-        "ticket.breach" => "timer at @noon",
+        "ticket.breach" | "action.expire" | "action.escalate" | "action.lapse" | "role.review" => {
+            "timer at @noon"
+        }
+        "action.approve" | "action.reject" => "approver",
         _ => "founder",
     }
 }
@@ -125,13 +140,18 @@ ticket.cancel            unknown  yes        yes        has-run    yes        en
 ticket.breach            unknown  yes        yes        yes        yes        ended      ended
 run.start                unknown  yes        yes        has-run    yes        ended      ended
 evidence.attach          unknown  yes        yes        yes        yes        yes        yes
+budget.limit             unknown  yes        yes        yes        yes        yes        yes
 ";
 
 #[test]
 fn each_command_at_each_stage_of_a_ticket() {
     names_every_verb(&[TICKET], "ticket");
     compare(TICKET, &TICKET_STAGES, |_, command| {
-        let over = if command == "ticket.amend" { "{\"priority\":1}" } else { "" };
+        let over = match command {
+            "ticket.amend" => "{\"priority\":1}",
+            "budget.limit" => "{\"scope\":\"ticket/@ticket\"}",
+            _ => "",
+        };
         format!("{}: {command} {over}", asker(command))
     });
 }
@@ -198,8 +218,11 @@ role.amend     no-role  yes       yes     yes       retired
 role.pause     no-role  yes       paused  yes       retired
 role.resume    no-role  unpaused  yes     unpaused  retired
 role.retire    no-role  yes       yes     yes       retired
+role.fingerprint no-role yes      yes     yes       retired
+role.review    no-role  undue     undue   undue     retired
 member.enrol   no-role  yes       yes     yes       retired
 ticket.open    no-role  yes       yes     yes       retired
+budget.limit   no-role  yes       yes     yes       yes
 ";
 
 #[test]
@@ -209,18 +232,20 @@ fn each_command_at_each_stage_of_a_role() {
         let over = match command {
             "role.amend" => "{\"tier\":\"T0\"}",
             "member.enrol" | "ticket.open" => "{\"role\":\"@clerk\"}",
+            "budget.limit" => "{\"scope\":\"role/@clerk\"}",
             _ => "",
         };
-        format!("founder: {command} {over}")
+        format!("{}: {command} {over}", asker(command))
     });
 }
 
 const RUN_STAGES: [(&str, &str); 6] = [
     ("absent", "role.hired; ticket.opened {\"role\":\"@clerk\"}"),
-    ("begun", "ticket.opened {\"role\":\"@clerk\"}; worker: run.started of @run"),
+    ("begun", "role.hired; ticket.opened {\"role\":\"@clerk\"}; worker: run.started of @run"),
     (
         "stepped",
-        "ticket.opened {\"role\":\"@clerk\"}; worker: run.started of @run; run.step-recorded",
+        "role.hired; ticket.opened {\"role\":\"@clerk\"}; worker: run.started of @run;
+         run.step-recorded",
     ),
     ("completed", "ticket.opened; worker: run.started of @run; run.completed"),
     ("failed", "ticket.opened; worker: run.started of @run; run.failed"),
@@ -236,6 +261,8 @@ run.complete     no-run  yes    yes      run-ended  run-ended  run-ended
 run.fail         no-run  yes    yes      run-ended  run-ended  run-ended
 run.cancel       no-run  yes    yes      run-ended  run-ended  run-ended
 evidence.attach  no-run  yes    yes      yes        yes        yes
+budget.limit     no-run  yes    yes      yes        yes        yes
+lease.issue      no-run  yes    yes      run-ended  run-ended  run-ended
 ";
 
 #[test]
@@ -243,7 +270,97 @@ fn each_command_at_each_stage_of_a_run() {
     names_every_verb(&[RUN], "run");
     compare(RUN, &RUN_STAGES, |_, command| match command {
         "evidence.attach" => format!("worker: {command} {{\"id\":\"@run\"}}"),
+        "budget.limit" => format!("founder: {command} {{\"scope\":\"run/@run\"}}"),
         _ => format!("worker: {command}"),
+    });
+}
+
+/// What every action needs, and then some stage of it.
+macro_rules! acted {
+    ($then:literal) => {
+        concat!(
+            "role.hired; operator: ticket.opened {\"role\":\"@clerk\"}; ",
+            "worker: run.started of @run; ",
+            $then
+        )
+    };
+}
+
+const ACTION_STAGES: [(&str, &str); 10] = [
+    ("absent", acted!("")),
+    ("held", acted!("worker: action.held")),
+    ("agreed", acted!("worker: action.held; approver: action.approved")),
+    ("parked", acted!("worker: action.held; timer: action.expired")),
+    ("again", acted!("worker: action.held; timer: action.expired; worker: action.asked-again")),
+    ("rejected", acted!("worker: action.held; approver: action.rejected")),
+    ("allowed", acted!("worker: action.allowed")),
+    ("settled", acted!("worker: action.allowed; worker: action.settled")),
+    ("lapsed", acted!("worker: action.allowed; timer: action.lapsed")),
+    ("denied", acted!("worker: action.denied")),
+];
+
+/// Each command of an action at each of its stages. The timer asks at noon, when the first
+/// question and the allowance end.
+const ACTION: &str = "
+                 absent    held      agreed   parked   again    rejected allowed  settled  lapsed   denied
+action.propose   yes       -         -        -        -        -        -        -        -        -
+action.approve   no-action yes       unasked  expired  yes      unasked  unasked  unasked  unasked  unasked
+action.reject    no-action yes       yes      expired  yes      unasked  unasked  unasked  unasked  unasked
+action.resume    no-action missing   yes      expired  missing  unasked  unasked  unasked  unasked  unasked
+action.ask-again no-action unparked  unparked yes      unparked unparked unparked unparked unparked unparked
+action.settle    no-action not-open  not-open not-open not-open not-open yes      not-open not-open not-open
+action.expire    no-action yes       yes      not-due  not-due  not-due  not-due  not-due  not-due  not-due
+action.escalate  no-action not-due   not-due  not-due  not-due  not-due  not-due  not-due  not-due  not-due
+action.lapse     no-action not-due   not-due  not-due  not-due  not-due  yes      not-due  not-due  not-due
+";
+
+#[test]
+fn each_command_at_each_stage_of_an_action() {
+    names_every_verb(&[ACTION], "action");
+    compare(ACTION, &ACTION_STAGES, |_, command| {
+        // The approver has agreed already; a founder is another person.
+        let who = match command {
+            "action.approve" | "action.reject" => "founder",
+            other => asker(other),
+        };
+        format!("{who}: {command}")
+    });
+}
+
+const LEASE_STAGES: [(&str, &str); 5] = [
+    ("absent", ""),
+    ("issued", "worker: lease.issued {\"expires\":\"@night\"}"),
+    ("expired", "worker: lease.issued"),
+    ("revoked", "worker: lease.issued {\"expires\":\"@night\"}; operator: lease.revoked"),
+    (
+        "renewed",
+        "worker: lease.issued {\"expires\":\"@night\"};
+         worker: lease.issued of lse_00000000000000000000000002
+             {\"renews\":\"@lease\",\"expires\":\"@night\"}",
+    ),
+];
+
+/// Each command of a lease at each of its stages, at noon.
+const LEASE: &str = "
+              absent    issued  expired  revoked  renewed
+lease.issue   yes       living  yes      yes      living
+lease.renew   no-lease  yes     no-lease no-lease living
+lease.revoke  no-lease  yes     late     over     over
+";
+
+#[test]
+fn each_command_at_each_stage_of_a_lease() {
+    names_every_verb(&[LEASE], "lease");
+    let begun = |told: &str| {
+        format!(
+            "role.hired; ticket.opened {{\"role\":\"@clerk\"}}; worker: run.started of @run; {told}"
+        )
+    };
+    let stages = LEASE_STAGES.map(|(name, told)| (name, begun(told)));
+    let stages: Vec<_> = stages.iter().map(|(name, told)| (*name, told.as_str())).collect();
+    compare(LEASE, &stages, |_, command| match command {
+        "lease.renew" => "worker at @noon: lease.issue {\"renews\":\"@lease\"}".to_owned(),
+        _ => format!("worker at @noon: {command}"),
     });
 }
 
@@ -267,6 +384,8 @@ const PARTS: &str = "
                         founder operator approver auditor worker porter idler  svc_api timer nobody
 member.enrol            yes     only     only     only    only   only   only   only    only  who
 member.remove           yes     only     only     only    only   only   only   only    only  who
+member.delegate         yes     no       yes      no      no     no     no     no      no    who
+member.end-delegation   yes     no       yes      no      no     no     no     no      no    who
 member.rotate-keys      yes     yes      only     only    only   only   only   only    only  who
 tenant.rotate-keys      yes     only     only     only    only   only   only   only    only  who
 content.erase           yes     only     only     only    only   only   only   only    only  who
@@ -275,6 +394,9 @@ role.amend              yes     only     only     only    only   only   only   o
 role.pause              yes     yes      no       no      no     no     no     no      no    who
 role.resume             yes     only     only     only    only   only   only   only    only  who
 role.retire             yes     only     only     only    only   only   only   only    only  who
+role.fingerprint        yes     yes      no       no      yes    other  other  no      no    who
+role.review             no      no       no       no      no     no     no     no      yes   who
+tier.configure          yes     only     only     only    only   only   only   only    only  who
 ticket.open             yes     yes      no       no      yes    yes    yes    no      no    who
 ticket.amend            yes     yes      no       no      no     no     no     no      no    who
 ticket.assign           yes     yes      no       no      no     no     no     no      no    who
@@ -294,19 +416,58 @@ run.cancel              yes     yes      no       no      yes    theirs theirs n
 ext.register            yes     only     only     only    only   only   only   only    only  who
 ext.append              yes     yes      no       no      yes    other  other  no      no    who
 evidence.attach         yes     yes      no       no      yes    other  other  no      no    who
+policy.publish          yes     only     only     only    only   only   only   only    only  who
+action.propose          yes     yes      no       no      yes    theirs theirs no      no    who
+action.approve          yes     self     yes      not-asked no   no     no     no      no    who
+action.reject           yes     self     yes      not-asked no   no     no     no      no    who
+action.resume           yes     yes      no       no      yes    theirs theirs no      no    who
+action.ask-again        yes     yes      no       no      yes    theirs theirs no      no    who
+action.settle           yes     yes      no       no      yes    theirs theirs no      no    who
+action.expire           no      no       no       no      no     no     no     no      yes   who
+action.escalate         no      no       no       no      no     no     no     no      yes   who
+action.lapse            no      no       no       no      no     no     no     no      yes   who
+budget.limit            yes     only     only     only    only   only   only   only    only  who
+budget.price            yes     only     only     only    only   only   only   only    only  who
+lease.issue             yes     yes      no       no      yes    theirs theirs no      no    who
+lease.revoke            yes     yes      no       no      yes    no     no     no      no    who
 ";
+
+/// Two runs that were completed under thresholds of two.
+const EARNED: &str = "tier.configured; role.hired; ticket.opened {\"role\":\"@clerk\"};
+    worker: run.started of @run; worker: run.completed; worker: run.started of @again;
+    worker: run.completed {\"id\":\"@again\"}";
 
 /// A history after which nothing but the asker's parts stands against a command.
 fn ready(command: &str) -> &'static str {
     match command {
         "role.resume" => "role.hired; role.paused",
+        "member.end-delegation" => "founder: member.delegated; approver: member.delegated",
+        "action.propose" => acted!(""),
+        "action.approve" | "action.reject" | "action.expire" => acted!("worker: action.held"),
+        "action.resume" => acted!(
+            "worker: action.held {\"approvals\":{\"groups\":[{\"needed\":1,\"name\":\"approver\",
+             \"part\":\"approver\"}],\"four_eyes\":true,\"expires\":\"@dusk\"}};
+             approver: action.approved"
+        ),
+        "action.ask-again" => acted!("worker: action.held; timer: action.expired"),
+        "action.escalate" => acted!(
+            "worker: action.held {\"approvals\":{\"groups\":[{\"needed\":1,\"name\":\"approver\",
+             \"part\":\"approver\"}],\"four_eyes\":true,\"expires\":\"@dusk\",
+             \"escalate_after_seconds\":21592,\"escalation\":[\"founder\"]}}"
+        ),
+        "action.settle" | "action.lapse" => acted!("worker: action.allowed"),
+        "role.review" => EARNED,
         "ticket.approve" | "ticket.reject" => {
             "ticket.opened {\"role\":\"@clerk\"};
              member.enrolled {\"actor\":\"asker\"}; asker: ticket.approval-requested"
         }
         "ticket.complete" => "ticket.opened {\"role\":\"@clerk\"}; ticket.started",
         "ticket.reopen" => "ticket.opened {\"role\":\"@clerk\"}; ticket.cancelled",
-        "run.record-step" | "run.complete" | "run.fail" | "run.cancel" => {
+        "lease.revoke" => {
+            "role.hired; ticket.opened {\"role\":\"@clerk\"}; worker: run.started of @run;
+             worker: lease.issued {\"expires\":\"@night\"}"
+        }
+        "run.record-step" | "run.complete" | "run.fail" | "run.cancel" | "lease.issue" => {
             "role.hired; ticket.opened {\"role\":\"@clerk\"}; worker: run.started of @run"
         }
         "ext.append" => "ext.registered; role.hired; ticket.opened {\"role\":\"@clerk\"}",
@@ -317,13 +478,19 @@ fn ready(command: &str) -> &'static str {
 
 #[test]
 fn each_part_with_each_command() {
-    for aggregate in ["tenant", "content", "member", "role", "ticket", "run", "ext", "evidence"] {
+    for aggregate in [
+        "tenant", "content", "member", "role", "ticket", "run", "ext", "evidence", "policy",
+        "action", "budget", "lease", "tier",
+    ] {
         names_every_verb(&[PARTS], aggregate);
     }
     for (command, expected) in cells(PARTS) {
         let head = PARTS.trim().lines().next().unwrap();
         let one = format!("{head}\n{command} {}", expected.join(" "));
         let columns = ASKERS.map(|(who, _)| (who, ready(command)));
+        // Questions end at noon.
+        let when =
+            if ["action.approve", "action.reject"].contains(&command) { "@dawn" } else { "@noon" };
         compare(&one, &columns, |who, command| {
             let over = match command {
                 "ticket.amend" => "{\"priority\":1}",
@@ -331,7 +498,7 @@ fn each_part_with_each_command() {
                 "ext.append" => "{\"entity\":\"ticket/@ticket\"}",
                 _ => "",
             };
-            format!("{who} at @noon: {command} {over}")
+            format!("{who} at {when}: {command} {over}")
         });
     }
 }

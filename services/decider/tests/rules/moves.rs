@@ -2,17 +2,20 @@
 //! into commands, asks the rules and folds what they say.
 
 use canonry_domain::Approval;
+use canonry_domain::action::{Action, Stage};
 use canonry_domain::ticket::Gate;
+use canonry_domain::weigh::Judged;
 use canonry_schemas::event::{Command, Event, verbs};
 use canonry_schemas::ids::{IntentId, generated};
 use canonry_schemas::refusal::Refusal;
-use canonry_schemas::ticket;
 use canonry_schemas::time::Time;
+use canonry_schemas::{action, ticket};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::tenant::{Ask, At, Fact, Tenant, target};
-use crate::words::{self, DAWN};
+use crate::table::{bundle, judge};
+use crate::tenant::{Ask, At, Fact, TENANT, Tenant, target};
+use crate::words::{self, DAWN, RUN};
 
 /// Who asks; those who can do more stand more often.
 const ASKERS: [&str; 18] = [
@@ -39,6 +42,7 @@ const ASKERS: [&str; 18] = [
 const MEMBERS: [&str; 8] =
     ["recruit-0", "recruit-1", "recruit-2", "operator", "worker", "approver", "founder", "svc_bot"];
 const KINDS: [&str; 2] = ["parcel-left", "parcel-taken"];
+const CAUSES: [&str; 4] = ["returned", "violation", "violation", "other"];
 const PARTS: [&str; 6] = ["founder", "operator", "approver", "auditor", "worker", "founder"];
 /// Refusals of a change of keys.
 const UNLAWFUL: [Refusal; 3] =
@@ -86,7 +90,10 @@ impl Default for Play {
         let mut history = words::prologue();
         let hired = words::fact(5, "founder", "role.hired", None, json!({}));
         let other = words::fact(6, "founder", "role.hired", Some(words::PORTER), json!({}));
-        history.extend([hired, other]);
+        let role = json!({"role": words::CLERK});
+        let opened = words::fact(7, "operator", "ticket.opened", None, role);
+        let started = words::fact(8, "worker", "run.started", Some(RUN), json!({}));
+        history.extend([hired, other, opened, started]);
         let tenant = Tenant::of(&history);
         Self { history, tenant, now: Time(DAWN.0 + 60_000_000) }
     }
@@ -102,17 +109,62 @@ fn nth(ids: &[String], n: usize, unknown: &str) -> String {
 }
 
 impl Play {
+    /// A role of which the timer owes a record.
+    fn due(&self) -> Option<String> {
+        let mut roles = self.tenant.roles.iter();
+        roles.find(|(_, role)| role.standing.review.is_some()).map(|(id, _)| id.clone())
+    }
+
+    /// A member whom another stands in for.
+    fn absent(&self) -> Option<String> {
+        let directory = &self.tenant.directory;
+        MEMBERS.iter().find_map(|to| {
+            let to = words::actor(to);
+            directory.delegators(&to, self.now).next().map(ToString::to_string)
+        })
+    }
+
     fn later(&self, minutes: usize) -> String {
         Time(self.now.0 + minutes as i64 * 60_000_000).to_string()
     }
 
     /// The command of a move.
     pub fn ask(&mut self, m: &Move) -> Ask {
-        self.now = Time(self.now.0 + m.minutes * 60_000_000);
         let all: Vec<_> = verbs().collect();
-        let (aggregate, verb) = all[m.what % all.len()];
+        let (mut minutes, mut named) = (m.minutes, all[m.what % all.len()]);
+        // While a run goes on, half of what is asked is about actions.
+        let running = self.tenant.runs.values().any(|run| !run.ended);
+        if running && m.minutes % 2 == 0 {
+            let acts: Vec<_> = all.iter().copied().filter(|(a, _)| *a == "action").collect();
+            named = acts[m.what % acts.len()];
+        }
+        // Leases are short: while one lives, what can be asked of it is asked more often.
+        let living = |held: &canonry_domain::lease::Held| held.expires > self.now;
+        let lives = self.tenant.runs.values().any(|run| run.lease.as_ref().is_some_and(living));
+        if lives && m.minutes % 2 == 1 && !m.what.is_multiple_of(3) {
+            named = ("lease", if m.what.is_multiple_of(2) { "revoke" } else { "issue" });
+            minutes /= 10;
+        }
+        if self.due().is_some() && m.what % 4 == 1 {
+            named = ("role", "review");
+        }
+        self.now = Time(self.now.0 + minutes * 60_000_000);
+        let (aggregate, verb) = named;
         let name = format!("{aggregate}.{verb}");
-        let who = if name == "ticket.breach" { "timer" } else { ASKERS[m.who] };
+        let absent = self.absent();
+        let who = match (aggregate, verb) {
+            ("ticket", "breach")
+            | ("role", "review")
+            | ("action", "expire" | "escalate" | "lapse") => "timer",
+            ("tier", _) => "founder",
+            // Few runs go on at a time: who could have no lease does not ask for one.
+            ("lease", _) if !m.who.is_multiple_of(4) => "operator",
+            // Few are stood in for: mostly they ask.
+            ("member", "end-delegation") if !m.who.is_multiple_of(4) => {
+                absent.as_deref().unwrap_or(ASKERS[m.who])
+            }
+            _ => ASKERS[m.who],
+        };
         let (over, keys) = self.over(&name, m);
         let command = words::command(&name, words::body(&name, over, 0));
         let intent = IntentId::from_parts(self.now.millis(), self.history.len() as u128);
@@ -122,6 +174,16 @@ impl Play {
             now: self.now,
             approval: None,
             keys,
+            judged: Ok(self.judged(m)),
+            bundle: Ok(bundle(
+                &json!({"revision": m.other % 40 + 1, "expires": self.later(900)}),
+                json!({}),
+            )),
+            lease_key: if m.other.is_multiple_of(9) {
+                Err(Refusal::KeysInvalid)
+            } else {
+                Ok("000000000000000b".parse().expect("a key id"))
+            },
             appended: if m.other.is_multiple_of(5) { Err(Refusal::ExtDataInvalid) } else { Ok(()) },
             command,
         };
@@ -134,6 +196,10 @@ impl Play {
         let tickets = keys(self.tenant.tickets.keys().collect());
         let roles = keys(self.tenant.roles.keys().collect());
         let runs = keys(self.tenant.runs.keys().collect());
+        let living = self.tenant.leases.iter().filter(|(_, lease)| !lease.revoked);
+        let leases = keys(living.map(|(id, _)| id).collect());
+        let going = self.tenant.runs.iter().filter(|(_, run)| !run.ended);
+        let going = keys(going.map(|(id, _)| id).collect());
         let ticket = nth(&tickets, m.which, words::TICKET);
         let role = nth(&roles, m.other, "rol_7zzzzzzzzzzzzzzzzzzzzzzzzz");
         let lawful = if m.other.is_multiple_of(7) { Err(UNLAWFUL[m.which % 3]) } else { Ok(()) };
@@ -161,21 +227,57 @@ impl Play {
             },
             // To retire is for good: seldom, or no work is left.
             ("role", "retire") if !m.which.is_multiple_of(4) => {
-                json!({"id": words::RUN.replace("run", "rol")})
+                json!({"id": RUN.replace("run", "rol")})
             }
+            ("role", "fingerprint") => {
+                json!({"id": role, "model": format!("m{}", m.other.is_multiple_of(9))})
+            }
+            ("role", "review") => json!({"id": self.due().unwrap_or(role)}),
             ("role", _) => json!({"id": role, "reason": m.text}),
             ("run", "start") => json!({"ticket": ticket}),
             ("run", "record-step") => {
-                json!({"id": nth(&runs, m.which, words::RUN), "name": m.text})
+                json!({"id": nth(&runs, m.which, RUN), "name": m.text})
             }
-            ("run", _) => json!({"id": nth(&runs, m.which, words::RUN), "reason": m.text}),
+            ("run", _) => json!({"id": nth(&runs, m.which, RUN), "reason": m.text}),
             ("tenant", _) => json!({}),
+            ("tier", _) => json!({"automatic": m.other.is_multiple_of(2), "promotions": [
+                {"to": "T2", "runs": 1, "compliant_per_mille": 500, "consecutive": 1}]}),
             ("content", _) => json!({"entity": format!("ticket/{ticket}")}),
             ("ext", "register") => json!({"kind": KINDS[m.which % 2], "version": m.other % 9 + 1}),
             ("ext", _) => json!({"kind": KINDS[m.which % 2], "version": m.other % 9 + 1,
                 "entity": format!("ticket/{ticket}")}),
+            ("lease", "issue") => {
+                let run = nth(if m.who.is_multiple_of(5) { &runs } else { &going }, m.which, RUN);
+                let held = self.tenant.runs.get(&run).and_then(|run| run.lease.as_ref());
+                match held.filter(|_| !m.other.is_multiple_of(3)) {
+                    Some(held) => json!({"run": run, "renews": held.id}),
+                    None => json!({"run": run}),
+                }
+            }
+            ("lease", _) => json!({"id": nth(&leases, m.which, words::LEASE),
+                "cause": CAUSES[m.other % 4]}),
             ("evidence", _) if m.other.is_multiple_of(2) => json!({"id": ticket}),
-            ("evidence", _) => json!({"id": nth(&runs, m.which, words::RUN)}),
+            ("evidence", _) => json!({"id": nth(&runs, m.which, RUN)}),
+            ("member", "delegate") => json!({"to": MEMBERS[m.which % 8], "until": self.later(600)}),
+            ("member", "end-delegation") => json!({}),
+            ("policy", _) => json!({"revision": m.other % 40 + 1}),
+            ("action", "propose") => json!({"run": nth(&runs, m.which, RUN),
+                "tool": if m.other.is_multiple_of(9) { "shredder" } else { "sorter" },
+                "worst": {"money_micros": m.other % 5}}),
+            ("action", verb) => self.about(verb, m, &keys(self.tenant.actions.keys().collect())),
+            ("budget", "limit") => {
+                let scopes = [
+                    "tenant".to_owned(),
+                    format!("role/{role}"),
+                    format!("ticket/{ticket}"),
+                    format!("run/{}", nth(&runs, m.which, RUN)),
+                ];
+                let period = if m.which.is_multiple_of(3) { "day" } else { "total" };
+                json!({"scope": scopes[m.other % 4], "period": period, "calls": m.which})
+            }
+            ("budget", _) => {
+                json!({"currency": if m.which.is_multiple_of(4) { "USD" } else { "EUR" }})
+            }
             ("member", "enrol") => {
                 let role = (m.other % 3 == 1).then_some(role);
                 let mut over = json!({"actor": MEMBERS[m.which % 8], "name": m.text,
@@ -188,6 +290,40 @@ impl Play {
             _ => json!({"actor": MEMBERS[m.which % 8]}),
         };
         (over, lawful)
+    }
+
+    /// About an action; mostly about one for which this can be asked.
+    fn about(&self, verb: &str, m: &Move, all: &[String]) -> Value {
+        let fits = |id: &&String| match (verb, &self.tenant.actions[*id].stage) {
+            ("approve" | "reject" | "resume" | "expire" | "escalate", Stage::Held(_))
+            | ("ask-again", Stage::Parked(_))
+            | ("settle" | "lapse", Stage::Allowed { .. }) => true,
+            _ => m.other.is_multiple_of(11),
+        };
+        let id = nth(&all.iter().filter(fits).cloned().collect::<Vec<_>>(), m.which, words::ACTION);
+        let watched = self.tenant.actions.get(&id).and_then(Action::watched);
+        let at = watched.map_or(self.now, |(at, _)| at);
+        match verb {
+            "expire" | "escalate" | "lapse" => json!({"id": id, "at": at}),
+            "reject" => json!({"id": id, "reason": m.text}),
+            _ => json!({"id": id}),
+        }
+    }
+
+    /// What the policy says: anything, and of the same action mostly the same.
+    fn judged(&self, m: &Move) -> Judged {
+        let line = match m.other % 8 {
+            0 => "DENY",
+            1 => r#"THROTTLE {"after":5}"#,
+            2 => r#"ROUTE {"to":[{"kind":"model","name":"small"}]}"#,
+            3 | 4 => "ALLOW",
+            5 => r#"ALLOW {"arguments":"1"}"#,
+            6 => {
+                r#"REQUIRE_HITL {"groups":[[1,"approver"]],"life":30000,"escalate":600,"four_eyes":false}"#
+            }
+            _ => r#"REQUIRE_HITL {"groups":[[2,"approver"]],"life":20000}"#,
+        };
+        judge(line)
     }
 
     fn opening(&self, m: &Move, role: String) -> Value {
@@ -206,16 +342,20 @@ impl Play {
         let approve = match &ask.command {
             Command::Ticket(ticket::Command::Approve(_)) => true,
             Command::Ticket(ticket::Command::Reject(_)) => false,
+            Command::Action(action::Command::Approve(_)) => true,
+            Command::Action(action::Command::Reject(_)) => false,
             _ => return None,
         };
         let id = target(&ask.command)?;
-        let (position, hash) = match self.tenant.tickets.get(&id).map(|t| &t.gate) {
-            Some(Gate::Asked { position, hash, .. }) => (*position, hash.clone()),
+        let gate = self.tenant.tickets.get(&id).map(|t| &t.gate);
+        let (position, hash) = match (gate, self.tenant.actions.get(&id).map(|a| &a.stage)) {
+            (Some(Gate::Asked { position, hash, .. }), _) => (*position, hash.clone()),
+            (_, Some(Stage::Held(question))) => (question.position, question.hash.clone()),
             _ => (1, crate::tenant::hash(1)),
         };
         let mut approval = Approval {
             by: ask.actor.clone(),
-            entity: format!("ticket/{id}"),
+            entity: format!("{}/{id}", ask.command.name().0),
             approve,
             intent: ask.intent.clone(),
             position,
@@ -237,9 +377,14 @@ impl Play {
             "role" => "rol_",
             "ticket" => "tkt_",
             "ext" => "ext_",
+            "action" => "act_",
+            "lease" => "lse_",
             _ => "run_",
         };
+        // Policies, prices and the tenant's own limits are the tenant's.
+        let whole = matches!(ask.command.name().0, "policy" | "budget").then(|| TENANT.to_owned());
         let id = target(&ask.command)
+            .or(whole)
             .unwrap_or_else(|| generated(prefix, self.now.millis(), u128::from(position)));
         let at = At { position, time: ask.now, actor: ask.actor.clone() };
         self.history.push(Fact { at, id, event });

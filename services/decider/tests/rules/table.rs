@@ -10,23 +10,30 @@
 //!
 //! Besides, `given 10 x …` repeats a fact, `… of <id>` names its entity, `sign …` changes the
 //! approval that came with the command (`sign none` takes it away), `keys <code>` makes its change
-//! of keys unlawful, `fits <code>` has what is appended not fit its schema. `then` is an event with what the command's body does not say, or a code. A
+//! of keys unlawful, or the keys of its lease, `judge …` has the policy say so, `bundle …` finds a
+//! bundle to be so, `fits <code>` has what is appended not fit its
+//! schema. `then` is an event with what the command's body does not say, or a code. A
 //! line that stands eight spaces in goes on from the one before.
 
 use canonry_domain::Approval;
+use canonry_domain::action::Actions;
 use canonry_domain::ext::Exts;
+use canonry_domain::lease::Leases;
+use canonry_domain::policy::{Checked, Policies};
 use canonry_domain::role::Roles;
 use canonry_domain::run::Runs;
 use canonry_domain::ticket::Tickets;
+use canonry_domain::weigh::{Ask as Asks, Judged, Ruling};
 use canonry_schemas::event::{Command, Event};
-use canonry_schemas::refusal::Refusal;
+use canonry_schemas::refusal::{Denial, Refusal};
+use canonry_schemas::text::{Content, Label};
 use canonry_schemas::time::Time;
-use canonry_schemas::{run, ticket};
-use serde_json::{Value, json};
+use canonry_schemas::{action, run, ticket};
+use serde_json::{Map, Value, json};
 
 use crate::tenant::{Ask, Fact, Tenant, hash, kind_of, target};
 use crate::told;
-use crate::words::{self, MOMENTS, TICKET};
+use crate::words::{self, ACTION, MOMENTS, TICKET};
 
 const INTENT: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
 
@@ -78,13 +85,23 @@ fn fitting(history: &[Fact], ask: &Ask) -> Option<Approval> {
     let approve = match &ask.command {
         Command::Ticket(ticket::Command::Approve(_)) => true,
         Command::Ticket(ticket::Command::Reject(_)) => false,
+        Command::Action(action::Command::Approve(_)) => true,
+        Command::Action(action::Command::Reject(_)) => false,
         _ => return None,
     };
-    let asks = |f: &&Fact| matches!(f.event, Event::Ticket(ticket::Event::ApprovalRequested(_)));
+    let asks = |f: &&Fact| {
+        matches!(
+            f.event,
+            Event::Ticket(ticket::Event::ApprovalRequested(_))
+                | Event::Action(action::Event::Held(_) | action::Event::AskedAgain(_))
+        )
+    };
     let position = history.iter().rfind(asks).map_or(0, |f| f.at.position);
+    let (aggregate, _) = ask.command.name();
+    let id = if aggregate == "action" { ACTION } else { TICKET };
     Some(Approval {
         by: ask.actor.clone(),
-        entity: format!("ticket/{TICKET}"),
+        entity: format!("{aggregate}/{id}"),
         approve,
         intent: ask.intent.clone(),
         position,
@@ -112,6 +129,71 @@ fn sign(approval: &mut Option<Approval>, line: &str) {
     }
 }
 
+/// `<verdict> [<code>] [{…}]`: what the policy says.
+pub fn judge(line: &str) -> Judged {
+    let (head, over) = split(line);
+    let (verdict, code) = head.split_once(' ').unwrap_or((head, "policy-denied"));
+    let number = |name: &str| over[name].as_u64().map(|n| u32::try_from(n).unwrap());
+    let ruling = match verdict {
+        "ALLOW" => Ruling::Allow,
+        "DENY" => Ruling::Deny(*Denial::ALL.iter().find(|d| d.code() == code).expect("a code")),
+        "THROTTLE" => Ruling::Throttle { after_seconds: number("after").unwrap_or(60) },
+        "ROUTE" => Ruling::Route(serde_json::from_value(over["to"].clone()).unwrap()),
+        _ => Ruling::Ask(Asks {
+            groups: serde_json::from_value(over["groups"].clone()).unwrap_or_default(),
+            four_eyes: over["four_eyes"] != false,
+            level: number("level").map(|n| u8::try_from(n).unwrap()),
+            life_seconds: number("life"),
+            escalate_after_seconds: number("escalate"),
+        }),
+    };
+    let digest = |name: &str| {
+        let fill = over[name].as_str().unwrap_or("0");
+        fill.repeat(64).parse().unwrap()
+    };
+    Judged {
+        decision: serde_json::from_value(json!({"engine": "e", "verdict": verdict, "rules": [],
+            "obligations": []}))
+        .unwrap(),
+        ruling,
+        arguments_digest: digest("arguments"),
+        input_digest: digest("input"),
+        input: Content("i".to_owned()),
+    }
+}
+
+/// The bundle in a command, as it was looked at.
+pub fn bundle(body: &Value, over: Value) -> Checked {
+    let said = |name: &str| over.get(name).or(body.get(name)).cloned();
+    Checked {
+        digest: "0".repeat(64).parse().unwrap(),
+        revision: said("revision").and_then(|n| n.as_u64()).unwrap_or(1),
+        version: Label("1.0.0".to_owned()),
+        expires: said("expires").map_or(MOMENTS[2].1, |t| serde_json::from_value(t).unwrap()),
+        ttl_seconds: 300,
+    }
+}
+
+/// What becomes of a command about an action: a decision as the policy said, or what its body says.
+fn of_action(ask: &Ask, body: &Value, what: &str, over: Map<String, Value>) -> Value {
+    let decided = matches!(what, "allowed" | "held" | "routed" | "denied");
+    let mut data = if decided {
+        let mut data = words::body(&format!("action.{what}"), json!({}), 0);
+        let judged = ask.judged.as_ref().unwrap();
+        data["decision"] = serde_json::to_value(&judged.decision).unwrap();
+        for field in ["tool", "action", "worst"] {
+            if let Some(said) = body.get(field) {
+                data[field] = said.clone();
+            }
+        }
+        data
+    } else {
+        body.clone()
+    };
+    over.into_iter().for_each(|(field, value)| data[field] = value);
+    data
+}
+
 /// `<actor>[ at <moment>]: <aggregate>.<verb> [{…}]`, asked after these facts; with its body.
 pub fn asked(history: &[Fact], line: &str) -> (Ask, Value) {
     let (head, over) = split(line);
@@ -129,6 +211,9 @@ pub fn asked(history: &[Fact], line: &str) -> (Ask, Value) {
         approval: None,
         keys: Ok(()),
         appended: Ok(()),
+        judged: Ok(judge("ALLOW")),
+        bundle: Ok(bundle(&body, json!({}))),
+        lease_key: Ok("000000000000000b".parse().unwrap()),
         command: words::command(name.trim(), body.clone()),
     };
     ask.approval = fitting(history, &ask);
@@ -153,12 +238,26 @@ fn row(block: &str) -> Row {
             ("given", None) => tell(&mut given, rest),
             ("when", None) => when = Some(asked(&given, rest)),
             ("sign", Some((ask, _))) => sign(&mut ask.approval, rest),
-            ("keys", Some((ask, _))) => ask.keys = Err(refusal(rest.trim()).unwrap()),
+            ("keys", Some((ask, _))) => {
+                ask.keys = Err(refusal(rest.trim()).unwrap());
+                ask.lease_key = Err(refusal(rest.trim()).unwrap());
+            }
+            ("judge", Some((ask, _))) => {
+                ask.judged = refusal(rest).map_or_else(|| Ok(judge(rest)), Err)
+            }
+            ("bundle", Some((ask, body))) => {
+                let (code, over) = split(rest);
+                ask.bundle = refusal(code).map_or_else(|| Ok(bundle(body, over)), Err);
+            }
             ("fits", Some((ask, _))) => ask.appended = Err(refusal(rest.trim()).unwrap()),
             ("then", Some((ask, body))) => {
                 let (what, Value::Object(over)) = split(rest) else { panic!("{name}") };
                 then = Some(match refusal(what) {
                     Some(refusal) => Err(refusal),
+                    None if ask.command.name().0 == "action" => Ok(words::event(
+                        &format!("action.{what}"),
+                        &of_action(ask, body, what, over),
+                    )),
                     None => {
                         over.into_iter().for_each(|(field, value)| body[field] = value);
                         let (aggregate, _) = ask.command.name();
@@ -217,9 +316,22 @@ pub fn check(row: &Row) {
         }};
     }
     match row.ask.command.clone() {
-        Command::Role(c) => told!(Roles, c, Event::Role),
+        // What runs and leases came to the kit cannot be given.
+        Command::Role(c)
+            if row.given.iter().all(|f| {
+                matches!(f.event.aggregate(), "role" | "tenant" | "member" | "ticket")
+            }) =>
+        {
+            told!(Roles, c, Event::Role);
+        }
+        Command::Role(_) => assert_eq!(tenant.decide(&row.ask), row.then),
         Command::Ticket(c) => told!(Tickets, c, Event::Ticket),
-        Command::Run(c) => told!(Runs, c, Event::Run),
+        // A run's own state knows of its lease, which the kit cannot be given.
+        Command::Run(c) if row.given.iter().all(|f| !matches!(f.event, Event::Lease(_))) => {
+            told!(Runs, c, Event::Run);
+        }
+        Command::Run(_) => assert_eq!(tenant.decide(&row.ask), row.then),
+        Command::Lease(c) => told!(Leases, c, Event::Lease),
         Command::Ext(c) => {
             let kind = kind_of(&c).to_owned();
             let own = of_entity(&row.given, aggregate, &kind);
@@ -229,9 +341,22 @@ pub fn check(row: &Row) {
             });
             told::expect::<Exts>(&own, &kind, facts, c, then);
         }
+        Command::Policy(c) => {
+            let own = of_entity(&row.given, aggregate, "acme");
+            let then = row.then.clone().map(|event| match event {
+                Event::Policy(own) => own,
+                other => panic!("{} is of another aggregate", other.name()),
+            });
+            told::expect::<Policies>(&own, "acme", facts, c, then);
+        }
+        Command::Action(c) => {
+            // What the policy need not be asked for is told before.
+            assert_eq!(tenant.decide(&row.ask), row.then);
+            told!(Actions, c, Event::Action);
+        }
         // Its state is another aggregate's, which the kit cannot be given.
-        Command::Evidence(_) => assert_eq!(tenant.decide(&row.ask), row.then),
-        Command::Member(_) | Command::Tenant(_) | Command::Content(_) => {
+        Command::Evidence(_) | Command::Budget(_) => assert_eq!(tenant.decide(&row.ask), row.then),
+        Command::Member(_) | Command::Tenant(_) | Command::Content(_) | Command::Tier(_) => {
             assert_eq!(tenant.decide_own(&row.ask), row.then);
         }
     }

@@ -3,7 +3,10 @@
 //! history that has them. It decides through [`Hosted`] all the same.
 
 use canonry_decider::hosted::{self, Carried, Catalogued, Hostable, Hosted, OwnFacts, Refused};
+use canonry_domain::action::Actions;
 use canonry_domain::ext::Exts;
+use canonry_domain::lease::Leases;
+use canonry_domain::policy::Policies;
 use canonry_domain::role::Roles;
 use canonry_domain::run::Runs;
 use canonry_domain::ticket::Tickets;
@@ -99,9 +102,33 @@ impl Tellable for Runs {
     }
 }
 
+impl Tellable for Leases {
+    fn own(event: &Event) -> Option<Self::Event> {
+        if let Event::Lease(e) = event { Some(e.clone()) } else { None }
+    }
+}
+
 impl Tellable for Exts {
     fn own(event: &Event) -> Option<Self::Event> {
         if let Event::Ext(e) = event { Some(e.clone()) } else { None }
+    }
+}
+
+impl Tellable for Policies {
+    fn own(event: &Event) -> Option<Self::Event> {
+        if let Event::Policy(e) = event { Some(e.clone()) } else { None }
+    }
+    fn placed(_: &Self::Event) -> bool {
+        true
+    }
+}
+
+impl Tellable for Actions {
+    fn own(event: &Event) -> Option<Self::Event> {
+        if let Event::Action(e) = event { Some(e.clone()) } else { None }
+    }
+    fn placed(_: &Self::Event) -> bool {
+        true
     }
 }
 

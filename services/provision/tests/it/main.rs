@@ -6,6 +6,7 @@ mod accounts;
 mod audit;
 mod cluster;
 mod home;
+mod leases;
 mod permissions;
 mod revoked;
 mod streams;

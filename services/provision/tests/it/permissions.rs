@@ -1,7 +1,8 @@
 //! Who may not do what: as a table over the allow-lists, and tried on a live server.
 
 use canonry_provision::users::DESTROYING;
-use canonry_provision::{CellUser, Permissions, TenantUser, streams};
+use canonry_provision::{CellUser, Permissions, TenantUser, streams, tiers};
+use canonry_schemas::tier::TIERS;
 
 use crate::support::{User, actor, auditor, cell_user, member, start, tenant};
 
@@ -11,6 +12,9 @@ fn runtime_users() -> Vec<(String, Permissions)> {
         cell_users().into_iter().map(|user| (user.name().to_owned(), user.permissions())).collect();
     for kind in [TenantUser::Member, TenantUser::Worker, TenantUser::Auditor] {
         users.push((format!("{kind:?}"), kind.permissions(&tenant("acme"), &actor("founder"))));
+    }
+    for tier in TIERS {
+        users.push((format!("{tier:?}"), tiers::permissions(tier, &tenant("acme"), "w", "lse_1")));
     }
     users
 }
@@ -23,6 +27,8 @@ fn cell_users() -> Vec<CellUser> {
         CellUser::Reader,
         CellUser::Checkpointer,
         CellUser::Evidence,
+        CellUser::LeaseIssuer,
+        CellUser::Warden,
         CellUser::Service(actor("svc_api")),
         CellUser::CellOperator,
     ]

@@ -123,6 +123,8 @@ pub async fn cell_user(test: &TestCell, user: CellUser) -> User {
         CellUser::Responder => "_INBOX.probe".to_owned(),
         CellUser::CellOperator => "$SRV.PROBE".to_owned(),
         CellUser::ProvisionSys => "$SYS.REQ.CLAIMS.LIST".to_owned(),
+        CellUser::Warden => "$SYS.REQ.SERVER.PING.CONNZ".to_owned(),
+        CellUser::LeaseIssuer => "_R_.probe".to_owned(),
         CellUser::Intake => "queue.api.CONSUMER.MSG.NEXT.INTENTS_none.intake".to_owned(),
         CellUser::Reader | CellUser::Checkpointer => "audit.api.STREAM.INFO.KV_assign".to_owned(),
         CellUser::Evidence => "$O.evidence-none.C.probe".to_owned(),

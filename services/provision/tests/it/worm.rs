@@ -7,6 +7,7 @@ use canonry_provision::{CellUser, TenantUser, streams};
 use canonry_schemas::ids::TenantId;
 use serde_json::{Value, json};
 
+use crate::leases;
 use crate::support::{User, actor, auditor, cell_user, person, start, tenant};
 use canonry_provision::testing::TestCell;
 
@@ -121,6 +122,8 @@ fn other_calls() -> Vec<Call> {
         plain("forge news", "live.acme.ticket.opened"),
         plain("forge an outcome", "outcome.acme.founder.01ARZ3NDEKTSV4RRFFQ69G5FAV"),
         plain("ask as another", "command.acme.somebody.ticket.open"),
+        plain("answer for the issuer", "_R_.x.y"),
+        plain("a lease of another", "lease.acme.somebody.credentials"),
         plain("audit: delete", "audit.api.STREAM.DELETE.AUDIT_acme"),
         plain("audit: purge", "audit.api.STREAM.PURGE.AUDIT_acme"),
         plain("audit: take up intents", "audit.api.CONSUMER.MSG.NEXT.INTENTS_acme.intake"),
@@ -136,10 +139,12 @@ fn own(user: &str, call: &Call) -> bool {
     let begins = |what: &str| call.subject.starts_with(what);
     match user {
         "committer" => (begins("ledger.") && call.headers.is_empty()) || begins("$KV."),
-        "responder" => begins("outcome."),
+        "responder" => begins("outcome.") || begins("_R_."),
+        "svc_lease" => begins("_R_."),
         "intake" => begins("intake.") || begins("dead.") || begins("$JS.ACK.INTENTS_acme.intake."),
         // The cell's reader serves every tenant.
         "reader" => call.subject.ends_with("MSG.GET.AUDIT_other"),
+        "warden" => call.subject == "$SYS.REQ.SERVER.X.KICK",
         "provision-sys" => call.subject == "$SYS.REQ.CLAIMS.UPDATE",
         "provision-streams" => begins("$JS.API.STREAM.CREATE") || begins("$JS.API.STREAM.UPDATE"),
         _ => false,
@@ -156,6 +161,8 @@ async fn everybody(test: &TestCell, acme: &TenantId) -> Vec<(String, User)> {
         CellUser::Service(actor("svc_api")),
         CellUser::Service(actor("svc_runner")),
         CellUser::Service(actor("svc_timer")),
+        CellUser::LeaseIssuer,
+        CellUser::Warden,
         CellUser::CellOperator,
         CellUser::ProvisionSys,
         CellUser::ProvisionStreams,
@@ -165,6 +172,7 @@ async fn everybody(test: &TestCell, acme: &TenantId) -> Vec<(String, User)> {
     users.push(("member".to_owned(), person(test, acme, "founder", TenantUser::Member).await));
     users.push(("worker".to_owned(), person(test, acme, "clerk", TenantUser::Worker).await));
     users.push(("auditor".to_owned(), auditor(test, acme, "auditor").await));
+    users.push(("lease".to_owned(), leases::most_trusted(test, acme).await));
     users
 }
 

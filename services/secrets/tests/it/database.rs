@@ -81,7 +81,7 @@ async fn a_user_of_a_database_is_lent_and_taken_back() {
     let refused = connects(postgres.port, &lent.value, &own).await.unwrap_err();
     assert!(refused.code().is_some(), "the database itself refuses: {refused}");
     let again = vault.renew(&lent.id, Duration::from_secs(60)).await.unwrap_err();
-    assert_eq!(again.code(), "lease-unknown");
+    assert_eq!(again.code(), "secret-lease-unknown");
 
     // What would hold too long is given back at once.
     let long = vault.lease(&place("secret://vault/database/creds/t4-all")).await.unwrap_err();
