@@ -2,6 +2,7 @@
 //! beside it the codes that leave no record, and in [`http`] those that only HTTP knows.
 
 pub mod http;
+pub mod policy;
 
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $message:literal;)*) => {

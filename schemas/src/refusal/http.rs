@@ -1,7 +1,7 @@
 //! What only HTTP says, and the HTTP status of every code. Bodies, `application/problem+json`,
 //! are made in `services/api`; a page stands beside each code, `schemas/errors/<code>.md`.
 
-use super::unrecorded;
+use super::{policy, unrecorded};
 
 /// The read models have not come to `min_position` yet.
 pub const NOT_YET: &str = "not-yet";
@@ -68,6 +68,13 @@ pub const ALL: &[&str] = &[
 /// The HTTP status of a code; `None` for one that is in no list.
 #[must_use]
 pub fn status(code: &str) -> Option<u16> {
+    // A decision that denies is a refusal of who asked; a policy or bundle is a body that is wrong.
+    if let Some(policy) = policy::Code::ALL.iter().find(|c| c.code() == code) {
+        return Some(match policy.seen() {
+            policy::Seen::Decision => 403,
+            policy::Seen::Policy | policy::Seen::Bundle => 422,
+        });
+    }
     Some(match code {
         "not-json" | "bad-header" | "bad-intent-id" | QUERY_INVALID | CURSOR_INVALID => 400,
         "token-invalid" | "token-expired" | "key-unknown" | "key-expired" | "actor-unknown"

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use canonry_schemas::event::known;
+use canonry_schemas::refusal::policy::{Code, Seen};
 use canonry_schemas::refusal::{Refusal, http, unrecorded};
 use canonry_schemas::validate::Commands;
 
@@ -31,6 +32,7 @@ enum Kind {
     Recorded,
     Unrecorded,
     Http,
+    Policy(Seen),
 }
 
 impl Kind {
@@ -44,6 +46,17 @@ impl Kind {
                 format!("Answered and not recorded; over HTTP with status {status}.")
             }
             Self::Http => format!("Only over HTTP, with status {status}; it is not recorded."),
+            Self::Policy(Seen::Decision) => {
+                format!(
+                    "In a decision, which is DENY because of it; over HTTP with status {status}."
+                )
+            }
+            Self::Policy(Seen::Policy) => {
+                format!("Where a policy is checked or published; over HTTP with status {status}.")
+            }
+            Self::Policy(Seen::Bundle) => {
+                format!("Where a bundle is read; over HTTP with status {status}.")
+            }
         }
     }
 
@@ -52,6 +65,7 @@ impl Kind {
             Self::Recorded => "recorded",
             Self::Unrecorded => "answered only",
             Self::Http => "HTTP only",
+            Self::Policy(_) => "policy",
         }
     }
 }
@@ -66,6 +80,7 @@ fn codes() -> Vec<(&'static str, Kind, u16)> {
     refusals
         .chain(unrecorded::ALL.iter().map(|c| (*c, Kind::Unrecorded)))
         .chain(http::ALL.iter().map(|c| (*c, Kind::Http)))
+        .chain(Code::ALL.iter().map(|c| (c.code(), Kind::Policy(c.seen()))))
         .map(|(code, kind)| {
             (code, kind, http::status(code).unwrap_or_else(|| panic!("{code}: no HTTP status")))
         })

@@ -96,6 +96,14 @@ impl StoredKey {
         Ok(Self { key: SigningKey::from_bytes(&seed), uses: uses.to_vec(), actor })
     }
 
+    /// The key of one file, of the form that the store writes and as private.
+    ///
+    /// # Errors
+    /// It cannot be read, others can read it too, or it is no such file.
+    pub fn from_file(path: &Path) -> Result<Self, Error> {
+        Self::from_json(path, &crate::files::read(path)?)
+    }
+
     /// Its id.
     #[must_use]
     pub fn id(&self) -> KeyId {

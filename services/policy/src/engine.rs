@@ -1,0 +1,50 @@
+//! The engine behind one port: how it is made, loaded and named. Nothing else makes one.
+
+use regorus::{Engine, Value};
+
+use crate::code::{Code, Refused};
+use crate::policy::{Source, every_step};
+use crate::rego::builtins;
+
+/// The engine and its version, as records name it. Whoever decides again takes the same.
+#[must_use]
+pub const fn version() -> &'static str {
+    concat!("regorus-0.14.1/canonry-policy-", env!("CARGO_PKG_VERSION"))
+}
+
+/// An empty engine for decisions: strict, so that a builtin that fails is an error and not a field
+/// that is missing, and with our bounded builtins.
+pub(crate) fn new() -> Result<Engine, Refused> {
+    let mut engine = Engine::new();
+    engine.set_strict_builtin_errors(true);
+    engine.set_gather_prints(true);
+    engine.set_execution_timer_config(every_step());
+    builtins::install(&mut engine).map_err(|e| Refused::new(Code::Builtin, e))?;
+    Ok(engine)
+}
+
+/// Puts a policy's modules and documents into an engine.
+pub(crate) fn load(engine: &mut Engine, source: &Source) -> Result<(), Refused> {
+    let refused = |e: String| Refused::new(Code::Syntax, e);
+    for (name, text) in &source.modules {
+        engine.add_policy(name.clone(), text.clone()).map_err(|e| refused(e.to_string()))?;
+    }
+    if source.data.as_object().is_some_and(|o| !o.is_empty()) {
+        let data = Value::from(source.data.clone());
+        engine.add_data(data).map_err(|e| refused(e.to_string()))?;
+    }
+    Ok(())
+}
+
+/// Has the engine analyse what it was given, so that no decision has to and a fault is found now.
+pub(crate) fn prepare(engine: &mut Engine) -> Result<(), Refused> {
+    let refused = |e: String| Refused::new(Code::Syntax, e);
+    let module = "package canonry_ready\n\nready := true\n".to_owned();
+    engine.add_policy("canonry_ready".to_owned(), module).map_err(|e| refused(e.to_string()))?;
+    engine.set_input(Value::new_object());
+    let ready = engine.eval_rule("data.canonry_ready.ready".to_owned());
+    match ready.map_err(|e| refused(e.to_string()))? {
+        Value::Bool(true) => Ok(()),
+        _ => Err(refused("a document stands where a rule does".to_owned())),
+    }
+}
