@@ -19,6 +19,7 @@ mod http;
 mod kept;
 mod keys;
 mod logins;
+mod policy;
 mod program;
 mod rotate;
 #[path = "../../schemas/tests/files/sample.rs"]

@@ -20,6 +20,7 @@ mod ledger;
 mod lock;
 mod member;
 pub mod output;
+mod policy;
 mod progress;
 mod read;
 mod serve;
@@ -115,6 +116,9 @@ enum Command {
     /// Attach files to tickets and runs, get them back; bundles for strangers
     #[command(subcommand)]
     Evidence(evidence::Command),
+    /// Write, test and build policies
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Read and check ledgers
     Ledger(ledger::Args),
     /// Cosign checkpoints of logs as a witness
@@ -212,6 +216,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Diff(args) => diff::run(context, args).await,
         Command::Events(command) => Box::pin(events::run(context, command)).await,
         Command::Evidence(command) => Box::pin(evidence::run(context, command)).await,
+        Command::Policy(command) => policy::run(context, command),
         Command::Ledger(args) => Box::pin(ledger::run(context, args)).await,
         Command::Witness(command) => Box::pin(witness::run(context, command)).await,
         Command::Bench(args) => Box::pin(bench::run(context, args)).await,

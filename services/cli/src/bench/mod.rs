@@ -10,6 +10,7 @@
 mod cell;
 mod crowd;
 mod load;
+mod policy;
 mod postgres;
 mod raw;
 mod rebuilding;
@@ -37,6 +38,7 @@ EXAMPLES:
     canonry bench --json --rounds 5
     canonry bench --postgres postgresql://postgres@127.0.0.1/postgres
     canonry bench take-over --records 1000000
+    canonry bench policy --json
     canonry bench tenants --tenants 1000 --records 1000")]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
@@ -68,6 +70,8 @@ pub struct Whole {
 enum What {
     /// How long a decider needs to take a large tenant over, as a standby and after a restart
     TakeOver(takeover::Args),
+    /// How long a policy takes to decide, by the number of its rules
+    Policy(policy::Args),
     /// Memory of one decider that serves many tenants
     Tenants(crowd::Args),
     /// Sends commands over NATS for a while and prints what was measured; used by the bench itself
@@ -83,6 +87,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     match args.what {
         None => Box::pin(whole::run(context, &args.whole)).await,
         Some(What::TakeOver(args)) => Box::pin(takeover::run(context, &args)).await,
+        Some(What::Policy(args)) => policy::run(context, &args),
         Some(What::Tenants(args)) => Box::pin(crowd::run(context, &args)).await,
         Some(What::Drive(args)) => Box::pin(load::drive(args)).await,
     }
