@@ -4,7 +4,7 @@ use regorus::{Engine, Value};
 
 use crate::code::{Code, Refused};
 use crate::policy::{Source, every_step};
-use crate::rego::builtins;
+use crate::rego::{builtins, newer};
 
 /// The engine and its version, as records name it. Whoever decides again takes the same.
 #[must_use]
@@ -19,8 +19,19 @@ pub(crate) fn new() -> Result<Engine, Refused> {
     engine.set_strict_builtin_errors(true);
     engine.set_gather_prints(true);
     engine.set_execution_timer_config(every_step());
+    crate::builtins::install(&mut engine, true).map_err(|e| Refused::new(Code::Builtin, e))?;
     builtins::install(&mut engine).map_err(|e| Refused::new(Code::Builtin, e))?;
     Ok(engine)
+}
+
+/// The policy in the words that the engine reads: see [`newer`].
+pub(crate) fn read(source: &Source) -> Result<Source, Refused> {
+    let modules = source.modules.iter().map(|(name, text)| {
+        let text =
+            newer::rewrite(text).map_err(|e| Refused::new(Code::Syntax, format!("{name}: {e}")))?;
+        Ok((name.clone(), text))
+    });
+    Ok(Source { modules: modules.collect::<Result<_, _>>()?, ..source.clone() })
 }
 
 /// Puts a policy's modules and documents into an engine.

@@ -36,6 +36,12 @@ pub const LABEL: usize = 120;
 pub const RANGE: i64 = 10_000;
 /// Bytes of a text that one call of `concat` or `replace` may make.
 pub const TEXT: usize = 256 * 1024;
+/// Braces, brackets and texts with expressions, one within the other.
+pub const NESTING: usize = 32;
+/// Pairs of blocks that one call of `net.cidr_contains_matches` may compare.
+pub const PAIRS: usize = 10_000;
+/// Addresses that one call of `net.cidr_expand` may list.
+pub const ADDRESSES: u128 = 65_536;
 /// Verbs in the format of one `sprintf`.
 pub const VERBS: usize = 32;
 /// Bytes of the signature file of a bundle.

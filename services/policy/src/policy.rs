@@ -90,6 +90,7 @@ impl Policy {
             return Err(Refused::new(Code::Unmetered, detail));
         }
         sizes(source)?;
+        let source = &engine::read(source)?;
         let mut engine = engine::new()?;
         engine::load(&mut engine, source)?;
         let (copies, guards) = split(&engine, source)?;

@@ -12,7 +12,8 @@ use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use regorus::{Engine, Value};
+use canonry_policy::opa;
+use regorus::Value;
 use serde_json::json;
 
 type Json = serde_json::Value;
@@ -29,7 +30,7 @@ fn cases() -> Option<Vec<Json>> {
 /// The bindings that a query gave, or what went wrong.
 fn answered(case: &Json) -> Result<Json, String> {
     let failed = |e: &dyn std::fmt::Display| e.to_string();
-    let mut engine = Engine::new();
+    let mut engine = opa::engine(case["strict_error"] == true)?;
     let value = |json: &Json| Value::from_json_str(&json.to_string());
     if let Some(data) = case.get("data") {
         let data = value(data).map_err(|e| failed(&e))?;
@@ -39,16 +40,15 @@ fn answered(case: &Json) -> Result<Json, String> {
         engine.set_input(value(input).map_err(|e| failed(&e))?);
     }
     if let Some(term) = case.get("input_term").and_then(Json::as_str) {
-        let given = engine.eval_query(term.to_owned(), false).map_err(|e| failed(&e))?;
+        let given = engine.eval_query(opa::read(term)?, false).map_err(|e| failed(&e))?;
         let last = given.result.last().and_then(|r| r.expressions.last());
         engine.set_input(last.ok_or("the input gives nothing")?.value.clone());
     }
     for (number, module) in case["modules"].as_array().into_iter().flatten().enumerate() {
-        let text = module.as_str().unwrap().to_owned();
+        let text = opa::read(module.as_str().unwrap())?;
         engine.add_policy(format!("m{number}.rego"), text).map_err(|e| failed(&e))?;
     }
-    engine.set_strict_builtin_errors(case["strict_error"] == true);
-    let query = case["query"].as_str().unwrap().to_owned();
+    let query = opa::read(case["query"].as_str().unwrap())?;
     let given = engine.eval_query(query, false).map_err(|e| failed(&e))?;
     let bindings = given.result.iter().map(|r| serde_json::to_value(&r.bindings).unwrap());
     Ok(bindings.collect())

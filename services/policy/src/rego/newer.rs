@@ -1,0 +1,353 @@
+//! What OPA's newer language has and the engine's reader has not, said in words that it reads.
+//!
+//! Three things are rewritten, and nothing else is touched. Texts with expressions, `$"to {x}"`,
+//! become a call of `internal.template_string`, as OPA's own compiler makes it. Keywords that begin
+//! a name, `if.foo`, become a name of ours. And a builtin of ours that is given one argument more,
+//! for its answer, becomes an equation. Lines stay where they are, so messages name the right one.
+
+use crate::builtins::arity;
+use crate::limits;
+
+/// How a keyword that begins a name is written; no policy may use it.
+const WORD: &str = "canonry_word_";
+/// How the values of a text's expressions are named; no policy may use it.
+const PART: &str = "canonry_part_";
+
+const KEYWORDS: &[&str] = &[
+    "as", "default", "else", "every", "false", "if", "import", "in", "not", "null", "package",
+    "some", "true", "with",
+];
+
+/// Where code ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// With the file.
+    End,
+    /// At the brace or bracket that closes it.
+    Closed,
+    /// There, or at a comma.
+    Argument,
+}
+
+/// Rewrites a module, or a query.
+///
+/// # Errors
+/// A text with expressions that does not end, names that are not to be used, or too deep nesting.
+pub(crate) fn rewrite(text: &str) -> Result<String, String> {
+    if let Some(taken) = [WORD, PART].into_iter().find(|name| text.contains(name)) {
+        return Err(format!("{taken} is not a name to use"));
+    }
+    let mut reader = Reader { text, at: 0, parts: 0, depth: 0, package: String::new() };
+    let mut out = String::with_capacity(text.len());
+    reader.code(&mut out, Until::End)?;
+    Ok(out)
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    /// Expressions of texts so far; each has a name of its own.
+    parts: usize,
+    depth: usize,
+    package: String,
+}
+
+const fn begins(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || byte == b'_'
+}
+
+fn names(text: &str) -> usize {
+    text.bytes().take_while(|b| begins(*b) || b.is_ascii_digit()).count()
+}
+
+/// The length of a name with dots at the start of a text.
+fn path(text: &str) -> usize {
+    let mut end = names(text);
+    while end > 0 && text.as_bytes().get(end) == Some(&b'.') {
+        let more = text.get(end + 1..).map_or(0, names);
+        if more == 0 {
+            break;
+        }
+        end += 1 + more;
+    }
+    end
+}
+
+impl<'a> Reader<'a> {
+    fn byte(&self, ahead: usize) -> Option<u8> {
+        self.text.as_bytes().get(self.at + ahead).copied()
+    }
+
+    fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn fault(&self, what: &str) -> String {
+        let line = self.text.get(..self.at).unwrap_or_default().matches('\n').count() + 1;
+        format!("line {line}: {what}")
+    }
+
+    fn copy(&mut self, bytes: usize, out: &mut String) {
+        let end = (self.at + bytes).min(self.text.len());
+        out.push_str(self.text.get(self.at..end).unwrap_or_default());
+        self.at = end;
+    }
+
+    fn code(&mut self, out: &mut String, until: Until) -> Result<(), String> {
+        self.depth += 1;
+        if self.depth > limits::NESTING {
+            return Err(self.fault("nested deeper than it may be"));
+        }
+        let mut open = 0_usize;
+        while let Some(byte) = self.byte(0) {
+            match byte {
+                b'#' => self.copy(self.rest().find('\n').unwrap_or(self.rest().len()), out),
+                b'"' | b'`' => self.string(byte, out),
+                b'$' if matches!(self.byte(1), Some(b'"' | b'`')) => self.template(out)?,
+                b'{' | b'[' | b'(' => {
+                    open += 1;
+                    self.copy(1, out);
+                }
+                b'}' | b']' | b')' if open == 0 && until != Until::End => break,
+                b'}' | b']' | b')' => {
+                    open = open.saturating_sub(1);
+                    self.copy(1, out);
+                }
+                b',' if open == 0 && until == Until::Argument => break,
+                _ if begins(byte) => self.name(out)?,
+                _ if byte.is_ascii_digit() => self.copy(names(self.rest()), out),
+                _ => self.copy(self.rest().chars().next().map_or(1, char::len_utf8), out),
+            }
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// Copies a plain text as it stands, to its end or that of the file.
+    fn string(&mut self, quote: u8, out: &mut String) {
+        let bytes = self.text.as_bytes();
+        let mut end = self.at + 1;
+        while let Some(byte) = bytes.get(end) {
+            end += 1;
+            match byte {
+                b'\\' if quote == b'"' => end += 1,
+                byte if *byte == quote => break,
+                _ => {}
+            }
+        }
+        self.copy(end.min(self.text.len()) - self.at, out);
+    }
+
+    fn name(&mut self, out: &mut String) -> Result<(), String> {
+        let name = self.rest().get(..names(self.rest())).unwrap_or_default();
+        let whole = self.rest().get(..path(self.rest())).unwrap_or_default();
+        let field = self.text.get(..self.at).is_some_and(|before| before.ends_with('.'));
+        let keyword = KEYWORDS.contains(&name);
+        if field {
+            self.copy(name.len(), out);
+        } else if keyword && whole.len() > name.len() {
+            out.push_str(WORD);
+            self.copy(whole.len(), out);
+        } else if name == "package" {
+            self.copy(name.len(), out);
+            self.copy(self.blank(), out);
+            whole_path(self.rest()).clone_into(&mut self.package);
+            self.copy(self.package.len(), out);
+        } else if name == "import" {
+            self.import(out);
+        } else if let Some((before, word)) = self.absolute(whole) {
+            out.push_str(before);
+            out.push_str(WORD);
+            self.at += before.len();
+            self.copy(word, out);
+        } else if self.byte(whole.len()) == Some(b'(')
+            && let Some(arity) = arity(whole)
+        {
+            self.call(whole, arity, out)?;
+        } else {
+            self.copy(whole.len(), out);
+        }
+        Ok(())
+    }
+
+    fn blank(&self) -> usize {
+        self.rest().bytes().take_while(|b| *b == b' ' || *b == b'\t').count()
+    }
+
+    /// A rule of this package by its full name, where it begins with a keyword: what stands before
+    /// the keyword, and the length of what follows.
+    fn absolute(&self, whole: &'a str) -> Option<(&'a str, usize)> {
+        let after = whole.strip_prefix("data.")?.strip_prefix(&*self.package)?.strip_prefix('.')?;
+        let word = after.split('.').next()?;
+        // Only where the module itself defines such a rule; else it is a document or another's.
+        let defined = KEYWORDS.contains(&word)
+            && self.text.lines().any(|l| l.starts_with(word) && l[word.len()..].starts_with('.'));
+        defined.then(|| whole.split_at(whole.len() - after.len())).map(|(b, a)| (b, a.len()))
+    }
+
+    /// An import by a name that is a keyword gets the name that the keyword is written as.
+    fn import(&mut self, out: &mut String) {
+        self.copy("import".len(), out);
+        self.copy(self.blank(), out);
+        let whole = whole_path(self.rest());
+        self.copy(whole.len(), out);
+        let last = whole.rsplit('.').next().unwrap_or_default();
+        let own = whole.starts_with("data.") || whole.starts_with("input.");
+        let blank = self.blank();
+        let renamed = self.rest().get(blank..).is_some_and(|r| r.starts_with("as "));
+        if own && !renamed && KEYWORDS.contains(&last) {
+            out.push_str(" as ");
+            out.push_str(WORD);
+            out.push_str(last);
+        }
+    }
+
+    /// A call of a builtin of ours; with an argument more than it takes, that is what it equals.
+    fn call(&mut self, name: &str, arity: usize, out: &mut String) -> Result<(), String> {
+        let start = self.at;
+        self.at += name.len() + 1;
+        let mut given = Vec::new();
+        loop {
+            let mut argument = String::new();
+            self.code(&mut argument, Until::Argument)?;
+            given.push(argument);
+            match self.byte(0) {
+                Some(b',') => self.at += 1,
+                Some(b')') => {
+                    self.at += 1;
+                    break;
+                }
+                // Not a call after all: the engine says what is wrong with it.
+                _ => {
+                    self.at = start;
+                    self.copy(name.len(), out);
+                    return Ok(());
+                }
+            }
+        }
+        let trailing = given.len() > 1 && given.last().is_some_and(|a| a.trim().is_empty());
+        let after = if trailing { given.pop().unwrap_or_default() } else { String::new() };
+        let answer = if given.len() == arity + 1 { given.pop() } else { None };
+        let lines = |text: &str| "\n".repeat(text.matches('\n').count());
+        if let Some(answer) = &answer {
+            // What spans lines itself is put where it begins; its own lines are not counted twice.
+            let told: Vec<&str> = answer.split('\n').map(str::trim).collect();
+            out.push_str(&told.join(" "));
+            out.push_str(" = ");
+        }
+        out.push_str(name);
+        out.push('(');
+        out.push_str(&given.join(","));
+        out.push_str(&answer.as_deref().map(lines).unwrap_or_default());
+        out.push_str(&lines(&after));
+        out.push(')');
+        Ok(())
+    }
+
+    /// `$"a {x} b"` as `internal.template_string(["a ", {part | part := x}, " b"])`.
+    fn template(&mut self, out: &mut String) -> Result<(), String> {
+        let raw = self.byte(1) == Some(b'`');
+        let quote = if raw { b'`' } else { b'"' };
+        self.at += 2;
+        out.push_str("internal.template_string([\"");
+        loop {
+            match self.byte(0) {
+                None => return Err(self.fault("a text with expressions does not end")),
+                Some(byte) if byte == quote => break,
+                Some(b'\\') if self.byte(1) == Some(b'{') => {
+                    out.push('{');
+                    self.at += 2;
+                }
+                Some(b'\\') if !raw => self.copy(2, out),
+                Some(b'{') => {
+                    self.at += 1;
+                    self.parts += 1;
+                    let name = format!("{PART}{}", self.parts);
+                    out.push_str("\", {");
+                    out.push_str(&name);
+                    out.push_str(" | ");
+                    out.push_str(&name);
+                    out.push_str(" := ");
+                    self.code(out, Until::Closed)?;
+                    if self.byte(0) != Some(b'}') {
+                        return Err(self.fault("an expression in a text does not end"));
+                    }
+                    self.at += 1;
+                    out.push_str("}, \"");
+                }
+                Some(b'\n') if !raw => {
+                    return Err(self.fault("a text with expressions does not end on its line"));
+                }
+                // The line goes on after the text has ended, so that lines stay where they are.
+                Some(b'\n') => {
+                    out.push_str("\\n\",\n\"");
+                    self.at += 1;
+                }
+                Some(byte) if raw && (byte == b'"' || byte == b'\\' || byte < b' ') => {
+                    use std::fmt::Write as _;
+                    let _ = write!(out, "\\u{byte:04x}");
+                    self.at += 1;
+                }
+                Some(_) => self.copy(self.rest().chars().next().map_or(1, char::len_utf8), out),
+            }
+        }
+        self.at += 1;
+        out.push_str("\"])");
+        Ok(())
+    }
+}
+
+fn whole_path(text: &str) -> &str {
+    text.get(..path(text)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rewrite;
+
+    #[test]
+    fn what_needs_nothing_is_left_as_it_is() {
+        let text =
+            "package a.if\n\n# $\"{x}\" if.foo\np if { input.if[\"x\"] == `$\"{1}\"`; \"if.a\" }\n";
+        assert_eq!(rewrite(text).as_deref(), Ok(text));
+    }
+
+    #[test]
+    fn texts_with_expressions_become_calls() {
+        let told = rewrite(r#"$"a\{ {x with input as {"y": 1}}\n""#).unwrap_or_default();
+        let wanted = "internal.template_string([\"a{ \", {canonry_part_1 | canonry_part_1 := x with \
+                      input as {\"y\": 1}}, \"\\n\"])";
+        assert_eq!(told, wanted);
+        let raw = "p := $`a\n{x}\nb`\nq := 1\n";
+        let told = rewrite(raw).unwrap_or_default();
+        assert_eq!(told.lines().position(|l| l == "q := 1"), Some(3));
+    }
+
+    #[test]
+    fn keywords_that_begin_names_are_renamed_and_others_are_not() {
+        let text = "package a\nif.b := 1\np if { data.a.if.b == not.c; x.if.y }\n";
+        let wanted = "package a\ncanonry_word_if.b := 1\n\
+                      p if { data.a.canonry_word_if.b == canonry_word_not.c; x.if.y }\n";
+        assert_eq!(rewrite(text).as_deref(), Ok(wanted));
+        let text = "package a\nimport data.b.if\nimport rego.v1\nimport data.c.in as x\n";
+        let wanted = "package a\nimport data.b.if as canonry_word_if\nimport rego.v1\n\
+                      import data.c.in as x\n";
+        assert_eq!(rewrite(text).as_deref(), Ok(wanted));
+    }
+
+    #[test]
+    fn an_answer_given_as_argument_becomes_an_equation() {
+        let text = "array.flatten([1,\n2],\n[x],\n)\nq := 1\n";
+        let wanted = "[x] = array.flatten([1,\n2]\n\n)\nq := 1\n";
+        assert_eq!(rewrite(text).map(|t| t.replace(" [x] =", "[x] =")).as_deref(), Ok(wanted));
+        assert_eq!(rewrite("array.flatten(x)").as_deref(), Ok("array.flatten(x)"));
+    }
+
+    #[test]
+    fn what_does_not_end_or_takes_our_names_is_refused() {
+        for text in ["$\"a", "$\"{a", "$\"a\n\"", "canonry_word_if", "canonry_part_1"] {
+            assert!(rewrite(text).is_err(), "{text}");
+        }
+        assert!(rewrite(&format!("{}x{}", "$\"{".repeat(500), "}\"".repeat(500))).is_err());
+    }
+}
