@@ -12,6 +12,7 @@ use crate::rego::newer;
 /// A builtin that the engine has already.
 pub fn engine(strict: bool) -> Result<Engine, String> {
     let mut engine = Engine::new();
+    engine.set_policy_length_config(crate::engine::lengths());
     engine.set_strict_builtin_errors(strict);
     builtins::install(&mut engine, strict)?;
     Ok(engine)

@@ -25,7 +25,7 @@ fn parts(url: &str) -> Result<(&str, &str, &str), String> {
     if host.is_empty() {
         return Err("url without a host".to_owned());
     }
-    Ok((host, if path.is_empty() { "/" } else { path }, query))
+    Ok((host, path, query))
 }
 
 fn field<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
@@ -39,8 +39,10 @@ fn required<'a>(object: &'a Value, name: &str) -> Result<&'a str, String> {
 
 /// What is signed of a request's body.
 fn body_hash(request: &Value, config: &Value) -> Result<String, String> {
-    if field(config, "disable_payload_signing") == Some(&Value::from(true)) {
-        return Ok("UNSIGNED-PAYLOAD".to_owned());
+    match field(config, "disable_payload_signing") {
+        None | Some(Value::Bool(false)) => {}
+        Some(Value::Bool(true)) => return Ok("UNSIGNED-PAYLOAD".to_owned()),
+        Some(_) => return Err("invalid value for 'disable_payload_signing'".to_owned()),
     }
     let body = match (field(request, "raw_body"), field(request, "body")) {
         (Some(raw), _) => text_of(raw)?.to_owned(),
@@ -52,7 +54,8 @@ fn body_hash(request: &Value, config: &Value) -> Result<String, String> {
 
 /// `20151228T140825Z`.
 fn stamp(nanos: &Value) -> Result<String, String> {
-    let nanos = nanos.as_i64().map_err(|_| "time must be a number of nanoseconds".to_owned())?;
+    let nanos = nanos.as_i64().ok().filter(|n| *n >= 0);
+    let nanos = nanos.ok_or("could not convert time_ns value into a unix timestamp")?;
     let text = Time(nanos / 1_000).to_string();
     let seconds = text.split('.').next().unwrap_or_default();
     Ok(format!("{}Z", seconds.replace(['-', ':'], "").trim_end_matches('Z')))
@@ -94,7 +97,7 @@ fn sign_req(given: &[Value]) -> Answer {
     let names = signed.keys().cloned().collect::<Vec<_>>().join(";");
     let mut queries: Vec<&str> = query.split('&').collect();
     queries.sort_unstable();
-    let mut canonical = format!("{}\n{path}\n{}\n", method.to_uppercase(), queries.join("&"));
+    let mut canonical = format!("{method}\n{path}\n{}\n", queries.join("&"));
     for (name, value) in &signed {
         writeln!(canonical, "{name}:{}", value.trim()).map_err(|e| e.to_string())?;
     }

@@ -4,7 +4,9 @@
 //! and what is signed with chance (`PS…`, `ES…`) is verified only.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use regorus::Value;
 
 use super::jwk::{self, Algorithm};
@@ -41,9 +43,16 @@ struct Token<'a> {
     signed: &'a str,
 }
 
+/// As OPA reads: with padding or without, whatever the last bits are.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
 fn unbase64(text: &str) -> Result<Vec<u8>, String> {
-    let engine = if text.ends_with('=') { &URL_SAFE } else { &URL_SAFE_NO_PAD };
-    engine.decode(text).map_err(|e| format!("not base64url: {e}"))
+    LENIENT.decode(text).map_err(|e| format!("not base64url: {e}"))
 }
 
 impl<'a> Token<'a> {

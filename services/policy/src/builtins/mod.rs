@@ -6,6 +6,7 @@
 mod aws;
 mod collections;
 mod crypto;
+mod graphql;
 mod jwk;
 mod jwt;
 mod net;
@@ -21,9 +22,18 @@ pub(crate) type Answer = Result<Value, String>;
 pub(crate) type Builtin = (&'static str, u8, fn(&[Value]) -> Answer);
 
 fn all() -> impl Iterator<Item = &'static Builtin> {
-    [aws::ALL, collections::ALL, crypto::ALL, jwt::ALL, net::ALL, text::ALL, uuid::ALL]
-        .into_iter()
-        .flatten()
+    [
+        aws::ALL,
+        collections::ALL,
+        crypto::ALL,
+        graphql::ALL,
+        jwt::ALL,
+        net::ALL,
+        text::ALL,
+        uuid::ALL,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// How many arguments a builtin of ours takes.
