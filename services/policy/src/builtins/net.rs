@@ -38,7 +38,7 @@ impl Block {
         Some(Self { bits, first: number & !low, last: number | low })
     }
 
-    fn block(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, String> {
         let wrong = || format!("invalid CIDR address: {text}");
         let (address, length) = text.split_once('/').ok_or_else(wrong)?;
         let digits = !length.is_empty() && length.len() <= 3;
@@ -52,7 +52,7 @@ impl Block {
     /// A block, or one address.
     fn any(text: &str) -> Result<Self, String> {
         if text.contains('/') {
-            return Self::block(text);
+            return Self::parse(text);
         }
         let address = text.parse().map_err(|_| format!("invalid CIDR address: {text}"))?;
         Self::of(address, None).ok_or_else(|| "no address".to_owned())
@@ -79,18 +79,18 @@ fn two(given: &[Value]) -> Result<(&Value, &Value), String> {
 
 fn is_valid(given: &[Value]) -> Answer {
     let [Value::String(text)] = given else { return Ok(Value::from(false)) };
-    Ok(Value::from(Block::block(text).is_ok()))
+    Ok(Value::from(Block::parse(text).is_ok()))
 }
 
 fn contains(given: &[Value]) -> Answer {
     let (block, other) = two(given)?;
-    let (block, other) = (Block::block(text_of(block)?)?, Block::any(text_of(other)?)?);
+    let (block, other) = (Block::parse(text_of(block)?)?, Block::any(text_of(other)?)?);
     Ok(Value::from(block.holds(&other)))
 }
 
 fn intersects(given: &[Value]) -> Answer {
     let (one, other) = two(given)?;
-    let (one, other) = (Block::block(text_of(one)?)?, Block::block(text_of(other)?)?);
+    let (one, other) = (Block::parse(text_of(one)?)?, Block::parse(text_of(other)?)?);
     Ok(Value::from(one.bits == other.bits && one.first <= other.last && other.first <= one.last))
 }
 
@@ -134,7 +134,7 @@ fn contains_matches(given: &[Value]) -> Answer {
 
 fn expand(given: &[Value]) -> Answer {
     let [text] = given else { return Err("one operand".to_owned()) };
-    let block = Block::block(text_of(text)?)?;
+    let block = Block::parse(text_of(text)?)?;
     if block.last - block.first >= limits::ADDRESSES {
         return Err("a block of more addresses than may be listed".to_owned());
     }
@@ -146,7 +146,7 @@ fn expand(given: &[Value]) -> Answer {
 /// the length of its class, and refuses one of version 6.
 fn merged_of(text: &str) -> Result<Block, String> {
     if text.contains('/') {
-        return Block::block(text);
+        return Block::parse(text);
     }
     let wrong = || format!("IPv6 invalid: needs prefix length: {text}");
     let address: Ipv4Addr = text.parse().map_err(|_| wrong())?;
