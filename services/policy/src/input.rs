@@ -1,40 +1,40 @@
 //! What a policy is told: one document whose every field is there, so that a rule never matches
 //! because something was left out. What is not known or does not apply is an empty text, 0 or an
 //! empty object. Only what is below `action.args` is the tool's own, and may be anything.
+//!
+//! Fields stand in the order of their names, as in canonical JSON: [`crate::ready`] builds on it.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
-use crate::limits;
 use crate::rego::uses::Step;
 
 /// The input document.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// The tenant.
-    pub tenant: String,
-    /// Whose name stands on the command.
-    pub actor: Actor,
-    /// The role that the actor works for.
-    pub role: Role,
-    /// The tier of the role's trust, 0 to 4.
-    pub tier: u64,
-    /// The ticket.
-    pub ticket: Ticket,
-    /// The run.
-    pub run: Run,
-    /// The phase of the workflow.
-    pub phase: String,
     /// What is to be done.
     pub action: Action,
+    /// Whose name stands on the command.
+    pub actor: Actor,
     /// What was spent, in micro-units of money, tokens and calls.
     pub cost: Cost,
     /// What was done before.
     pub counts: Counts,
+    /// The phase of the workflow.
+    pub phase: String,
+    /// The role that the actor works for.
+    pub role: Role,
+    /// The run.
+    pub run: Run,
+    /// The tenant.
+    pub tenant: String,
+    /// The ticket.
+    pub ticket: Ticket,
+    /// The tier of the role's trust, 0 to 4.
+    pub tier: u64,
     /// Microseconds since 1970, UTC, of the record that this decides: the only clock of a policy.
     pub time: u64,
 }
@@ -67,46 +67,46 @@ pub struct Role {
 pub struct Ticket {
     /// Its id.
     pub id: String,
-    /// Its stage.
-    pub stage: String,
     /// Its priority; 0 where it has none.
     pub priority: u64,
+    /// Its stage.
+    pub stage: String,
 }
 
 /// The run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
-    /// Its id.
-    pub id: String,
     /// Which attempt at the ticket it is.
     pub attempt: u64,
+    /// Its id.
+    pub id: String,
 }
 
 /// What is to be done.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Action {
-    /// The tool.
-    pub tool: String,
     /// What the tool is to do.
     pub action: String,
     /// The tool's own arguments: whole numbers, and anything else of JSON.
     pub args: BTreeMap<String, Value>,
+    /// The tool.
+    pub tool: String,
 }
 
 /// What was spent so far, and what this action may cost at worst.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cost {
+    /// This action, at worst.
+    pub action: u64,
+    /// By the role.
+    pub role: u64,
     /// By the run, in micro-units.
     pub run: u64,
     /// For the ticket.
     pub ticket: u64,
-    /// By the role.
-    pub role: u64,
-    /// This action, at worst.
-    pub action: u64,
 }
 
 /// What was done before.
@@ -115,10 +115,10 @@ pub struct Cost {
 pub struct Counts {
     /// By the role.
     pub role: Count,
-    /// For the ticket.
-    pub ticket: Count,
     /// By the run.
     pub run: Count,
+    /// For the ticket.
+    pub ticket: Count,
 }
 
 /// How often.
@@ -127,12 +127,12 @@ pub struct Counts {
 pub struct Count {
     /// Actions of any kind that were allowed.
     pub actions: u64,
-    /// Of them this tool's.
-    pub tool: u64,
-    /// Of them this tool's with this action.
-    pub same: u64,
     /// Actions that were denied.
     pub denied: u64,
+    /// Of them this tool's with this action.
+    pub same: u64,
+    /// Of them this tool's.
+    pub tool: u64,
 }
 
 /// An input of which fields were left out: they are empty. For people; a decider leaves none out.
@@ -173,25 +173,4 @@ pub(crate) fn field(path: &[Step]) -> Option<Field> {
         Step::Any => None,
     })?;
     Some(if found.is_object() { Field::Object } else { Field::Plain })
-}
-
-/// An input that may be decided on: bounded, whole numbers only.
-pub(crate) struct Ready {
-    /// For the engine.
-    pub(crate) value: regorus::Value,
-    /// SHA-256 of its canonical JSON.
-    pub(crate) digest: [u8; 32],
-}
-
-/// Makes an input ready; `None` where it is too large, too deep or not of whole numbers.
-pub(crate) fn ready(input: &Input) -> Result<Ready, [u8; 32]> {
-    // RFC 8785 is what a third party can make of the same input, in any language.
-    let bytes = serde_json_canonicalizer::to_vec(input).map_err(|_| [0; 32])?;
-    let digest: [u8; 32] = Sha256::digest(&bytes).into();
-    if bytes.len() > limits::INPUT_BYTES {
-        return Err(digest);
-    }
-    // The strict reader knows what a whole number is, and how deep is too deep.
-    let value = canonry_schemas::json::parse(&bytes).map_err(|_| digest)?;
-    Ok(Ready { value: regorus::Value::from(value), digest })
 }

@@ -16,6 +16,7 @@ pub mod limits;
 mod meter;
 pub mod opa;
 mod policy;
+mod ready;
 mod rego;
 pub mod tests;
 

@@ -9,8 +9,8 @@ use std::cell::Cell;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use canonry_meter::live_bytes;
 use regorus::utils::limits::{TimeSource, set_time_source};
-use regorus_mimalloc::current_thread_live_bytes;
 
 /// What a thread's evaluation may take, and what came of it.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +42,7 @@ impl TimeSource for Meter {
     fn now(&self) -> Option<Duration> {
         let Some(mut running) = RUNNING.get() else { return Some(BEGIN) };
         if running.over.is_none() {
-            if current_thread_live_bytes() > running.bytes {
+            if live_bytes() > running.bytes {
                 running.over = Some(Over::Memory);
             } else if Instant::now() > running.until {
                 running.over = Some(Over::Time);
@@ -57,9 +57,9 @@ impl TimeSource for Meter {
 pub(crate) fn ready() -> bool {
     static READY: OnceLock<bool> = OnceLock::new();
     *READY.get_or_init(|| {
-        let before = current_thread_live_bytes();
+        let before = live_bytes();
         let probe = std::hint::black_box(vec![0_u8; 4096]);
-        let counts = current_thread_live_bytes() >= before + 4096;
+        let counts = live_bytes() >= before + 4096;
         drop(probe);
         set_time_source(&Meter).is_ok() && counts
     })
@@ -79,7 +79,7 @@ pub(crate) fn metered<T>(
         }
     }
     let bytes =
-        current_thread_live_bytes().saturating_add(i64::try_from(memory).unwrap_or(i64::MAX));
+        live_bytes().saturating_add(i64::try_from(memory).unwrap_or(i64::MAX));
     RUNNING.set(Some(Running { until: Instant::now() + time, bytes, over: None }));
     let end = End;
     let done = work();

@@ -81,19 +81,21 @@ fn sign_req(given: &[Value]) -> Answer {
     if let Some(token) = field(config, "aws_session_token") {
         own.insert("x-amz-security-token", text_of(token)?.to_owned());
     }
-    // What the request brought itself, and over it what is ours.
+    // What the request brought itself is sent unless it is ours, and is signed whatever it is: so OPA.
     let mut headers = BTreeMap::new();
+    let mut signed: BTreeMap<String, String> =
+        own.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     if let Some(Value::Object(brought)) = field(request, "headers") {
         for (name, value) in brought.iter() {
-            headers.insert(text_of(name)?.to_owned(), text_of(value)?.to_owned());
+            let (name, value) = (text_of(name)?, text_of(value)?);
+            headers.insert(name.to_owned(), value.to_owned());
+            let lower = name.to_lowercase();
+            if !UNSIGNED.contains(&&*lower) {
+                signed.insert(lower, value.to_owned());
+            }
         }
     }
     headers.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value)));
-    let signed: BTreeMap<String, &String> = headers
-        .iter()
-        .map(|(name, value)| (name.to_lowercase(), value))
-        .filter(|(name, _)| !UNSIGNED.contains(&&**name))
-        .collect();
     let names = signed.keys().cloned().collect::<Vec<_>>().join(";");
     let mut queries: Vec<&str> = query.split('&').collect();
     queries.sort_unstable();

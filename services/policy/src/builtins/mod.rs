@@ -6,12 +6,15 @@
 mod aws;
 mod collections;
 mod crypto;
+mod globs;
 mod graphql;
 mod jwk;
 mod jwt;
 mod net;
+mod template;
 mod text;
 mod uuid;
+mod valid;
 
 use regorus::{Engine, Value};
 
@@ -26,11 +29,14 @@ fn all() -> impl Iterator<Item = &'static Builtin> {
         aws::ALL,
         collections::ALL,
         crypto::ALL,
+        globs::ALL,
         graphql::ALL,
         jwt::ALL,
         net::ALL,
+        template::ALL,
         text::ALL,
         uuid::ALL,
+        valid::ALL,
     ]
     .into_iter()
     .flatten()

@@ -1,13 +1,20 @@
-//! Texts with expressions (`$"{x}"`, OPA 1.12), which [`crate::rego::newer`] writes as calls.
+//! Texts with expressions (`$"{x}"`, OPA 1.12), which [`crate::rego::newer`] writes as calls; and
+//! `strings.count`, which counts what does not overlap.
 
 use std::fmt::Write as _;
 
 use regorus::Value;
 
-use super::{Answer, Builtin, members};
+use super::{Answer, Builtin, members, text_of};
 use crate::limits;
 
-pub(super) const ALL: &[Builtin] = &[("internal.template_string", 1, template)];
+pub(super) const ALL: &[Builtin] =
+    &[("internal.template_string", 1, template), ("strings.count", 2, count)];
+
+fn count(given: &[Value]) -> Answer {
+    let [within, what] = given else { return Err("two operands".to_owned()) };
+    Ok(Value::from(text_of(within)?.matches(text_of(what)?).count()))
+}
 
 /// The parts of a text: texts, and sets of the one value that an expression has, or of none.
 fn template(given: &[Value]) -> Answer {

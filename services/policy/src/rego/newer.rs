@@ -37,9 +37,10 @@ pub(crate) fn rewrite(text: &str) -> Result<String, String> {
     if let Some(taken) = [WORD, PART].into_iter().find(|name| text.contains(name)) {
         return Err(format!("{taken} is not a name to use"));
     }
-    let mut reader = Reader { text, at: 0, parts: 0, depth: 0, package: String::new() };
+    let mut reader = Reader { text, at: 0, parts: 0, depth: 0, package: String::new(), equal: Vec::new() };
     let mut out = String::with_capacity(text.len());
     reader.code(&mut out, Until::End)?;
+    reader.settled()?;
     Ok(out)
 }
 
@@ -50,6 +51,8 @@ struct Reader<'a> {
     parts: usize,
     depth: usize,
     package: String,
+    /// What parameters of the rule at hand have to equal: its body says it.
+    equal: Vec<String>,
 }
 
 const fn begins(byte: u8) -> bool {
@@ -104,6 +107,9 @@ impl<'a> Reader<'a> {
                 b'#' => self.copy(self.rest().find('\n').unwrap_or(self.rest().len()), out),
                 b'"' | b'`' => self.string(byte, out),
                 b'$' if matches!(self.byte(1), Some(b'"' | b'`')) => self.template(out)?,
+                b'{' if !self.equal.is_empty() && out.trim_end().ends_with(" if") => {
+                    self.body(out)?;
+                }
                 b'{' | b'[' | b'(' => {
                     open += 1;
                     self.copy(1, out);
@@ -160,6 +166,8 @@ impl<'a> Reader<'a> {
             out.push_str(WORD);
             self.at += before.len();
             self.copy(word, out);
+        } else if self.byte(whole.len()) == Some(b'(') && self.begins_line() {
+            self.head(whole, out)?;
         } else if self.byte(whole.len()) == Some(b'(')
             && let Some(arity) = arity(whole)
         {
@@ -202,10 +210,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A call of a builtin of ours; with an argument more than it takes, that is what it equals.
-    fn call(&mut self, name: &str, arity: usize, out: &mut String) -> Result<(), String> {
-        let start = self.at;
-        self.at += name.len() + 1;
+    /// Whether this is where rules begin: at the start of a line, within nothing.
+    fn begins_line(&self) -> bool {
+        self.depth == 1 && self.text.get(..self.at).is_some_and(|b| b.is_empty() || b.ends_with('\n'))
+    }
+
+    /// The arguments that stand here, up to the bracket that closes them; `None` where none does.
+    fn arguments(&mut self) -> Result<Option<Vec<String>>, String> {
         let mut given = Vec::new();
         loop {
             let mut argument = String::new();
@@ -215,16 +226,69 @@ impl<'a> Reader<'a> {
                 Some(b',') => self.at += 1,
                 Some(b')') => {
                     self.at += 1;
-                    break;
+                    return Ok(Some(given));
                 }
-                // Not a call after all: the engine says what is wrong with it.
-                _ => {
-                    self.at = start;
-                    self.copy(name.len(), out);
-                    return Ok(());
-                }
+                _ => return Ok(None),
             }
         }
+    }
+
+    /// The head of a function. A parameter that is a text with expressions gets a name, which the
+    /// body holds against the text.
+    fn head(&mut self, name: &str, out: &mut String) -> Result<(), String> {
+        self.settled()?;
+        let start = self.at;
+        self.at += name.len() + 1;
+        let Some(mut given) = self.arguments()? else {
+            // Not a head after all: the engine says what is wrong with it.
+            self.at = start;
+            self.copy(name.len(), out);
+            return Ok(());
+        };
+        for argument in &mut given {
+            if argument.trim_start().starts_with("internal.template_string([") {
+                self.parts += 1;
+                let part = format!("{PART}{}", self.parts);
+                self.equal.push(format!("{part} == {}", argument.replace('\n', " ").trim()));
+                // Its lines stay here.
+                *argument = format!("{part}{}", "\n".repeat(argument.matches('\n').count()));
+            }
+        }
+        out.push_str(name);
+        out.push('(');
+        out.push_str(&given.join(","));
+        out.push(')');
+        Ok(())
+    }
+
+    /// The body of a rule whose parameters have to equal something.
+    fn body(&mut self, out: &mut String) -> Result<(), String> {
+        let equal = std::mem::take(&mut self.equal).join("; ");
+        self.copy(1, out);
+        self.code(out, Until::Closed)?;
+        out.push_str("; ");
+        out.push_str(&equal);
+        Ok(())
+    }
+
+    /// Refuses what no body was found for.
+    fn settled(&self) -> Result<(), String> {
+        if self.equal.is_empty() {
+            return Ok(());
+        }
+        Err(self.fault("a function whose parameter is a text with expressions needs `if {`"))
+    }
+
+    /// A call of a builtin of ours; with an argument more than it takes, that is what it equals.
+    fn call(&mut self, name: &str, arity: usize, out: &mut String) -> Result<(), String> {
+        let start = self.at;
+        self.at += name.len() + 1;
+        let Some(mut given) = self.arguments()? else {
+            // Not a call after all: the engine says what is wrong with it.
+            self.at = start;
+            self.copy(name.len(), out);
+            return Ok(());
+        };
         let trailing = given.len() > 1 && given.last().is_some_and(|a| a.trim().is_empty());
         let after = if trailing { given.pop().unwrap_or_default() } else { String::new() };
         let answer = if given.len() == arity + 1 { given.pop() } else { None };
@@ -341,6 +405,18 @@ mod tests {
         let wanted = "[x] = array.flatten([1,\n2]\n\n)\nq := 1\n";
         assert_eq!(rewrite(text).map(|t| t.replace(" [x] =", "[x] =")).as_deref(), Ok(wanted));
         assert_eq!(rewrite("array.flatten(x)").as_deref(), Ok("array.flatten(x)"));
+    }
+
+    #[test]
+    fn a_parameter_that_is_a_text_with_expressions_is_held_against_it_in_the_body() {
+        let text = "f($\"{x}\", 1) := 2 if {\n\tx = 3\n}\n\ng(x) := x if { f(x) }\n";
+        let wanted = "f(canonry_part_2, 1) := 2 if {\n\tx = 3\n; canonry_part_2 == \
+                      internal.template_string([\"\", {canonry_part_1 | canonry_part_1 := x}, \"\"])}\n\n\
+                      g(x) := x if { f(x) }\n";
+        assert_eq!(rewrite(text).as_deref(), Ok(wanted));
+        for text in ["f($\"{x}\")\ng(1)", "f($\"{x}\") := 1 if x = 2\n", "f($\"a\")"] {
+            assert!(rewrite(text).is_err(), "{text}");
+        }
     }
 
     #[test]

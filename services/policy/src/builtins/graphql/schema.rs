@@ -107,7 +107,7 @@ fn definition(reader: &mut Reader, description: Json, extends: bool) -> Result<J
     ]);
     let bare = one.len();
     if matches!(kind, "OBJECT" | "INTERFACE") && reader.skip_word("implements") {
-        put(&mut one, "Interfaces", interfaces(reader)?);
+        put(&mut one, "Interfaces", names(reader, "&")?);
     }
     put(&mut one, "Directives", reader.directives(true)?);
     match kind {
@@ -125,15 +125,6 @@ fn names(reader: &mut Reader, mark: &str) -> Result<Vec<Json>, String> {
     reader.skip(mark);
     let mut all = vec![reader.name()?.into()];
     while reader.skip(mark) {
-        all.push(reader.name()?.into());
-    }
-    Ok(all)
-}
-
-fn interfaces(reader: &mut Reader) -> Result<Vec<Json>, String> {
-    let mut all = names(reader, "&")?;
-    // The older form has no mark.
-    while matches!(reader.peek(), Token::Name(_)) {
         all.push(reader.name()?.into());
     }
     Ok(all)
