@@ -5,13 +5,17 @@
 //! a name, `if.foo`, become a name of ours. And a builtin of ours that is given one argument more,
 //! for its answer, becomes an equation. Lines stay where they are, so messages name the right one.
 
-use crate::builtins::arity;
+use std::fmt::Write as _;
+
+use crate::builtins;
 use crate::limits;
 
 /// How a keyword that begins a name is written; no policy may use it.
 const WORD: &str = "canonry_word_";
 /// How the values of a text's expressions are named; no policy may use it.
 const PART: &str = "canonry_part_";
+/// How functions that do nothing but call a builtin are named; no policy may use it.
+const CALL: &str = "canonry_call_";
 
 const KEYWORDS: &[&str] = &[
     "as", "default", "else", "every", "false", "if", "import", "in", "not", "null", "package",
@@ -34,13 +38,18 @@ enum Until {
 /// # Errors
 /// A text with expressions that does not end, names that are not to be used, or too deep nesting.
 pub(crate) fn rewrite(text: &str) -> Result<String, String> {
-    if let Some(taken) = [WORD, PART].into_iter().find(|name| text.contains(name)) {
+    if let Some(taken) = [WORD, PART, CALL].into_iter().find(|name| text.contains(name)) {
         return Err(format!("{taken} is not a name to use"));
     }
-    let mut reader = Reader { text, at: 0, parts: 0, depth: 0, package: String::new(), equal: Vec::new() };
+    let mut reader = Reader { text, at: 0, parts: 0, depth: 0, package: String::new(), equal: Vec::new(), calls: Vec::new() };
     let mut out = String::with_capacity(text.len());
     reader.code(&mut out, Until::End)?;
     reader.settled()?;
+    for (number, name) in reader.calls.iter().enumerate() {
+        let given = ["a", "b", "c", "d", "e"];
+        let given = given.get(..arity(name).unwrap_or_default()).unwrap_or_default().join(", ");
+        let _ = write!(out, "\n{CALL}{number}({given}) := {name}({given})\n");
+    }
     Ok(out)
 }
 
@@ -53,6 +62,45 @@ struct Reader<'a> {
     package: String,
     /// What parameters of the rule at hand have to equal: its body says it.
     equal: Vec<String>,
+    /// Builtins that stand in for functions.
+    calls: Vec<&'a str>,
+}
+
+/// Builtins of the engine by the number of their arguments, which it does not tell.
+#[rustfmt::skip]
+const ARITIES: [(usize, &[&str]); 3] = [
+    (1, &[
+        "abs", "all", "any", "array.reverse", "base64.decode", "base64.encode", "base64.is_valid",
+        "base64url.decode", "base64url.encode", "base64url.encode_no_pad", "bits.negate", "ceil",
+        "count", "floor", "hex.decode", "hex.encode", "intersection", "is_array", "is_boolean",
+        "is_null", "is_number", "is_object", "is_set", "is_string", "json.marshal",
+        "json.unmarshal", "lower", "max", "min", "object.keys", "object.union_n", "product",
+        "regex.is_valid", "round", "semver.is_valid", "sort", "strings.reverse", "sum",
+        "time.clock", "time.date", "time.parse_duration_ns", "time.parse_rfc3339_ns",
+        "time.weekday", "to_number", "trim_space", "type_name", "union", "upper",
+        "urlquery.decode", "urlquery.decode_object", "urlquery.encode", "urlquery.encode_object",
+        "yaml.marshal", "yaml.unmarshal",
+    ]),
+    (2, &[
+        "array.concat", "bits.and", "bits.lsh", "bits.or", "bits.rsh", "bits.xor", "concat",
+        "contains", "endswith", "format_int", "graph.reachable", "graph.reachable_paths",
+        "indexof", "indexof_n", "json.filter", "json.patch", "json.remove", "numbers.range",
+        "object.filter", "object.remove", "object.subset", "object.union", "regex.match",
+        "regex.split", "semver.compare", "split", "sprintf", "startswith",
+        "strings.any_prefix_match", "strings.any_suffix_match", "strings.replace_n", "time.diff",
+        "time.parse_ns", "trim", "trim_left", "trim_prefix", "trim_right", "trim_suffix",
+    ]),
+    (3, &[
+        "array.slice", "glob.match", "numbers.range_step", "object.get",
+        "regex.find_all_string_submatch_n", "regex.find_n", "regex.replace", "replace",
+        "substring",
+    ]),
+];
+
+/// How many arguments a builtin takes.
+fn arity(name: &str) -> Option<usize> {
+    let engine = ARITIES.iter().find(|(_, names)| names.contains(&name));
+    builtins::arity(name).or_else(|| engine.map(|(number, _)| *number))
 }
 
 const fn begins(byte: u8) -> bool {
@@ -151,6 +199,8 @@ impl<'a> Reader<'a> {
         let keyword = KEYWORDS.contains(&name);
         if field {
             self.copy(name.len(), out);
+        } else if name == "as" && self.replaces(out) && self.replacement(out) {
+            // Done.
         } else if keyword && whole.len() > name.len() {
             out.push_str(WORD);
             self.copy(whole.len(), out);
@@ -169,13 +219,38 @@ impl<'a> Reader<'a> {
         } else if self.byte(whole.len()) == Some(b'(') && self.begins_line() {
             self.head(whole, out)?;
         } else if self.byte(whole.len()) == Some(b'(')
-            && let Some(arity) = arity(whole)
+            && let Some(arity) = builtins::arity(whole)
         {
             self.call(whole, arity, out)?;
         } else {
             self.copy(whole.len(), out);
         }
         Ok(())
+    }
+
+    /// Whether what stands before an `as` is `with` and the name of a function.
+    fn replaces(&self, before: &str) -> bool {
+        let mut words = before.split_whitespace().rev();
+        let (name, with) = (words.next().unwrap_or_default(), words.next());
+        with == Some("with")
+            && path(name) == name.len()
+            && !["input", "data"].contains(&name.split('.').next().unwrap_or_default())
+    }
+
+    /// `as` and the name of a builtin, which becomes a function that calls it: the engine takes
+    /// a builtin's name for a variable there.
+    fn replacement(&mut self, out: &mut String) -> bool {
+        let rest = self.rest().strip_prefix("as").unwrap_or_default();
+        let blank = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+        let name = whole_path(rest.get(blank..).unwrap_or_default());
+        if name.is_empty() || arity(name).is_none() || self.package.is_empty() {
+            return false;
+        }
+        self.copy("as".len() + blank, out);
+        let _ = write!(out, "{CALL}{}", self.calls.len());
+        self.at += name.len();
+        self.calls.push(name);
+        true
     }
 
     fn blank(&self) -> usize {
@@ -348,7 +423,6 @@ impl<'a> Reader<'a> {
                     self.at += 1;
                 }
                 Some(byte) if raw && (byte == b'"' || byte == b'\\' || byte < b' ') => {
-                    use std::fmt::Write as _;
                     let _ = write!(out, "\\u{byte:04x}");
                     self.at += 1;
                 }
@@ -417,6 +491,14 @@ mod tests {
         for text in ["f($\"{x}\")\ng(1)", "f($\"{x}\") := 1 if x = 2\n", "f($\"a\")"] {
             assert!(rewrite(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_builtin_that_stands_in_for_a_function_is_called_by_one() {
+        let text = "package a\np if f(1) with f as object.get\nq if g with input as count\n";
+        let wanted = "package a\np if f(1) with f as canonry_call_0\nq if g with input as count\n\n\
+                      canonry_call_0(a, b, c) := object.get(a, b, c)\n";
+        assert_eq!(rewrite(text).as_deref(), Ok(wanted));
     }
 
     #[test]
