@@ -69,7 +69,7 @@ impl Fold<'_> {
                 touches,
                 r.event.is_refusal(),
                 code,
-                serde_json::to_string(&r.data)?,
+                r.data,
             ],
         )?;
         for entity in r.touches.iter().chain([&r.entity]) {

@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use canonry_schemas::event::Event;
 use canonry_schemas::limits::AS_OF_RECORDS;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
-use serde_json::Value;
 
 use crate::fold::fold;
 use crate::query::Reader;
@@ -27,7 +26,6 @@ fn positions(tx: &Transaction<'_>, entity: &str, upto: u64) -> Result<Vec<u64>, 
 fn recorded(row: &Row<'_>) -> Result<Recorded, Error> {
     let (kind, data): (String, String) = (row.get("kind")?, row.get("data")?);
     let (time, touches): (String, Option<String>) = (row.get("time")?, row.get("touches")?);
-    let data: Value = serde_json::from_str(&data)?;
     let event = parsed(&kind, &data).ok_or_else(|| Error::Past(kind.clone()))?;
     Ok(Recorded {
         position: natural(row.get("position")?),
@@ -46,10 +44,10 @@ fn recorded(row: &Row<'_>) -> Result<Recorded, Error> {
 }
 
 /// `canonry.<aggregate>.<event>.v<n>`, as the projector read it before.
-fn parsed(kind: &str, data: &Value) -> Option<Event> {
+fn parsed(kind: &str, data: &str) -> Option<Event> {
     let (name, version) = kind.strip_prefix("canonry.")?.rsplit_once(".v")?;
     let (aggregate, event) = name.split_once('.')?;
-    Event::parse(aggregate, event, version.parse().ok()?, data)?.ok()
+    Event::parse_text(aggregate, event, version.parse().ok()?, data)?.ok()
 }
 
 /// Where the keys of members can change without a record of theirs: the founding, and whatever else

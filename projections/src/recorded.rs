@@ -26,8 +26,8 @@ pub struct Recorded {
     pub touches: Vec<String>,
     /// The record's type, `canonry.<aggregate>.<event>.v<n>`.
     pub kind: String,
-    /// The data as it stands in the record.
-    pub data: serde_json::Value,
+    /// The data as it stands in the record, JSON text.
+    pub data: String,
     /// The same, understood.
     pub event: Event,
 }

@@ -33,7 +33,7 @@ impl Ledger {
             entity: entity.to_owned(),
             touches,
             kind: format!("canonry.{event}.v1"),
-            data,
+            data: data.to_string(),
             event: parsed,
         });
         position

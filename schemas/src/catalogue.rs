@@ -64,7 +64,11 @@ macro_rules! events {
 
             /// Reads the data of a named event; `None` where name or version is unknown.
             #[must_use]
-            pub fn parse(name: &str, version: u32, data: &serde_json::Value) -> Option<serde_json::Result<Self>> {
+            pub fn named<'de, D: serde::Deserializer<'de>>(
+                name: &str,
+                version: u32,
+                data: D,
+            ) -> Option<Result<Self, D::Error>> {
                 use serde::Deserialize as _;
                 match (name, version) {
                     $(($name, $version) => Some(<$data>::deserialize(data).map(Self::$variant)),)*

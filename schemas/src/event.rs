@@ -330,6 +330,27 @@ impl Event {
         version: u32,
         data: &Value,
     ) -> Option<serde_json::Result<Self>> {
+        Self::read(aggregate, name, version, data)
+    }
+
+    /// As [`Self::parse`], from the data's text in a record that was read strictly: nothing stands
+    /// behind it, and no key stands twice.
+    #[must_use]
+    pub fn parse_text(
+        aggregate: &str,
+        name: &str,
+        version: u32,
+        data: &str,
+    ) -> Option<serde_json::Result<Self>> {
+        Self::read(aggregate, name, version, &mut serde_json::Deserializer::from_str(data))
+    }
+
+    fn read<'de, D: serde::Deserializer<'de>>(
+        aggregate: &str,
+        name: &str,
+        version: u32,
+        data: D,
+    ) -> Option<Result<Self, D::Error>> {
         use serde::Deserialize as _;
         if let Some(verb) = name.strip_suffix("-refused").filter(|_| aggregate != "actor") {
             let (aggregate, verb) = known(aggregate, verb).filter(|_| version == 1)?;
@@ -340,17 +361,17 @@ impl Event {
             }));
         }
         match aggregate {
-            "tenant" => tenant::Event::parse(name, version, data).map(|r| r.map(Self::Tenant)),
-            "content" => content::Event::parse(name, version, data).map(|r| r.map(Self::Content)),
-            "member" => member::Event::parse(name, version, data).map(|r| r.map(Self::Member)),
-            "role" => role::Event::parse(name, version, data).map(|r| r.map(Self::Role)),
-            "ticket" => ticket::Event::parse(name, version, data).map(|r| r.map(Self::Ticket)),
-            "run" => run::Event::parse(name, version, data).map(|r| r.map(Self::Run)),
-            "ext" => ext::Event::parse(name, version, data).map(|r| r.map(Self::Ext)),
+            "tenant" => tenant::Event::named(name, version, data).map(|r| r.map(Self::Tenant)),
+            "content" => content::Event::named(name, version, data).map(|r| r.map(Self::Content)),
+            "member" => member::Event::named(name, version, data).map(|r| r.map(Self::Member)),
+            "role" => role::Event::named(name, version, data).map(|r| r.map(Self::Role)),
+            "ticket" => ticket::Event::named(name, version, data).map(|r| r.map(Self::Ticket)),
+            "run" => run::Event::named(name, version, data).map(|r| r.map(Self::Run)),
+            "ext" => ext::Event::named(name, version, data).map(|r| r.map(Self::Ext)),
             "evidence" => {
-                evidence::Event::parse(name, version, data).map(|r| r.map(Self::Evidence))
+                evidence::Event::named(name, version, data).map(|r| r.map(Self::Evidence))
             }
-            "actor" => actor::Event::parse(name, version, data).map(|r| r.map(Self::Actor)),
+            "actor" => actor::Event::named(name, version, data).map(|r| r.map(Self::Actor)),
             _ => None,
         }
     }

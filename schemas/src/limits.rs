@@ -153,6 +153,11 @@ pub const MEDIA_TYPE_BYTES: usize = 100;
 /// Uploads and downloads of evidence that one API process serves at once; more are refused
 /// `evidence-busy`. Each holds a few chunks, a download up to 16 MiB that the server sent ahead.
 pub const EVIDENCE_AT_ONCE: usize = 16;
+/// Bytes of a refused upload that are read off, so that its sender hears the answer; a longer one
+/// may find the connection closed.
+pub const EVIDENCE_READ_OFF: usize = 4 * 1024 * 1024;
+/// How long that may take.
+pub const EVIDENCE_READ_OFF_WAIT: Duration = Duration::from_secs(10);
 /// Life of a signed address of an evidence object, when none is asked for and at the most.
 pub const EVIDENCE_URL_LIFE: (u32, u32) = (300, 900);
 /// After which an object that no record names is removed: nobody may still be about to name it.

@@ -1,7 +1,9 @@
 //! The closed list of refusals, each with a stable code and a page `schemas/errors/<code>.md`;
-//! beside it the codes that leave no record, and in [`http`] those that only HTTP knows.
+//! beside it the codes that leave no record, in [`http`] those that only HTTP knows, and in
+//! [`local`] those that only the command line and the logs of a service tell.
 
 pub mod http;
+pub mod local;
 pub mod policy;
 
 macro_rules! refusals {

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod backup;
+#[path = "../../services/secrets/tests/it/bao.rs"]
+#[expect(dead_code, reason = "the tests of the stores use the rest")]
+mod bao;
 mod bench;
 mod bundle;
 #[path = "../../services/decider/tests/it/canary.rs"]
@@ -20,6 +23,8 @@ mod kept;
 mod keys;
 mod logins;
 mod policy;
+#[expect(dead_code, reason = "who makes users there wants its port")]
+mod postgres;
 mod program;
 mod rotate;
 #[path = "../../schemas/tests/files/sample.rs"]
@@ -29,4 +34,5 @@ mod serve;
 mod terminal;
 mod tls;
 mod trace;
+mod vault;
 mod wrong;

@@ -42,6 +42,9 @@ pub fn bare(mut command: Command, folder: &Path) -> Command {
     for name in ours.iter().chain(&["TLS_CA", "TLS_CERT", "TLS_KEY"]) {
         command.env_remove(format!("CANONRY_{name}"));
     }
+    for name in canonry_secrets::VARIABLES.iter().chain(&["CANONRY_KEYS_FROM"]) {
+        command.env_remove(name);
+    }
     for name in std::env::vars().map(|(name, _)| name).filter(|n| n.starts_with("OTEL_")) {
         command.env_remove(name);
     }

@@ -6,7 +6,7 @@
 #[expect(dead_code, reason = "the tests use more of it")]
 mod forge;
 
-use canonry_record::seal::{sign_hash, signature_message, verify_strict};
+use canonry_record::seal::{signature_message, verify_strict};
 use canonry_record::verify::Pins;
 use canonry_record::{Hash, Line, Verifier, content, record, record_hash};
 use divan::counter::ItemsCount;
@@ -41,13 +41,13 @@ fn read(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn sign(bencher: Bencher<'_, '_>) {
     let (hash, by) = (Hash([7; 32]), signer("record"));
-    bencher.bench(|| sign_hash(black_box(&hash), &by.key));
+    bencher.bench(|| by.sign_hash(black_box(&hash)));
 }
 
 #[divan::bench]
 fn verify_one_strictly(bencher: Bencher<'_, '_>) {
     let (hash, by) = (Hash([7; 32]), signer("record"));
-    let (signature, public) = (sign_hash(&hash, &by.key), by.key.verifying_key());
+    let (signature, public) = (by.sign_hash(&hash), by.key.verifying_key());
     let message = signature_message(&hash);
     bencher.bench(|| assert!(verify_strict(&public, black_box(&message), &signature)));
 }

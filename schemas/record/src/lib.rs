@@ -17,6 +17,7 @@ mod grammar;
 pub mod hash;
 pub mod jws;
 mod key_error;
+mod quick;
 pub mod read;
 pub mod record;
 pub mod repair;

@@ -1,5 +1,7 @@
 //! Sealing: hash, signature, headers. Hashing is sequential (each record needs the hash before),
-//! signing is not: [`crate::record_hash`] and [`sign_hash`] are separate for that reason.
+//! signing is not: [`crate::record_hash`] and [`Signer::sign_hash`] are separate for that reason.
+
+use std::sync::Arc;
 
 use canonry_schemas::header;
 use canonry_schemas::ids::KeyId;
@@ -7,6 +9,7 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 
 use crate::encoding::{base64url, unbase64url_exact};
 use crate::hash::{Hash, key_id, record_hash};
+use crate::quick::Quick;
 
 /// A private key and its id.
 #[derive(Clone)]
@@ -15,6 +18,8 @@ pub struct Signer {
     pub key: SigningKey,
     /// The id of its public key.
     pub id: KeyId,
+    /// The same key, where this processor signs faster with it.
+    quick: Option<Arc<Quick>>,
 }
 
 impl Signer {
@@ -22,7 +27,8 @@ impl Signer {
     #[must_use]
     pub fn new(key: SigningKey) -> Self {
         let id = key_id(key.verifying_key().as_bytes());
-        Self { key, id }
+        let quick = Quick::new(&key).map(Arc::new);
+        Self { key, id, quick }
     }
 
     /// From the 32 bytes of the private key.
@@ -40,7 +46,16 @@ impl Signer {
     /// Signs a message as it is.
     #[must_use]
     pub fn sign_raw(&self, message: &[u8]) -> [u8; 64] {
-        self.key.sign(message).to_bytes()
+        match &self.quick {
+            Some(quick) => quick.sign(message),
+            None => self.key.sign(message).to_bytes(),
+        }
+    }
+
+    /// Signs a record's hash.
+    #[must_use]
+    pub fn sign_hash(&self, hash: &Hash) -> [u8; 64] {
+        self.sign_raw(&signature_message(hash))
     }
 
     /// Signs a message as it is and writes the signature as text.
@@ -74,12 +89,6 @@ pub fn signature_message(hash: &Hash) -> [u8; 47] {
     message
 }
 
-/// Signs a record's hash.
-#[must_use]
-pub fn sign_hash(hash: &Hash, key: &SigningKey) -> [u8; 64] {
-    key.sign(&signature_message(hash)).to_bytes()
-}
-
 /// `ed25519:<key id>:<base64url>`.
 #[must_use]
 pub fn signature_text(id: &KeyId, signature: &[u8; 64]) -> String {
@@ -103,7 +112,7 @@ pub fn verify_strict(key: &VerifyingKey, message: &[u8], signature: &[u8; 64]) -
 #[must_use]
 pub fn seal(subject: &str, body: &[u8], signer: &Signer) -> Sealed {
     let hash = record_hash(subject, body);
-    Sealed { hash, signature: signature_text(&signer.id, &sign_hash(&hash, &signer.key)) }
+    Sealed { hash, signature: signature_text(&signer.id, &signer.sign_hash(&hash)) }
 }
 
 /// The headers in the order in which they are stored.

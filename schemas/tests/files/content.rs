@@ -96,6 +96,8 @@ fn every_field_of_a_fact_is_read_and_written() {
         let fits = jsonschema::draft202012::new(&schema).unwrap();
         assert!(fits.is_valid(&data), "{label}: {:?}", fits.iter_errors(&data).collect::<Vec<_>>());
         let read = Event::parse(aggregate, &event, version, &data).expect(&label).expect(&label);
+        let text = Event::parse_text(aggregate, &event, version, &data.to_string());
+        assert_eq!(text.expect(&label).expect(&label), read, "{label}");
         assert_eq!((read.aggregate(), read.name(), read.version()), (aggregate, event, version));
         let written: Value = serde_json::from_str(&read.data().unwrap()).unwrap();
         assert_eq!(written, data, "{label}");

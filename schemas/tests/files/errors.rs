@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use canonry_schemas::event::known;
 use canonry_schemas::refusal::policy::{Code, Seen};
-use canonry_schemas::refusal::{Refusal, http, unrecorded};
+use canonry_schemas::refusal::{Refusal, http, local, unrecorded};
 use canonry_schemas::validate::Commands;
 
 use super::blessed::{below, found, hold_file};
@@ -33,10 +33,11 @@ enum Kind {
     Unrecorded,
     Http,
     Policy(Seen),
+    Local,
 }
 
 impl Kind {
-    /// How the section `Where it is seen` begins.
+    /// How the section `Where it is seen` begins; the status is an exit code for what is local.
     fn line(self, status: u16) -> String {
         match self {
             Self::Recorded => {
@@ -57,6 +58,10 @@ impl Kind {
             Self::Policy(Seen::Bundle) => {
                 format!("Where a bundle is read; over HTTP with status {status}.")
             }
+            Self::Local => {
+                let told = "Told by the command line, with exit code";
+                format!("{told} {status}, and in logs; no answer carries it.")
+            }
         }
     }
 
@@ -66,6 +71,7 @@ impl Kind {
             Self::Unrecorded => "answered only",
             Self::Http => "HTTP only",
             Self::Policy(_) => "policy",
+            Self::Local => "command line, logs",
         }
     }
 }
@@ -84,6 +90,7 @@ fn codes() -> Vec<(&'static str, Kind, u16)> {
         .map(|(code, kind)| {
             (code, kind, http::status(code).unwrap_or_else(|| panic!("{code}: no HTTP status")))
         })
+        .chain(local::ALL.iter().map(|(code, exit)| (*code, Kind::Local, u16::from(*exit))))
         .collect()
 }
 
@@ -192,6 +199,7 @@ fn the_index_names_every_page() {
     for (code, kind, status) in codes() {
         let (_, sections) = parts(pages.get(code).expect(code));
         let happened = sections[0].1.replace('\n', " ").replace('|', "\\|");
+        let status = if kind == Kind::Local { "-".to_owned() } else { status.to_string() };
         writeln!(text, "| [{code}]({code}.md) | {happened} | {} | {status} |", kind.cell())
             .unwrap();
     }

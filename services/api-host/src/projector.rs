@@ -2,10 +2,12 @@
 //! and feeds the read models. It hears of news from `live.>` and reads only what moved. Where the
 //! ledger is broken it stops and says so, and goes on once a repair leaves that position out.
 
+pub mod writer;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use canonry_api::{Broken, Projections};
+use canonry_api::{Broken, Projections, ReadError as Unwritten};
 use canonry_nats::{Connection, Log, ReadError, Stored};
 use canonry_projections::Recorded;
 use canonry_record::{Line, Verifier, record, verify};
@@ -15,9 +17,11 @@ use canonry_schemas::ids::TenantId;
 use canonry_schemas::subject::ledger_stream;
 use futures_util::StreamExt as _;
 use tokio::sync::{Notify, Semaphore, watch};
+use tracing::Span;
 
 use crate::content::{Keys, key_of};
 use crate::lag::Lag;
+use crate::projector::writer::Writer;
 use crate::traced;
 
 /// Records of one transaction.
@@ -142,23 +146,14 @@ pub(crate) async fn catch_up(shared: &Shared, tenant: &TenantId) -> Result<(), S
     };
     let head = log.info().await.map_err(|e| again(&e))?.last_seq;
     let first = shared.lag.seen(tenant, head, feed.position);
-    let mut records = log.read(feed.position + 1, Some(head)).await.map_err(|e| stop(&e))?;
-    let mut batch: Vec<Stored> = Vec::with_capacity(BATCH);
-    loop {
-        let next = records.next().await.transpose().map_err(|e| stop(&e))?;
-        let end = next.is_none();
-        batch.extend(next);
-        if batch.len() == BATCH || (end && !batch.is_empty()) {
-            // What was there before this process is no part of a trace that goes on.
-            let spans = traced::project(tenant, batch.iter().filter(|s| s.seq > first));
-            apply(shared, tenant, &mut verifier, &batch).await?;
-            drop(spans);
-            batch.clear();
-        }
-        if end {
-            return shared.projections.index(tenant).await.map_err(|e| again(&e));
-        }
-    }
+    let writer = Writer::new(Arc::clone(&shared.projections), tenant.clone());
+    let mut feeding = Feeding { shared, tenant, verifier: &mut verifier, writer, first };
+    let fed = feeding.feed(&log, feed.position + 1, head).await;
+    // What is under way stands or falls before anybody looks where the read models are.
+    let landed = feeding.writer.end().await;
+    feeding.landed(landed)?;
+    fed?;
+    shared.projections.index(tenant).await.map_err(|e| again(&e))
 }
 
 fn stop(error: &ReadError) -> Stop {
@@ -170,12 +165,65 @@ fn stop(error: &ReadError) -> Stop {
     }
 }
 
-async fn apply(
-    shared: &Shared,
-    tenant: &TenantId,
-    verifier: &mut Verifier,
-    batch: &[Stored],
-) -> Result<(), Stop> {
+/// What goes with a batch: how many records, and their spans.
+type With = (u64, Vec<Span>);
+
+/// One go through a ledger.
+struct Feeding<'a> {
+    shared: &'a Shared,
+    tenant: &'a TenantId,
+    verifier: &'a mut Verifier,
+    writer: Writer<With>,
+    /// What stands up to here was there before this process, and is no part of a trace that goes on.
+    first: u64,
+}
+
+impl Feeding<'_> {
+    async fn feed(&mut self, log: &Log, from: u64, head: u64) -> Result<(), Stop> {
+        let mut records = log.read(from, Some(head)).await.map_err(|e| stop(&e))?;
+        let mut batch: Vec<Stored> = Vec::with_capacity(BATCH);
+        loop {
+            let next = records.next().await.transpose().map_err(|e| stop(&e))?;
+            let end = next.is_none();
+            batch.extend(next);
+            if batch.len() == BATCH || (end && !batch.is_empty()) {
+                self.apply(&batch).await?;
+                batch.clear();
+            }
+            if end {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Verifies and reads a batch while the one before is written.
+    async fn apply(&mut self, batch: &[Stored]) -> Result<(), Stop> {
+        let Self { shared, tenant, first, .. } = self;
+        let spans = traced::project(tenant, batch.iter().filter(|s| s.seq > *first));
+        let recorded = checked(self.verifier, batch)?;
+        for group in recorded.iter().filter_map(|r| content_group(&r.event)) {
+            shared.keys.load(tenant, group).await.map_err(Stop::Again)?;
+        }
+        for record in &recorded {
+            if let Event::Content(content::Event::Erased(e)) = &record.event {
+                shared.keys.forget(tenant, e.key.as_ref().map(|key| key.as_str()));
+            }
+        }
+        let state = self.verifier.state().and_then(|s| serde_json::to_string(s).ok());
+        let landed = self.writer.write(recorded, state, (batch.len() as u64, spans)).await;
+        self.landed(landed)
+    }
+
+    fn landed(&self, landed: Result<Option<(u64, With)>, Unwritten>) -> Result<(), Stop> {
+        if let Some((position, (count, _))) = landed.map_err(|e| Stop::Again(e.to_string()))? {
+            self.shared.lag.applied(self.tenant, position, count);
+        }
+        Ok(())
+    }
+}
+
+/// Stored records, verified, in the form of the read models.
+fn checked(verifier: &mut Verifier, batch: &[Stored]) -> Result<Vec<Recorded>, Stop> {
     let lines: Vec<Line<'_>> = batch
         .iter()
         .map(|s| Line { seq: s.seq, subject: &s.subject, headers: &s.headers, body: &s.body })
@@ -183,27 +231,8 @@ async fn apply(
     verifier
         .push_batch(&lines)
         .map_err(|b| Stop::Broken(Broken { position: b.position, why: b.why.to_string() }))?;
-    let mut recorded = Vec::with_capacity(batch.len());
-    for stored in batch {
-        recorded.push(
-            read(stored).map_err(|why| {
-                Stop::Broken(Broken { position: stored.seq, why: why.to_owned() })
-            })?,
-        );
-    }
-    for group in recorded.iter().filter_map(|r| content_group(&r.event)) {
-        shared.keys.load(tenant, group).await.map_err(Stop::Again)?;
-    }
-    for record in &recorded {
-        if let Event::Content(content::Event::Erased(e)) = &record.event {
-            shared.keys.forget(tenant, e.key.as_ref().map(|key| key.as_str()));
-        }
-    }
-    let state = verifier.state().and_then(|s| serde_json::to_string(s).ok());
-    let applied = shared.projections.apply(tenant, recorded, state).await;
-    let position = applied.map_err(|e| Stop::Again(e.to_string()))?;
-    shared.lag.applied(tenant, position, batch.len() as u64);
-    Ok(())
+    let unread = |stored: &Stored, why: &str| Broken { position: stored.seq, why: why.to_owned() };
+    batch.iter().map(|s| read(s).map_err(|why| Stop::Broken(unread(s, why)))).collect()
 }
 
 /// Only content is looked at: a label that looks sealed is a client's text.
@@ -217,9 +246,7 @@ fn content_group(event: &Event) -> Option<u32> {
 /// A body that is no record, or a type or version that this program does not know.
 pub fn read(stored: &Stored) -> Result<Recorded, &'static str> {
     let r = record::parse(&stored.body).map_err(|_| "not a record")?;
-    let data: serde_json::Value =
-        serde_json::from_str(r.data).map_err(|_| "the data is not JSON")?;
-    let event = Event::parse(&r.aggregate, &r.event, r.version, &data)
+    let event = Event::parse_text(&r.aggregate, &r.event, r.version, r.data)
         .ok_or("a type or version that this program does not know: upgrade it")?
         .map_err(|_| "the data does not fit its type")?;
     Ok(Recorded {
@@ -233,7 +260,7 @@ pub fn read(stored: &Stored) -> Result<Recorded, &'static str> {
         entity: r.entity.to_string(),
         touches: r.touched().map(ToOwned::to_owned).collect(),
         kind: r.kind(),
-        data,
+        data: r.data.to_owned(),
         event,
     })
 }

@@ -18,7 +18,9 @@ use canonry_record::encoding::unbase64url;
 use canonry_schemas::evidence::{Attach, MediaType};
 use canonry_schemas::header::INTENT_ID;
 use canonry_schemas::ids::{IntentId, TenantId, WorkId};
-use canonry_schemas::limits::{EVIDENCE_BYTES, EVIDENCE_URL_LIFE};
+use canonry_schemas::limits::{
+    EVIDENCE_BYTES, EVIDENCE_READ_OFF, EVIDENCE_READ_OFF_WAIT, EVIDENCE_URL_LIFE,
+};
 use canonry_schemas::refusal::{Refusal, unrecorded};
 use canonry_schemas::text::Content;
 use canonry_schemas::time::Time;
@@ -123,8 +125,29 @@ pub async fn upload(
     request: Request,
 ) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
+    let (caller, told, work, _place) = match admit(&api, route, &mut parts).await {
+        Ok(admitted) => admitted,
+        Err(problem) => {
+            read_off(body).await;
+            return Err(problem);
+        }
+    };
+    let clear: Clear = Box::pin(body.into_data_stream().map(|bytes| {
+        bytes.map_err(|_| EvidenceError::Invalid("the upload ended before it was whole"))
+    }));
+    let stored = api.evidence.store(&caller.tenant, &work.entity(), clear).await?;
+    let trace = traced::handed_on(&parts.headers);
+    attach(&api, caller, work, told, stored, trace).await
+}
+
+/// All that can be said before the first byte of the file.
+async fn admit(
+    api: &Api,
+    route: &'static Upload,
+    parts: &mut Parts,
+) -> Result<(Caller, Told, WorkId, OwnedSemaphorePermit), Problem> {
     let Query(query): Query<Plain> = Query::try_from_uri(&parts.uri)?;
-    let caller = authenticate(&api, &parts.headers, query.min_position).await?;
+    let caller = authenticate(api, &parts.headers, query.min_position).await?;
     if let Claims::Request(_) = caller.claims {
         // It binds a command's body, which nobody knows before the file is stored.
         return Err(Refusal::TokenInvalid.into());
@@ -132,16 +155,27 @@ pub async fn upload(
     if let Some(position) = query.min_position {
         api.projections.wait(&caller.tenant, position).await?;
     }
-    let id = Id::from_request_parts(&mut parts, &()).await?.0;
-    let told = told(&parts)?;
-    let work = work(&api, &caller, route, &id).await?;
-    let _place = place(&api)?;
-    let clear: Clear = Box::pin(body.into_data_stream().map(|bytes| {
-        bytes.map_err(|_| EvidenceError::Invalid("the upload ended before it was whole"))
-    }));
-    let stored = api.evidence.store(&caller.tenant, &work.entity(), clear).await?;
-    let trace = traced::handed_on(&parts.headers);
-    attach(&api, caller, work, told, stored, trace).await
+    let id = Id::from_request_parts(parts, &()).await?.0;
+    let told = told(parts)?;
+    let work = work(api, &caller, route, &id).await?;
+    let place = place(api)?;
+    Ok((caller, told, work, place))
+}
+
+/// Reads the beginning of a file that is not taken: a client that is still sending would find the
+/// connection closed instead of the answer.
+async fn read_off(body: Body) {
+    let mut stream = body.into_data_stream();
+    let reading = async {
+        let mut left = EVIDENCE_READ_OFF;
+        while let Some(Ok(bytes)) = stream.next().await {
+            left = left.saturating_sub(bytes.len());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    drop(tokio::time::timeout(EVIDENCE_READ_OFF_WAIT, reading).await);
 }
 
 /// Asks for the record; an object that it will not name is removed.

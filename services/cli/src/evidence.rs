@@ -175,12 +175,13 @@ async fn add(context: &Context, args: Add) -> Result<(), Failure> {
     };
     let bar = context.bars().bytes("storing", size);
     let body = Body::wrap_stream(pieces(file, move |count| bar.inc(count)));
-    let mut request = http::transfers()?
-        .post(path)
-        .bearer_auth(pen.bearer(UPLOAD_MINUTES, &new_intent()?))
-        .header(CONTENT_TYPE, args.media_type.as_str())
-        .header(CONTENT_LENGTH, size)
-        .header(INTENT_ID, intent.as_str());
+    let mut request =
+        http::uploads(std::time::Duration::from_secs(60 * u64::from(UPLOAD_MINUTES)))?
+            .post(path)
+            .bearer_auth(pen.bearer(UPLOAD_MINUTES, &new_intent()?))
+            .header(CONTENT_TYPE, args.media_type.as_str())
+            .header(CONTENT_LENGTH, size)
+            .header(INTENT_ID, intent.as_str());
     let name = args.file.file_name().and_then(|name| name.to_str());
     if let Some(name) = name.filter(|n| !args.no_name && n.len() <= CONTENT_BYTES) {
         request = request.header("Canonry-Evidence-Name", base64url(name.as_bytes()));

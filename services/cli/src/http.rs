@@ -29,6 +29,18 @@ pub fn transfers() -> Result<Client, Failure> {
     builder.no_proxy().build().map_err(|e| Failure::config(chain(&e)))
 }
 
+/// A client for files that go up, bounded as a whole: nothing is read before all of a file was sent,
+/// however slow the store on the other side is.
+///
+/// # Errors
+/// The library refuses.
+pub fn uploads(within: std::time::Duration) -> Result<Client, Failure> {
+    // As in `client`.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = Client::builder().connect_timeout(READ_WAIT).timeout(within);
+    builder.no_proxy().build().map_err(|e| Failure::config(chain(&e)))
+}
+
 /// Gets a JSON document.
 ///
 /// # Errors

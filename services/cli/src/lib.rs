@@ -23,6 +23,7 @@ pub mod output;
 mod policy;
 mod progress;
 mod read;
+pub mod secrets;
 mod serve;
 mod submit;
 mod tenant;
@@ -126,6 +127,9 @@ enum Command {
     Witness(witness::Command),
     /// Measure the whole path against the limits of server and machine
     Bench(bench::Args),
+    /// Keep secrets in a sealed file or a vault
+    #[command(subcommand)]
+    Secrets(secrets::Command),
     /// Keep a second copy of a ledger outside NATS
     Copy(copy::Args),
     /// Back tenants up and restore them
@@ -220,6 +224,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Ledger(args) => Box::pin(ledger::run(context, args)).await,
         Command::Witness(command) => Box::pin(witness::run(context, command)).await,
         Command::Bench(args) => Box::pin(bench::run(context, args)).await,
+        Command::Secrets(command) => Box::pin(secrets::run(context, command)).await,
         Command::Copy(args) => Box::pin(copy::run(context, args)).await,
         Command::Backup(command) => Box::pin(backup::run(context, command)).await,
         Command::Projections(upkeep::Projections::Rebuild(args)) => upkeep::rebuild(context, args),

@@ -10,7 +10,7 @@ use canonry_api::health::Health;
 use canonry_api_host::ApiServer;
 use canonry_checkpoints::{Checkpointer, Witness};
 use canonry_decider::{Config, Decider};
-use canonry_keystore::KeyStore;
+use canonry_keystore::{KeySource, KeyStore};
 use canonry_schemas::ids::ActorId;
 use canonry_telemetry::Metrics;
 use clap::Subcommand;
@@ -116,7 +116,8 @@ Several may run: each tenant has one holder, and another takes over when it goes
 
 EXAMPLES:
     canonry serve decider --name decider-a --listen 127.0.0.1:8081
-    canonry serve decider --nats nats://n1:4222,nats://n2:4222 --name decider-b --replicas 3")]
+    canonry serve decider --nats nats://n1:4222,nats://n2:4222 --name decider-b --replicas 3
+    canonry serve decider --keys secret://vault/keys")]
 pub struct DeciderArgs {
     /// The name of this process, different for each that runs at the same time
     #[arg(long, default_value = "decider-1", value_name = "NAME")]
@@ -127,6 +128,8 @@ pub struct DeciderArgs {
     /// Where /healthz, /readyz and /metrics are served; nowhere without it
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
+    #[command(flatten)]
+    keys: crate::secrets::Keys,
     #[command(flatten)]
     nats: Nats,
 }
@@ -140,11 +143,13 @@ pub async fn decider(
     keys: KeyStore,
     name: ActorId,
     replicas: u8,
+    more_keys: Option<Arc<dyn KeySource>>,
 ) -> Result<Decider, Failure> {
     let config = Config {
         url: url.to_owned(),
         name,
         keys,
+        more_keys,
         replicas,
         metrics: metrics(),
         throttle: canonry_decider::throttle::Settings::default(),
@@ -312,7 +317,8 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
 }
 
 async fn serve_decider(url: &str, keys: KeyStore, args: DeciderArgs) -> Result<(), Failure> {
-    let decider = decider(url, keys, args.name.clone(), args.replicas).await?;
+    let more = args.keys.open(keys.home())?;
+    let decider = decider(url, keys, args.name.clone(), args.replicas, more).await?;
     let watched = match args.listen {
         Some(listen) => match Watched::start(listen, health_of(decider.health())).await {
             Ok(watched) => Some(watched),

@@ -39,7 +39,7 @@ fn examples_parse() {
         let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         for line in help.lines().filter_map(|l| l.trim().strip_prefix("canonry ")) {
             // What a shell would do to quotes, pipes and substitutions is not tried here.
-            if line.contains(['\'', '"', '|', '$', '>']) {
+            if line.contains(['\'', '"', '|', '$', '>', '<']) {
                 continue;
             }
             // A verifier key that is cut short is none any more.

@@ -22,6 +22,7 @@ use crate::failure::{Failure, chain};
 use crate::lock::Lock;
 use crate::output;
 use crate::progress::Bars;
+use crate::secrets::Keys;
 use crate::serve::{Api, StopSignals, Witnesses, can_listen, checkpointer, decider, mount_api};
 use crate::tenant::{Person, first_people, found_tenant, identity, write_contexts};
 
@@ -59,6 +60,8 @@ pub struct Args {
     backup: Option<String>,
     #[command(flatten)]
     witnesses: Witnesses,
+    #[command(flatten)]
+    keys: Keys,
     #[command(flatten)]
     nats: Nats,
     /// Certificate of the server that is started here, a PEM file; clients then need TLS
@@ -117,8 +120,10 @@ pub async fn start(
     name: ActorId,
     replicas: u8,
     server_tls: Option<server::Tls>,
+    keys: &Keys,
 ) -> Result<Up, Failure> {
     let cell = open_or_create(context)?;
+    let more_keys = keys.open(cell.key_store().home())?;
     // Before a server: two on one store would destroy it.
     let lock = Lock::take(cell.key_store().home(), "up", "canonry up")?;
     let (server, url) = match nats {
@@ -142,7 +147,7 @@ pub async fn start(
     };
     let written = cell.write_cell_context(&CellUser::CellOperator, &url);
     written.map_err(|e| Failure::config(chain(&e)))?;
-    let decider = decider(&url, cell.key_store().clone(), name, replicas).await?;
+    let decider = decider(&url, cell.key_store().clone(), name, replicas, more_keys).await?;
     wait_until_held(context, &url, &decider, tenant, context.bars()).await?;
     let identity = format!("sha256:{identity}");
     Ok(Up { cell, server, url, decider, identity, _lock: lock })
@@ -224,7 +229,8 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let files = context.guarded(nats.unwrap_or_default()).map(drop);
     both(both(cell, both(reachable, files)), can_listen(args.listen))?;
     let server_tls = args.server_tls();
-    let up = start(context, nats, &args.tenant, args.name, args.replicas, server_tls);
+    let (name, keys) = (args.name, &args.keys);
+    let up = start(context, nats, &args.tenant, name, args.replicas, server_tls, keys);
     let up = Box::pin(up).await?;
     let (keys, listen) = (up.cell.key_store().clone(), args.listen);
     let health = Some(up.decider.health());

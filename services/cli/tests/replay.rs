@@ -57,7 +57,9 @@ async fn a_ledger_is_replayed() {
     let home = dir.path().join("home");
     let context = Context { home: home.clone(), json: true, tls: Default::default() };
     let tenant = "acme".parse().unwrap();
-    let started = up::start(&context, None, &tenant, "decider-1".parse().unwrap(), 1, None);
+    let name = "decider-1".parse().unwrap();
+    let keys = canonry_cli::secrets::Keys::default();
+    let started = up::start(&context, None, &tenant, name, 1, None, &keys);
     let up = Box::pin(started).await.unwrap();
     context.set_running(&Running { nats: up.url.clone(), api: None, process: None }).unwrap();
     let operator = context.client(None, &tenant, &"operator".parse().unwrap()).await.unwrap();

@@ -8,6 +8,9 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::world::ContentKey;
 
+/// Groups that a holder has stored and in memory before their first key is used.
+pub const GROUPS_AHEAD: u32 = 8;
+
 /// What stands in the place of a key that was shredded. Nothing is ever sealed with it.
 pub const SHREDDED: [u8; 32] = [0; 32];
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use canonry_nats::{Bytes, Outgoing};
 use canonry_record::envelope::Envelope;
-use canonry_record::seal::{Signer, headers, sign_hash, signature_text};
+use canonry_record::seal::{Signer, headers, signature_text};
 use canonry_record::{Hash, record_hash};
 use canonry_schemas::answer::Answer;
 use canonry_schemas::event::Event;
@@ -161,13 +161,13 @@ pub fn answer(
 /// Signs many hashes, on the thread that calls.
 #[must_use]
 pub fn sign(signer: &Signer, hashes: &[Hash]) -> Vec<[u8; 64]> {
-    hashes.iter().map(|hash| sign_hash(hash, &signer.key)).collect()
+    hashes.iter().map(|hash| signer.sign_hash(hash)).collect()
 }
 
 /// Signs each hash with its own key, on the thread that calls.
 #[must_use]
 pub fn sign_each(signers: &[Arc<Signer>], hashes: &[Hash]) -> Vec<[u8; 64]> {
-    signers.iter().zip(hashes).map(|(signer, hash)| sign_hash(hash, &signer.key)).collect()
+    signers.iter().zip(hashes).map(|(signer, hash)| signer.sign_hash(hash)).collect()
 }
 
 /// The message to store.

@@ -4,6 +4,7 @@
 //! *Invariant:* `world` has folded exactly the records up to `head`; those up to `committed` are
 //! in the store, the others in `ready` or in flight, in order.
 
+mod beside;
 mod committing;
 mod erasing;
 mod signing;
@@ -160,6 +161,7 @@ pub struct Holder {
     dice: Dice,
     /// Signatures of drafts that wait, made while a commit is in flight.
     signing: Option<JoinHandle<Vec<Signed>>>,
+    beside: beside::Beside,
 }
 
 /// The clock, in the ledger's form.
@@ -238,6 +240,7 @@ impl Holder {
             captured_keys: None,
             dice: Dice::new(),
             signing: None,
+            beside: beside::Beside::default(),
         };
         let event = Event::Tenant(tenant::Event::TakenOver(TakenOver {
             decider: holder.s.me.clone(),
@@ -279,6 +282,9 @@ impl Holder {
                 stored = storing::landing(&mut self.storing), if self.storing.is_some() => {
                     if let Err(over) = self.stored(stored) { break over; }
                 }
+                done = self.beside.done(), if self.beside.is_busy() => {
+                    if let Err(over) = self.take_done(done) { break over; }
+                }
                 _ = tick.tick() => if let Err(over) = self.tick().await { break over },
                 count = inbox.recv_many(&mut buffer, BATCH_RECORDS), if open => {
                     if count == 0 { break Over::Stopped; }
@@ -295,6 +301,7 @@ impl Holder {
                 }
             }
             self.launch();
+            self.make_keys();
             self.s.status.decided.store(self.head.position, Ordering::Relaxed);
             self.store();
         };
@@ -310,7 +317,7 @@ impl Holder {
                 self.answer_late(&done).await;
             }
         }
-        self.write_head().await;
+        self.end_beside().await;
         if matches!(over, Over::Stopped) {
             self.store_last().await;
         } else if let Some(storing) = self.storing.take() {
@@ -433,11 +440,7 @@ impl Holder {
     /// Brings into memory what a decision needs.
     async fn bring(&mut self, need: &Need) -> Result<(), Over> {
         match need {
-            Need::Group(group) => {
-                let keys = self.s.keeper.group(*group).await?;
-                self.keys.insert(*group, keys);
-                Ok(())
-            }
+            Need::Group(group) => self.bring_group(*group).await,
             Need::Key(id) => self.s.signers.look(id).map(drop).map_err(Over::Failed),
             Need::Entity(entity) => self.world.warm(entity).map_err(|e| unstored(&e)),
             Need::Intent(key) => self.world.recall(*key).map_err(|e| unstored(&e)),

@@ -100,7 +100,7 @@ macro_rules! catalogued {
             fn text(&self) -> serde_json::Result<String> { self.data() }
             fn read(name: &str, version: u32, data: &serde_json::Value)
             -> Option<serde_json::Result<Self>> {
-                Self::parse(name, version, data)
+                Self::named(name, version, data)
             }
         }
     )*};

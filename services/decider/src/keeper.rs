@@ -13,7 +13,7 @@ use canonry_schemas::subject::{BUCKET_FROZEN, BUCKET_HEADS, content_bucket};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::content_keys::{ContentKeys, shred};
+use crate::content_keys::{ContentKeys, GROUPS_AHEAD, shred};
 use crate::draft::Head;
 use crate::holder::Over;
 use crate::world::ContentKey;
@@ -33,6 +33,7 @@ pub const TENANT_SECRET: &str = "tenant";
 const SHREDDED_TO: &str = "shredded";
 
 /// The keeper of one tenant.
+#[derive(Clone)]
 pub struct Keeper {
     tenant: TenantId,
     content: Kv,
@@ -202,18 +203,23 @@ impl Keeper {
     /// The store does not answer, or the group does not open.
     pub async fn group(&self, group: u32) -> Result<Zeroizing<Vec<u8>>, Over> {
         let name = format!("g{group}");
-        let stored = self.content.get(&name).await.map_err(failed)?;
-        if let Some(entry) = stored.filter(|e| !e.deleted) {
-            return content::unwrap(&self.kek, self.tenant.as_str(), &name, &entry.value)
-                .map_err(failed);
+        for _ in 0..GROUP_TRIES {
+            let stored = self.content.get(&name).await.map_err(failed)?;
+            if let Some(entry) = stored.filter(|e| !e.deleted) {
+                return content::unwrap(&self.kek, self.tenant.as_str(), &name, &entry.value)
+                    .map_err(failed);
+            }
+            let mut keys = Zeroizing::new(vec![0; CONTENT_KEY_GROUP * 32]);
+            getrandom::fill(&mut keys).expect("the operating system yields random bytes");
+            let wrapped = content::wrap(&self.kek, &nonce(), self.tenant.as_str(), &name, &keys);
+            // Where somebody was faster, that group is the one: a task of a holder that ended may
+            // have stored it just now.
+            let made = self.content.create(&name, Bytes::from(wrapped)).await.map_err(failed)?;
+            if let Cas::Won(_) = made {
+                return Ok(keys);
+            }
         }
-        let mut keys = Zeroizing::new(vec![0; CONTENT_KEY_GROUP * 32]);
-        getrandom::fill(&mut keys).expect("the operating system yields random bytes");
-        let wrapped = content::wrap(&self.kek, &nonce(), self.tenant.as_str(), &name, &keys);
-        match self.content.create(&name, Bytes::from(wrapped)).await.map_err(failed)? {
-            Cas::Won(_) => Ok(keys),
-            Cas::Lost => Err(failed("another decider made the same group of content keys")),
-        }
+        Err(failed("a group of content keys is made by another and yet is not there"))
     }
 
     /// Overwrites content keys in the store, for ever. May be repeated.
@@ -294,26 +300,11 @@ impl Keeper {
     /// As [`Keeper::group`].
     pub async fn load_ahead(&self, last: Option<ContentKey>) -> Result<ContentKeys, Over> {
         let mut keys = ContentKeys::default();
-        self.make_ahead(last, &mut keys).await?;
-        Ok(keys)
-    }
-
-    /// Makes sure that the next groups are stored and loaded.
-    ///
-    /// # Errors
-    /// As [`Keeper::group`].
-    pub async fn make_ahead(
-        &self,
-        last: Option<ContentKey>,
-        keys: &mut ContentKeys,
-    ) -> Result<(), Over> {
         let next = ContentKeys::after(last).group;
-        for group in next..next + 8 {
-            if !keys.has(group) {
-                keys.insert(group, self.group(group).await?);
-            }
+        for group in next..next.saturating_add(GROUPS_AHEAD) {
+            keys.insert(group, self.group(group).await?);
         }
-        Ok(())
+        Ok(keys)
     }
 }
 

@@ -11,7 +11,6 @@ use canonry_schemas::event::Event;
 use canonry_schemas::ids::TenantId;
 use canonry_schemas::{member, tenant};
 use futures_util::StreamExt as _;
-use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::draft::{self, Head};
@@ -289,8 +288,7 @@ pub fn verify_chunk(verifier: &mut Verifier, chunk: &[Stored]) -> Result<(), Ove
 fn fold(world: &mut World, stored: &Stored) -> Result<(), Over> {
     let bad = |why: &str| frozen(stored.seq, why.to_owned());
     let read = record::parse(&stored.body).map_err(|e| frozen(stored.seq, e.to_string()))?;
-    let data: Value = serde_json::from_str(read.data).map_err(|_| bad("the data is not JSON"))?;
-    let event = Event::parse(&read.aggregate, &read.event, read.version, &data)
+    let event = Event::parse_text(&read.aggregate, &read.event, read.version, read.data)
         .ok_or(Over::TooNew { position: stored.seq })?
         .map_err(|_| bad("the data does not fit its type"))?;
     let hash = record_hash(&stored.subject, &stored.body).to_string();
@@ -343,8 +341,7 @@ pub fn fold_keys(ring: &mut KeyRing, event: &Event, hash: Hash, position: u64) {
 pub async fn answer_at(log: &Log, tenant: &TenantId, position: u64) -> Option<Answer> {
     let stored = log.get(position).await.ok()??;
     let read = record::parse(&stored.body).ok()?;
-    let data: Value = serde_json::from_str(read.data).ok()?;
-    let event = Event::parse(&read.aggregate, &read.event, read.version, &data)?.ok()?;
+    let event = Event::parse_text(&read.aggregate, &read.event, read.version, read.data)?.ok()?;
     let hash = record_hash(&stored.subject, &stored.body);
     Some(draft::answer(tenant, position, &hash, &read.entity, &event))
 }

@@ -55,6 +55,8 @@ pub struct Config {
     pub name: ActorId,
     /// Creds and keys.
     pub keys: KeyStore,
+    /// Where private keys are looked for that lie neither there nor in `$CANONRY_KEYS`.
+    pub more_keys: Option<Arc<dyn KeySource>>,
     /// Replicas that the streams must have.
     pub replicas: u8,
     /// What is counted.
@@ -143,7 +145,8 @@ impl Decider {
             Assignments::open(&committer, config.name.clone()).map_err(|e| text(&e))?;
         let given = std::env::var(KEYS_VARIABLE).unwrap_or_default();
         let given = Environment::parse(&given).map_err(|e| text(&e))?;
-        let sources = Arc::new(Sources::new(config.keys.clone(), given));
+        let sources = Sources::new(config.keys.clone(), given).with(config.more_keys.clone());
+        let sources = Arc::new(sources);
         let (stop, _) = watch::channel(false);
         let shop = Arc::new(Shop {
             config,

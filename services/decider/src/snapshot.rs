@@ -29,6 +29,9 @@ use crate::world::{Capture, ContentKey, Slot};
 /// file. Whoever changes one of them counts it up; `tests/it/world.rs` notices when they forget.
 pub const FOLD: u32 = 5;
 
+/// New intents that make a change a large one: the next is near.
+const LARGE: usize = 1_000;
+
 /// Why the store gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -135,8 +138,8 @@ pub struct Change {
     pub ring: Option<KeyRing>,
 }
 
-/// A tenant's snapshot store. Connections are opened when needed and closed when it [`rest`]s:
-/// a decider may follow a thousand tenants.
+/// A tenant's snapshot store. Connections are opened when needed and closed when it [`rest`]s, that
+/// of the writer after every change that is not large: a decider may follow a thousand tenants.
 ///
 /// [`rest`]: Snapshot::rest
 pub struct Snapshot {
@@ -145,6 +148,8 @@ pub struct Snapshot {
     key: Zeroizing<[u8; 32]>,
     intents: u64,
     reader: Mutex<Option<Connection>>,
+    /// Kept from one large change to the next: closing it copies all of its log into the file.
+    writer: Mutex<Option<Connection>>,
     core: Mutex<Option<Core>>,
 }
 
@@ -168,8 +173,8 @@ impl Snapshot {
         intents: u64,
     ) -> Arc<Self> {
         let path = folder.join(format!("{tenant}.sqlite"));
-        let (reader, core) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { path, tenant, key, intents, reader, core })
+        let (reader, writer, core) = Default::default();
+        Arc::new(Self { path, tenant, key, intents, reader, writer, core })
     }
 
     /// Opens what is there. `None` when nothing is, or it is not to be trusted: then it is empty
@@ -246,9 +251,10 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Closes what a reader left open.
+    /// Closes what was left open.
     pub fn rest(&self) {
         *locked(&self.reader) = None;
+        *locked(&self.writer) = None;
     }
 
     /// Writes a change as one transaction. Every record up to its head must be committed.
@@ -258,11 +264,16 @@ impl Snapshot {
     /// The file cannot be written; it stays as it was.
     pub fn write(&self, change: &Change) -> Result<u64, Error> {
         let before = locked(&self.core).clone();
-        let mut connection = file::open(&self.path)?;
+        let kept = locked(&self.writer).take();
+        let mut connection = kept.map_or_else(|| file::open(&self.path), Ok)?;
         let core =
             rows::write(&mut connection, &self.key, &self.tenant, self.intents, before, change)?;
         let floor = core.floor;
         *locked(&self.core) = Some(core);
+        if change.capture.intents.len() >= LARGE {
+            connection.release_memory()?;
+            *locked(&self.writer) = Some(connection);
+        }
         Ok(floor)
     }
 

@@ -42,9 +42,18 @@ pub enum ErrorKind {
     /// The operating system refused.
     #[error("cannot read or write")]
     Io,
+    /// A secret store does not give it.
+    #[error("cannot be read from its secret store")]
+    Remote,
 }
 
 impl Error {
+    /// A key that a secret store does not give; `name` is where it was looked for.
+    pub fn remote(name: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let path = PathBuf::from(name);
+        Self { kind: ErrorKind::Remote, path, source: Some(source.into()) }
+    }
+
     pub(crate) fn new(kind: ErrorKind, path: &Path) -> Self {
         Self { kind, path: path.to_owned(), source: None }
     }

@@ -15,22 +15,39 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Whether an existing file may be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overwrite {
+    /// What is there stays.
     Never,
+    /// What is there goes.
     Replace,
 }
 
 /// Makes the directory and its parents, `0700`.
+///
+/// # Errors
+/// The disk refuses.
 pub fn make_dir(path: &Path) -> Result<(), Error> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| Error::io(path, e))
 }
 
+/// Refuses a file that the group or others can touch.
+///
+/// # Errors
+/// They can, or it is not there.
+pub fn check_private_path(path: &Path) -> Result<(), Error> {
+    let meta = fs::metadata(path).map_err(|e| Error::io(path, e))?;
+    check_private(path, &meta)
+}
+
 /// Refuses what the group or others can touch.
-pub fn check_private(path: &Path, meta: &fs::Metadata) -> Result<(), Error> {
+pub(crate) fn check_private(path: &Path, meta: &fs::Metadata) -> Result<(), Error> {
     let mode = meta.permissions().mode() & 0o7777;
     if mode & 0o077 == 0 { Ok(()) } else { Err(Error::new(ErrorKind::Exposed { mode }, path)) }
 }
 
 /// Reads a private file. The check is made on the opened file, so that it cannot be exchanged.
+///
+/// # Errors
+/// It is missing or exposed, or the disk refuses.
 pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
     let file = File::open(path).map_err(|e| Error::io(path, e))?;
     let meta = file.metadata().map_err(|e| Error::io(path, e))?;
@@ -44,6 +61,9 @@ pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
 
 /// Writes a private file: a temporary one beside it, fsync, rename (or link), fsync of the
 /// directory.
+///
+/// # Errors
+/// [`ErrorKind::Exists`], or the disk refuses.
 pub fn write(path: &Path, bytes: &[u8], overwrite: Overwrite) -> Result<(), Error> {
     let dir = path.parent().unwrap_or(Path::new("."));
     make_dir(dir)?;

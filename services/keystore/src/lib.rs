@@ -16,7 +16,7 @@
 //! `canonry-provision`.
 
 mod error;
-mod files;
+pub mod files;
 mod key;
 mod source;
 mod store;

@@ -1,5 +1,5 @@
 //! Where a decider opens the tenant's own private keys from, by the id that the ledger names: the
-//! key store's files, or the environment. A vault is one more [`KeySource`].
+//! key store's files, the environment, or a store of secrets, which `canonry-secrets` asks.
 
 use std::sync::Arc;
 
@@ -58,6 +58,13 @@ impl Sources {
     #[must_use]
     pub fn new(files: KeyStore, environment: Environment) -> Self {
         Self(vec![Arc::new(files), Arc::new(environment)])
+    }
+
+    /// One more, asked after the others.
+    #[must_use]
+    pub fn with(mut self, source: Option<Arc<dyn KeySource>>) -> Self {
+        self.0.extend(source);
+        self
     }
 }
 

@@ -78,8 +78,7 @@ pub(crate) fn metered<T>(
             RUNNING.set(None);
         }
     }
-    let bytes =
-        live_bytes().saturating_add(i64::try_from(memory).unwrap_or(i64::MAX));
+    let bytes = live_bytes().saturating_add(i64::try_from(memory).unwrap_or(i64::MAX));
     RUNNING.set(Some(Running { until: Instant::now() + time, bytes, over: None }));
     let end = End;
     let done = work();

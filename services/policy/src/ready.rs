@@ -49,7 +49,9 @@ fn canonical(input: &Input, strict: bool) -> Option<Vec<u8>> {
 fn has_plain_names(value: &Json) -> bool {
     match value {
         Json::Array(items) => items.iter().all(has_plain_names),
-        Json::Object(fields) => fields.iter().all(|(name, v)| name.is_ascii() && has_plain_names(v)),
+        Json::Object(fields) => {
+            fields.iter().all(|(name, v)| name.is_ascii() && has_plain_names(v))
+        }
         _ => true,
     }
 }
@@ -189,7 +191,6 @@ fn value(json: &Json) -> Value {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that cannot go on should panic where it stands")]
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;

@@ -11,7 +11,7 @@ use nkeys::KeyPair;
 use serde_json::Value;
 
 use crate::accounts::{self, Accounts, Issued};
-use crate::bus::{Bus, ask, create_stream, refused};
+use crate::bus::{Bus, ask_to_make, create_stream, refused};
 use crate::error::Error;
 use crate::jwt::{self, Kind, Life};
 use crate::revocation::Revoked;
@@ -260,7 +260,7 @@ impl Cell {
         // The queue has one place: it is taken before anybody else can take it, for good.
         let subject = format!("$JS.API.CONSUMER.CREATE.INTENTS_{tenant}.intake.intake.{tenant}.>");
         let body = streams::intake_consumer(tenant).to_string();
-        let answer = ask(canonry, &subject, body.into_bytes()).await?;
+        let answer = ask_to_make(canonry, &subject, &body).await?;
         if answer["error"].is_null() { Ok(()) } else { Err(refused(&subject, &answer)) }
     }
 

@@ -17,6 +17,7 @@ pub mod revocation;
 pub mod server;
 pub mod streams;
 pub mod testing;
+pub mod tool;
 pub mod users;
 pub mod volumes;
 

@@ -200,7 +200,7 @@ impl World {
             touches,
             kind: format!("canonry.{event}.v1"),
             event: Event::parse(aggregate, name, 1, &data).unwrap().unwrap(),
-            data,
+            data: data.to_string(),
         };
         self.projections.apply(&self.tenant, vec![record], None).await.unwrap()
     }

@@ -205,7 +205,14 @@ pub struct Watcher {
 
 impl Watcher {
     pub async fn start(dir: &Path, log: VerifierKey) -> Self {
-        let home = canonry_witness::Home::open(dir).unwrap();
+        // A request that was under way when the last one was killed holds its folder to its end.
+        let mut home = None;
+        until("the folder is free", async || {
+            home = canonry_witness::Home::open(dir).ok();
+            home.is_some()
+        })
+        .await;
+        let home = home.unwrap();
         let served = canonry_witness::Witness::new(home, "witness.example/w1", vec![log]).unwrap();
         let key = served.key().clone();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

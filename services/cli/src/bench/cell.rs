@@ -89,6 +89,7 @@ impl Bench {
             url: self.server.url(),
             name: name.parse().map_err(failed)?,
             keys: self.cell.key_store().clone(),
+            more_keys: None,
             replicas: 1,
             metrics: canonry_telemetry::Metrics::new(),
             throttle: canonry_decider::throttle::Settings::default(),

@@ -1,11 +1,14 @@
-//! The limit: what the same server stores when nobody governs anything. Messages of 512 bytes into
-//! a ledger stream of its own, with the guard, one append in flight, as the committer sends them.
+//! The limit: what the same server stores when nobody governs anything. The messages are records,
+//! of the same bytes and headers as those that are committed beside them, in a ledger stream of its
+//! own, with the guard, one append in flight, as the committer sends them. Bare messages of
+//! [`BYTES`] are measured too: smaller ones are stored faster.
 
 use std::time::{Duration, Instant};
 
 use canonry_decider::OverNats;
-use canonry_nats::{Append, Bytes, Log, Outgoing};
+use canonry_nats::{Append, Bytes, Log, Outgoing, Stored};
 use canonry_provision::{Bus as _, CellUser, streams};
+use canonry_schemas::header::{RECORD_HASH, RECORD_ID, RECORD_SIGNATURE};
 use canonry_schemas::ids::TenantId;
 use canonry_schemas::limits::{BATCH_RECORDS, COMMIT_TRY};
 use canonry_schemas::subject::{ledger, ledger_stream};
@@ -14,14 +17,25 @@ use super::cell::{Bench, failed};
 use super::stats::{Sample, micros, rate};
 use crate::failure::{Failure, chain};
 
-/// Bytes of a message, as in the table that the design's limits were read from.
+/// Bytes of a bare message, as in the table that the design's limits were read from.
 pub const BYTES: usize = 512;
+
+/// What a message looks like.
+#[derive(Debug, Clone, Copy)]
+pub enum Like {
+    /// A record.
+    Record,
+    /// [`BYTES`] without headers.
+    Bare,
+}
 
 /// The stream that nobody else writes.
 pub struct Raw {
     log: Log,
     subject: String,
     last: u64,
+    /// A record that was committed.
+    record: Stored,
 }
 
 impl Raw {
@@ -29,7 +43,7 @@ impl Raw {
     ///
     /// # Errors
     /// The server refused it.
-    pub async fn open(bench: &Bench) -> Result<Self, Failure> {
+    pub async fn open(bench: &Bench, record: Stored) -> Result<Self, Failure> {
         let tenant: TenantId = "raw".parse().map_err(failed)?;
         let config = streams::ledger(&tenant, 1);
         let provision = OverNats(bench.user(&CellUser::ProvisionStreams).await?);
@@ -39,18 +53,32 @@ impl Raw {
         let committer = bench.user(&CellUser::Committer).await?;
         let log = Log::open(committer, &ledger_stream(&tenant)).await;
         let log = log.map_err(|e| failed(chain(&e)))?;
-        Ok(Self { log, subject: ledger(&tenant, "ticket", "opened"), last: 0 })
+        Ok(Self { log, subject: ledger(&tenant, "ticket", "opened"), last: 0, record })
     }
 
-    fn message(&self, n: u64) -> Outgoing {
-        let mut body = vec![b'x'; BYTES];
-        body[..20].copy_from_slice(format!("{n:020}").as_bytes());
-        Outgoing { subject: self.subject.clone(), headers: Vec::new(), body: Bytes::from(body) }
+    fn messages(&self, like: Like, after: u64, count: usize) -> Vec<Outgoing> {
+        let kept = |name| (name, self.record.header(name).unwrap_or_default().to_owned());
+        let bare = Bytes::from(vec![b'x'; BYTES]);
+        let message = |n: u64| {
+            let (headers, body) = match like {
+                // The id is new each time, as a record's is: the server looks for it.
+                Like::Record => (
+                    vec![
+                        (RECORD_ID, format!("{:026}", after + n)),
+                        kept(RECORD_HASH),
+                        kept(RECORD_SIGNATURE),
+                    ],
+                    self.record.body.clone(),
+                ),
+                Like::Bare => (Vec::new(), bare.clone()),
+            };
+            Outgoing { subject: self.subject.clone(), headers, body }
+        };
+        (0..count as u64).map(message).collect()
     }
 
-    async fn append(&mut self, count: usize) -> Result<(), Failure> {
-        let messages: Vec<_> = (0..count).map(|n| self.message(self.last + n as u64)).collect();
-        match self.log.append(&messages, self.last, COMMIT_TRY).await {
+    fn settled(&mut self, done: Append) -> Result<(), Failure> {
+        match done {
             Append::Committed { last_seq } => {
                 self.last = last_seq;
                 Ok(())
@@ -59,21 +87,31 @@ impl Raw {
         }
     }
 
-    /// Atomic batches of 500, one after the other; messages a second.
+    /// Atomic batches of 500, one after the other; messages a second. The next ones are built while
+    /// the server stores.
     ///
     /// # Errors
     /// The server refused one.
-    pub async fn batches(&mut self, seconds: Duration) -> Result<f64, Failure> {
+    pub async fn batches(&mut self, like: Like, seconds: Duration) -> Result<f64, Failure> {
         let begun = Instant::now();
         let mut stored = 0;
+        let mut next = self.messages(like, self.last, BATCH_RECORDS);
         while begun.elapsed() < seconds {
-            self.append(BATCH_RECORDS).await?;
+            let messages = std::mem::take(&mut next);
+            let after = self.last + BATCH_RECORDS as u64;
+            let log = self.log.clone();
+            let last = self.last;
+            let append = log.append(&messages, last, COMMIT_TRY);
+            let build = async { self.messages(like, after, BATCH_RECORDS) };
+            let (done, built) = tokio::join!(append, build);
+            next = built;
+            self.settled(done)?;
             stored += BATCH_RECORDS as u64;
         }
         Ok(rate(stored, begun.elapsed()))
     }
 
-    /// Single publishes, one after the other.
+    /// Single publishes of records, one after the other.
     ///
     /// # Errors
     /// The server refused one.
@@ -81,8 +119,10 @@ impl Raw {
         let begun = Instant::now();
         let mut taken = Vec::new();
         while begun.elapsed() < seconds {
+            let messages = self.messages(Like::Record, self.last, 1);
             let sent = Instant::now();
-            self.append(1).await?;
+            let done = self.log.append(&messages, self.last, COMMIT_TRY).await;
+            self.settled(done)?;
             taken.push(micros(sent.elapsed()));
         }
         Ok(Sample::of(taken, begun.elapsed()))

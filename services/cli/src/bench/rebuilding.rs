@@ -1,12 +1,15 @@
-//! The rebuild of the read models from verified records in memory, beside a bare loop that
-//! decodes each body and inserts one row.
+//! The rebuild of the read models from verified records in memory, by the projector's own way of
+//! writing, beside a bare loop that decodes each body and inserts one row, on one thread.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
+use canonry_api::Projections;
 use canonry_api_host::projector::read;
+use canonry_api_host::projector::writer::Writer;
 use canonry_nats::Stored;
-use canonry_projections::Store;
+use canonry_schemas::ids::TenantId;
 
 use super::cell::failed;
 use super::stats::rate;
@@ -15,22 +18,28 @@ use crate::failure::{Failure, chain};
 /// Records of one transaction, as the projector has them.
 const BATCH: usize = 1_000;
 
-/// The read models; records a second.
+/// The read models, until they can be queried; records a second.
 ///
 /// # Errors
 /// A record does not read, or SQLite.
-pub fn full(records: &[Stored], folder: &Path) -> Result<f64, Failure> {
-    let file = folder.join("full.sqlite");
+pub async fn full(records: &[Stored], tenant: &TenantId, folder: &Path) -> Result<f64, Failure> {
+    let folder = tempfile::tempdir_in(folder).map_err(failed)?;
     let begun = Instant::now();
-    let mut store = Store::open(&file).map_err(|e| failed(chain(&e)))?;
+    let projections = Arc::new(Projections::new(folder.path()));
+    projections.open(tenant).await.map_err(|e| failed(chain(&e)))?;
+    let mut writer = Writer::new(Arc::clone(&projections), tenant.clone());
     for part in records.chunks(BATCH) {
         let batch: Result<Vec<_>, _> = part.iter().map(read).collect();
-        store.apply(&batch.map_err(failed)?, None).map_err(|e| failed(chain(&e)))?;
+        let written = writer.write(batch.map_err(failed)?, None, ()).await;
+        written.map_err(|e| failed(chain(&e)))?;
     }
-    store.index().map_err(|e| failed(chain(&e)))?;
+    writer.end().await.map_err(|e| failed(chain(&e)))?;
+    projections.index(tenant).await.map_err(|e| failed(chain(&e)))?;
     let taken = begun.elapsed();
-    drop(store);
-    remove(&file)?;
+    let (head, ()) = projections.read(tenant, |_| Ok(())).await.map_err(|e| failed(chain(&e)))?;
+    if head.position != records.last().map_or(0, |r| r.seq) {
+        return Err(failed(format!("the read models end at {}", head.position)));
+    }
     Ok(rate(records.len() as u64, taken))
 }
 

@@ -13,6 +13,7 @@ use crate::output;
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
     pub raw_batch_per_s: f64,
+    pub raw_batch_512_per_s: f64,
     pub raw_single_per_s: f64,
     pub raw_single_p50_ms: f64,
     pub commit_1_per_s: f64,
@@ -140,6 +141,7 @@ impl Report {
         let per_s = |v: f64| format!("{v:.0}/s");
         let times = |p50: f64, p99: f64| format!("p50 {p50:.2} ms, p99 {p99:.2} ms");
         say("raw atomic batches of 500", per_s(self.raw_batch_per_s));
+        say("the same, bare 512 bytes each", per_s(self.raw_batch_512_per_s));
         say(
             "raw single publishes",
             format!("{}, p50 {:.2} ms", per_s(self.raw_single_per_s), self.raw_single_p50_ms),

@@ -1,18 +1,19 @@
 //! The whole run: each measurement in turn with its limit, several rounds, medians.
 
 use canonry_decider::Decider;
+use canonry_nats::Stored;
 use canonry_schemas::ids::TenantId;
 
 use super::cell::{Bench, failed, serving};
-use super::load::{Door, closed_loop, from_another_process};
-use super::raw::Raw;
+use super::load::{Door, closed_loop, fill, from_another_process};
+use super::raw::{Like, Raw};
 use super::report::Report;
 use super::stats::{Sample, median};
 use super::verifying::Ledger;
 use super::{Whole, postgres, rebuilding};
 use crate::context::Context;
 use crate::demo::report::peak_kb;
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::progress::Bars;
 
 /// Tenants that are loaded together.
@@ -28,6 +29,7 @@ const PEER_BATCH: usize = 64;
 #[derive(Default)]
 struct Round {
     raw_batch: f64,
+    raw_batch_512: f64,
     raw_single: Sample,
     one: Sample,
     one_nats: Sample,
@@ -51,9 +53,10 @@ pub(super) async fn run(context: &Context, settings: &Whole) -> Result<(), Failu
             bar.inc(1);
         }
     }
-    let mut raw = Raw::open(&bench).await?;
     let decider = bench.decider("bench").await?;
     serving(&decider, &tenants).await?;
+    let record = one_record(&bench, &decider, &tenants[0]).await?;
+    let mut raw = Raw::open(&bench, record).await?;
     let mut rounds = Vec::new();
     for _ in 0..settings.rounds {
         rounds.push(round(&bench, &decider, &mut raw, &tenants, settings, bars).await?);
@@ -77,6 +80,22 @@ pub(super) async fn run(context: &Context, settings: &Whole) -> Result<(), Failu
         report.postgres_batch_64_per_s = Some(median(found.1));
     }
     report.tell(context.json)
+}
+
+/// A record as they are committed here.
+async fn one_record(
+    bench: &Bench,
+    decider: &Decider,
+    tenant: &TenantId,
+) -> Result<Stored, Failure> {
+    let door = decider.inbox(tenant).map(Door::Local);
+    let door = door.ok_or_else(|| failed("a tenant is not served"))?;
+    let bar = indicatif::ProgressBar::hidden();
+    fill(&[door], 1, 1, &bar).await?;
+    let log = bench.ledger(tenant).await?;
+    let last = log.last().await.map_err(|e| failed(chain(&e)))?;
+    log.connection().close().await;
+    last.ok_or_else(|| failed("the ledger is empty"))
 }
 
 async fn round(
@@ -110,7 +129,8 @@ async fn round(
     }
     {
         let _bar = told("raw atomic batches");
-        round.raw_batch = raw.batches(seconds).await?;
+        round.raw_batch = raw.batches(Like::Record, seconds).await?;
+        round.raw_batch_512 = raw.batches(Like::Bare, seconds).await?;
     }
     {
         let _bar = told("1,024 in flight");
@@ -131,6 +151,7 @@ fn of(rounds: &[Round]) -> Report {
     let mid = |of: fn(&Round) -> f64| median(rounds.iter().map(of));
     Report {
         raw_batch_per_s: mid(|r| r.raw_batch),
+        raw_batch_512_per_s: mid(|r| r.raw_batch_512),
         raw_single_per_s: mid(|r| r.raw_single.per_s),
         raw_single_p50_ms: mid(|r| r.raw_single.p50_ms),
         commit_1_per_s: mid(|r| r.one.per_s),
@@ -167,7 +188,7 @@ async fn readers(
         found[1].push(ledger.export()?);
         found[2].push(ledger.live(bench).await?);
         found[3].push(rebuilding::bare(&ledger.records, bench.folder())?);
-        found[4].push(rebuilding::full(&ledger.records, bench.folder())?);
+        found[4].push(rebuilding::full(&ledger.records, tenant, bench.folder()).await?);
     }
     let [alone, export, live, bare, full] = found.map(median);
     report.ed25519_batch_verify_per_s = alone;

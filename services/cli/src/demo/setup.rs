@@ -87,6 +87,7 @@ impl Demo {
             url: url.clone(),
             name: people::actor("demo"),
             keys,
+            more_keys: None,
             replicas: 1,
             metrics: canonry_telemetry::Metrics::new(),
             throttle: canonry_decider::throttle::Settings::default(),

@@ -18,6 +18,11 @@ use crate::commit::{Ended, commit};
 use crate::draft::{self, Draft, Signed};
 use crate::traced;
 
+/// So many signed drafts leave at once, although more are being signed.
+const SIGNED_ENOUGH: usize = 128;
+/// So many more leave with them, and are signed as they leave.
+const SIGNED_LEAVING: usize = 64;
+
 impl Holder {
     /// Sends the next commit if none is in flight; otherwise has what waits signed meanwhile.
     pub(super) fn launch(&mut self) {
@@ -26,12 +31,14 @@ impl Holder {
             return self.sign_ahead(signed);
         }
         // What is being signed is to leave next: soon, and in one piece.
-        if self.ready.is_empty() || (signed == 0 && self.signing.is_some()) {
+        if self.ready.is_empty() || (signed < SIGNED_ENOUGH && self.signing.is_some()) {
             return;
         }
         self.launched = Instant::now();
-        let most = if signed > 0 { signed } else { self.ready.len() };
-        let count = most.min(BATCH_RECORDS);
+        // A few more are signed as they leave: a commit of their own would cost them more.
+        let more = if self.signing.is_some() { 0 } else { SIGNED_LEAVING };
+        let most = if signed > 0 { signed + more } else { self.ready.len() };
+        let count = most.min(self.ready.len()).min(BATCH_RECORDS);
         let drafts: Vec<Draft> = self.ready.drain(..count).collect();
         self.flying = drafts.last().map(|d| d.head);
         let log = self.s.log.clone();
@@ -42,10 +49,7 @@ impl Holder {
         let way = if count <= PLAIN_PUBLISHES { Way::Plain } else { Way::Batch };
         let span = traced::commit(&self.s.tenant, &drafts, way);
         let committing = async move {
-            let signatures = match drafts.iter().map(|d| d.signature).collect() {
-                Some(signatures) => signatures,
-                None => sign_now(&signers, &drafts).await,
-            };
+            let signatures = sign_rest(&signers, &drafts).await;
             if signatures.len() != drafts.len() {
                 return Ended::Moved(drafts);
             }
@@ -214,12 +218,18 @@ pub(super) async fn signed(signing: &mut Option<JoinHandle<Vec<Signed>>>) -> Vec
     signed.unwrap_or_default()
 }
 
-async fn sign_now(signers: &[Arc<Signer>], drafts: &[Draft]) -> Vec<[u8; 64]> {
-    let hashes: Vec<_> = drafts.iter().map(|d| d.head.hash).collect();
-    if hashes.len() <= PLAIN_PUBLISHES {
-        return draft::sign_each(signers, &hashes);
-    }
-    let keys = signers.to_vec();
-    let signed = tokio::task::spawn_blocking(move || draft::sign_each(&keys, &hashes)).await;
-    signed.unwrap_or_default()
+/// The signatures of all drafts; those that were not made ahead are made now.
+async fn sign_rest(signers: &[Arc<Signer>], drafts: &[Draft]) -> Vec<[u8; 64]> {
+    let unsigned = || drafts.iter().zip(signers).filter(|(draft, _)| draft.signature.is_none());
+    let (keys, hashes): (Vec<_>, Vec<_>) =
+        unsigned().map(|(draft, signer)| (Arc::clone(signer), draft.head.hash)).unzip();
+    let made = if hashes.len() <= PLAIN_PUBLISHES {
+        draft::sign_each(&keys, &hashes)
+    } else {
+        let signed = tokio::task::spawn_blocking(move || draft::sign_each(&keys, &hashes)).await;
+        signed.unwrap_or_default()
+    };
+    let mut made = made.into_iter();
+    // One that was not made ends the list: it is then too short, and nothing is sent.
+    drafts.iter().map_while(|draft| draft.signature.or_else(|| made.next())).collect()
 }

@@ -1,8 +1,7 @@
-//! What a holder does by the clock: missed deadlines, sums of what was throttled, the signed head,
-//! content keys made ahead.
+//! What a holder does by the clock: missed deadlines, sums of what was throttled, the signed head.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use canonry_schemas::actor::{self, Throttled};
 use canonry_schemas::event::Event;
@@ -13,6 +12,9 @@ use super::{Holder, Over, now};
 use crate::desk::Asked;
 use crate::rebuild::unstored;
 use crate::reply::Reply;
+
+/// After its last capture a snapshot store's files stay open for so long.
+const STORE_RESTS: Duration = Duration::from_secs(1);
 
 impl Holder {
     pub(super) async fn tick(&mut self) -> Result<(), Over> {
@@ -44,16 +46,11 @@ impl Holder {
         }
         // Its own pace: a store that does not answer is tried again.
         drop(tokio::time::timeout(HEAD_EVERY, self.shred_due()).await);
-        if self.headed.elapsed() >= HEAD_EVERY {
-            self.headed = Instant::now();
-            // A store that does not answer must not keep callers from their answers.
-            drop(tokio::time::timeout(HEAD_EVERY, self.write_head()).await);
-        }
-        if self.storing.is_none() {
+        self.tell_head();
+        if self.storing.is_none() && self.captured_at.1.elapsed() >= STORE_RESTS {
             self.s.store.rest();
         }
-        let last = self.world.last_content_key;
-        self.s.keeper.make_ahead(last, &mut self.keys).await
+        Ok(())
     }
 
     pub(super) async fn write_head(&mut self) {

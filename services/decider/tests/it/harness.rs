@@ -80,6 +80,7 @@ impl Spine {
             url: self.test.url(),
             name: name.parse().unwrap(),
             keys: self.test.cell.key_store().clone(),
+            more_keys: None,
             replicas: self.test.replicas(),
             metrics: canonry_telemetry::Metrics::new(),
             throttle: canonry_decider::throttle::Settings::default(),

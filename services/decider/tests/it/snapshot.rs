@@ -178,7 +178,12 @@ async fn a_ledger_shorter_than_the_snapshot_is_frozen() {
     std::fs::File::options().write(true).open(&block).unwrap().set_len(whole / 2).unwrap();
     drop(std::fs::remove_file(block.parent().unwrap().join("index.db")));
     let answer = frozen(&mut spine).await;
-    assert!(answer.message.unwrap().contains(&format!("broken at {head}")));
+    let said = answer.message.unwrap();
+    assert!(said.contains(&format!("saw at {head} is gone")), "{said}");
+    // What is lost begins where the store now ends.
+    let at = said.split("broken at ").nth(1).and_then(|rest| rest.split(':').next());
+    let at: u64 = at.unwrap().parse().unwrap();
+    assert!(1 < at && at < head, "{said}");
     spine.stop().await;
 }
 

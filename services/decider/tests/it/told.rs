@@ -68,6 +68,7 @@ async fn metrics_are_those_of_the_tenants_held() {
         url,
         name,
         keys,
+        more_keys: None,
         replicas,
         metrics: metrics.clone(),
         throttle: Settings::default(),

@@ -34,7 +34,8 @@ fn elements(text: &str) -> Result<Vec<Element>, String> {
         let characters = match letter {
             '.' => vec![('\0', char::MAX)],
             '\\' => {
-                let (_, plain) = letters.next().ok_or_else(|| wrong(text, at, "escape of nothing"))?;
+                let (_, plain) =
+                    letters.next().ok_or_else(|| wrong(text, at, "escape of nothing"))?;
                 vec![(plain, plain)]
             }
             '[' => {
@@ -79,7 +80,11 @@ fn range(
         Some((at, ']')) => Err(wrong(text, at, "range '-' without an end")),
         Some((at, last)) => {
             let last = plain(last, letters)?;
-            if first > last { Err(wrong(text, at, "range out of order")) } else { Ok((first, last)) }
+            if first > last {
+                Err(wrong(text, at, "range out of order"))
+            } else {
+                Ok((first, last))
+            }
         }
         None => Err(wrong(text, 0, "set-open '[' with no ']'")),
     }

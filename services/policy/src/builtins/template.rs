@@ -31,15 +31,17 @@ fn is_name(text: &str) -> bool {
 impl<'a> Path<'a> {
     fn read(text: &'a str) -> Result<Self, String> {
         let wrong = || format!("template: not supported: {text}");
-        let (head, rest) = text.split_once('.').ok_or(()).or_else(|()| {
-            if text.starts_with('$') { Ok((text, "")) } else { Err(wrong()) }
-        })?;
+        let (head, rest) = text
+            .split_once('.')
+            .ok_or(())
+            .or_else(|()| if text.starts_with('$') { Ok((text, "")) } else { Err(wrong()) })?;
         let variable = match head.strip_prefix('$') {
             Some(name) if name.is_empty() || is_name(name) => Some(name),
             None if head.is_empty() => None,
             _ => return Err(wrong()),
         };
-        let fields: Vec<&str> = if rest.is_empty() { Vec::new() } else { rest.split('.').collect() };
+        let fields: Vec<&str> =
+            if rest.is_empty() { Vec::new() } else { rest.split('.').collect() };
         if fields.iter().all(|f| is_name(f)) { Ok(Self { variable, fields }) } else { Err(wrong()) }
     }
 }
@@ -51,14 +53,14 @@ struct Reader<'a> {
 
 /// What ended a list of parts.
 #[derive(PartialEq, Eq)]
-enum End {
+enum Stop {
     Text,
     Else,
     End,
 }
 
 impl<'a> Reader<'a> {
-    fn parts(&mut self) -> Result<(Vec<Part<'a>>, End), String> {
+    fn parts(&mut self) -> Result<(Vec<Part<'a>>, Stop), String> {
         self.depth += 1;
         if self.depth > limits::NESTING {
             return Err("template: nested deeper than it may be".to_owned());
@@ -67,15 +69,15 @@ impl<'a> Reader<'a> {
         let end = loop {
             let Some((text, rest)) = self.rest.split_once("{{") else {
                 all.push(Part::Text(std::mem::take(&mut self.rest)));
-                break End::Text;
+                break Stop::Text;
             };
             let (action, rest) = rest.split_once("}}").ok_or("template: unclosed action")?;
             all.push(Part::Text(text));
             self.rest = rest;
             let action = action.trim();
             match action.split_once(char::is_whitespace).unwrap_or((action, "")) {
-                ("end", "") => break End::End,
-                ("else", "") => break End::Else,
+                ("end", "") => break Stop::End,
+                ("else", "") => break Stop::Else,
                 ("if", on) => {
                     let on = Path::read(on.trim())?;
                     let (then, other) = self.branches()?;
@@ -105,8 +107,12 @@ impl<'a> Reader<'a> {
 
     fn branches(&mut self) -> Result<(Vec<Part<'a>>, Vec<Part<'a>>), String> {
         let (then, end) = self.parts()?;
-        let (other, end) = if end == End::Else { self.parts()? } else { (Vec::new(), end) };
-        if end == End::End { Ok((then, other)) } else { Err("template: unexpected end".to_owned()) }
+        let (other, end) = if end == Stop::Else { self.parts()? } else { (Vec::new(), end) };
+        if end == Stop::End {
+            Ok((then, other))
+        } else {
+            Err("template: unexpected end".to_owned())
+        }
     }
 }
 
@@ -218,7 +224,7 @@ fn render(given: &[Value]) -> Answer {
     let [text, values] = given else { return Err("two operands".to_owned()) };
     let mut reader = Reader { rest: text_of(text)?, depth: 0 };
     let (parts, end) = reader.parts()?;
-    if end != End::Text {
+    if end != Stop::Text {
         return Err("template: unexpected end".to_owned());
     }
     let variables = vec![("", values.clone())];

@@ -52,8 +52,7 @@ fn validator(schema: &Json) -> Result<jsonschema::Validator, String> {
 
 /// A type that is none, where a schema names one, or where those of its properties do.
 fn unknown_type(schema: &Json) -> Option<&str> {
-    const TYPES: [&str; 7] =
-        ["array", "boolean", "integer", "number", "null", "object", "string"];
+    const TYPES: [&str; 7] = ["array", "boolean", "integer", "number", "null", "object", "string"];
     let own = schema.get("type").and_then(Json::as_str).filter(|t| !TYPES.contains(t));
     let properties = schema.get("properties").and_then(Json::as_object);
     own.or_else(|| properties.and_then(|all| all.values().find_map(unknown_type)))

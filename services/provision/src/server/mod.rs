@@ -7,7 +7,7 @@ mod cluster;
 mod config;
 mod files;
 mod monitor;
-mod spawn;
+pub mod spawn;
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};

@@ -8,12 +8,15 @@ use std::process::{Child, Command};
 use std::sync::OnceLock;
 use std::sync::mpsc::{self, Sender, SyncSender};
 
-use super::binary::on_path;
+use crate::tool::on_path;
 
 type Order = (Command, SyncSender<io::Result<Child>>);
 
 /// Starts the command on the thread that outlives every runtime.
-pub(super) fn spawn(command: Command) -> io::Result<Child> {
+///
+/// # Errors
+/// The operating system refuses.
+pub fn spawn(command: Command) -> io::Result<Child> {
     static SPAWNER: OnceLock<Sender<Order>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {
         let (orders, inbox) = mpsc::channel::<Order>();
@@ -32,7 +35,8 @@ pub(super) fn spawn(command: Command) -> io::Result<Child> {
 }
 
 /// `setpriv`, where it exists; without it a server is killed on drop only.
-pub(super) fn setpriv() -> Option<&'static PathBuf> {
+#[must_use]
+pub fn setpriv() -> Option<&'static PathBuf> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
     let find = || if cfg!(target_os = "linux") { on_path("setpriv") } else { None };
     FOUND.get_or_init(find).as_ref()

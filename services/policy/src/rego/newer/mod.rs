@@ -1,12 +1,17 @@
 //! What OPA's newer language has and the engine's reader has not, said in words that it reads.
 //!
-//! Three things are rewritten, and nothing else is touched. Texts with expressions, `$"to {x}"`,
+//! Five things are rewritten, and nothing else is touched. Texts with expressions, `$"to {x}"`,
 //! become a call of `internal.template_string`, as OPA's own compiler makes it. Keywords that begin
-//! a name, `if.foo`, become a name of ours. And a builtin of ours that is given one argument more,
-//! for its answer, becomes an equation. Lines stay where they are, so messages name the right one.
+//! a name, `if.foo`, become a name of ours. A builtin of ours that is given one argument more, for
+//! its answer, becomes an equation. A builtin that stands in for a function, `with f as count`,
+//! becomes a function that calls it. And a rule `p.b` beside `p[x]` becomes one of them ([`heads`]).
+//! Lines stay where they are, so messages name the right one.
+
+mod heads;
 
 use std::fmt::Write as _;
 
+use self::heads::arity;
 use crate::builtins;
 use crate::limits;
 
@@ -31,6 +36,8 @@ enum Until {
     Closed,
     /// There, or at a comma.
     Argument,
+    /// With the line, or at a comment, unless something is open.
+    Line,
 }
 
 /// Rewrites a module, or a query.
@@ -41,7 +48,16 @@ pub(crate) fn rewrite(text: &str) -> Result<String, String> {
     if let Some(taken) = [WORD, PART, CALL].into_iter().find(|name| text.contains(name)) {
         return Err(format!("{taken} is not a name to use"));
     }
-    let mut reader = Reader { text, at: 0, parts: 0, depth: 0, package: String::new(), equal: Vec::new(), calls: Vec::new() };
+    let mut reader = Reader {
+        text,
+        at: 0,
+        parts: 0,
+        depth: 0,
+        within: 0,
+        package: String::new(),
+        equal: Vec::new(),
+        calls: Vec::new(),
+    };
     let mut out = String::with_capacity(text.len());
     reader.code(&mut out, Until::End)?;
     reader.settled()?;
@@ -59,48 +75,13 @@ struct Reader<'a> {
     /// Expressions of texts so far; each has a name of its own.
     parts: usize,
     depth: usize,
+    /// Braces and brackets that are open around the name at hand.
+    within: usize,
     package: String,
     /// What parameters of the rule at hand have to equal: its body says it.
     equal: Vec<String>,
     /// Builtins that stand in for functions.
     calls: Vec<&'a str>,
-}
-
-/// Builtins of the engine by the number of their arguments, which it does not tell.
-#[rustfmt::skip]
-const ARITIES: [(usize, &[&str]); 3] = [
-    (1, &[
-        "abs", "all", "any", "array.reverse", "base64.decode", "base64.encode", "base64.is_valid",
-        "base64url.decode", "base64url.encode", "base64url.encode_no_pad", "bits.negate", "ceil",
-        "count", "floor", "hex.decode", "hex.encode", "intersection", "is_array", "is_boolean",
-        "is_null", "is_number", "is_object", "is_set", "is_string", "json.marshal",
-        "json.unmarshal", "lower", "max", "min", "object.keys", "object.union_n", "product",
-        "regex.is_valid", "round", "semver.is_valid", "sort", "strings.reverse", "sum",
-        "time.clock", "time.date", "time.parse_duration_ns", "time.parse_rfc3339_ns",
-        "time.weekday", "to_number", "trim_space", "type_name", "union", "upper",
-        "urlquery.decode", "urlquery.decode_object", "urlquery.encode", "urlquery.encode_object",
-        "yaml.marshal", "yaml.unmarshal",
-    ]),
-    (2, &[
-        "array.concat", "bits.and", "bits.lsh", "bits.or", "bits.rsh", "bits.xor", "concat",
-        "contains", "endswith", "format_int", "graph.reachable", "graph.reachable_paths",
-        "indexof", "indexof_n", "json.filter", "json.patch", "json.remove", "numbers.range",
-        "object.filter", "object.remove", "object.subset", "object.union", "regex.match",
-        "regex.split", "semver.compare", "split", "sprintf", "startswith",
-        "strings.any_prefix_match", "strings.any_suffix_match", "strings.replace_n", "time.diff",
-        "time.parse_ns", "trim", "trim_left", "trim_prefix", "trim_right", "trim_suffix",
-    ]),
-    (3, &[
-        "array.slice", "glob.match", "numbers.range_step", "object.get",
-        "regex.find_all_string_submatch_n", "regex.find_n", "regex.replace", "replace",
-        "substring",
-    ]),
-];
-
-/// How many arguments a builtin takes.
-fn arity(name: &str) -> Option<usize> {
-    let engine = ARITIES.iter().find(|(_, names)| names.contains(&name));
-    builtins::arity(name).or_else(|| engine.map(|(number, _)| *number))
 }
 
 const fn begins(byte: u8) -> bool {
@@ -152,6 +133,7 @@ impl<'a> Reader<'a> {
         let mut open = 0_usize;
         while let Some(byte) = self.byte(0) {
             match byte {
+                b'#' | b'\n' if open == 0 && until == Until::Line => break,
                 b'#' => self.copy(self.rest().find('\n').unwrap_or(self.rest().len()), out),
                 b'"' | b'`' => self.string(byte, out),
                 b'$' if matches!(self.byte(1), Some(b'"' | b'`')) => self.template(out)?,
@@ -162,13 +144,18 @@ impl<'a> Reader<'a> {
                     open += 1;
                     self.copy(1, out);
                 }
-                b'}' | b']' | b')' if open == 0 && until != Until::End => break,
+                b'}' | b']' | b')' if open == 0 && !matches!(until, Until::End | Until::Line) => {
+                    break;
+                }
                 b'}' | b']' | b')' => {
                     open = open.saturating_sub(1);
                     self.copy(1, out);
                 }
                 b',' if open == 0 && until == Until::Argument => break,
-                _ if begins(byte) => self.name(out)?,
+                _ if begins(byte) => {
+                    self.within = open;
+                    self.name(out)?;
+                }
                 _ if byte.is_ascii_digit() => self.copy(names(self.rest()), out),
                 _ => self.copy(self.rest().chars().next().map_or(1, char::len_utf8), out),
             }
@@ -216,41 +203,18 @@ impl<'a> Reader<'a> {
             out.push_str(WORD);
             self.at += before.len();
             self.copy(word, out);
-        } else if self.byte(whole.len()) == Some(b'(') && self.begins_line() {
-            self.head(whole, out)?;
+        } else if let Some((first, second)) = self.beside_variables(whole) {
+            self.named_head(first, second, out)?;
         } else if self.byte(whole.len()) == Some(b'(')
             && let Some(arity) = builtins::arity(whole)
         {
             self.call(whole, arity, out)?;
+        } else if self.byte(whole.len()) == Some(b'(') && self.begins_line() {
+            self.head(whole, out)?;
         } else {
             self.copy(whole.len(), out);
         }
         Ok(())
-    }
-
-    /// Whether what stands before an `as` is `with` and the name of a function.
-    fn replaces(&self, before: &str) -> bool {
-        let mut words = before.split_whitespace().rev();
-        let (name, with) = (words.next().unwrap_or_default(), words.next());
-        with == Some("with")
-            && path(name) == name.len()
-            && !["input", "data"].contains(&name.split('.').next().unwrap_or_default())
-    }
-
-    /// `as` and the name of a builtin, which becomes a function that calls it: the engine takes
-    /// a builtin's name for a variable there.
-    fn replacement(&mut self, out: &mut String) -> bool {
-        let rest = self.rest().strip_prefix("as").unwrap_or_default();
-        let blank = rest.len() - rest.trim_start_matches([' ', '\t']).len();
-        let name = whole_path(rest.get(blank..).unwrap_or_default());
-        if name.is_empty() || arity(name).is_none() || self.package.is_empty() {
-            return false;
-        }
-        self.copy("as".len() + blank, out);
-        let _ = write!(out, "{CALL}{}", self.calls.len());
-        self.at += name.len();
-        self.calls.push(name);
-        true
     }
 
     fn blank(&self) -> usize {
@@ -285,11 +249,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether this is where rules begin: at the start of a line, within nothing.
-    fn begins_line(&self) -> bool {
-        self.depth == 1 && self.text.get(..self.at).is_some_and(|b| b.is_empty() || b.ends_with('\n'))
-    }
-
     /// The arguments that stand here, up to the bracket that closes them; `None` where none does.
     fn arguments(&mut self) -> Result<Option<Vec<String>>, String> {
         let mut given = Vec::new();
@@ -306,52 +265,6 @@ impl<'a> Reader<'a> {
                 _ => return Ok(None),
             }
         }
-    }
-
-    /// The head of a function. A parameter that is a text with expressions gets a name, which the
-    /// body holds against the text.
-    fn head(&mut self, name: &str, out: &mut String) -> Result<(), String> {
-        self.settled()?;
-        let start = self.at;
-        self.at += name.len() + 1;
-        let Some(mut given) = self.arguments()? else {
-            // Not a head after all: the engine says what is wrong with it.
-            self.at = start;
-            self.copy(name.len(), out);
-            return Ok(());
-        };
-        for argument in &mut given {
-            if argument.trim_start().starts_with("internal.template_string([") {
-                self.parts += 1;
-                let part = format!("{PART}{}", self.parts);
-                self.equal.push(format!("{part} == {}", argument.replace('\n', " ").trim()));
-                // Its lines stay here.
-                *argument = format!("{part}{}", "\n".repeat(argument.matches('\n').count()));
-            }
-        }
-        out.push_str(name);
-        out.push('(');
-        out.push_str(&given.join(","));
-        out.push(')');
-        Ok(())
-    }
-
-    /// The body of a rule whose parameters have to equal something.
-    fn body(&mut self, out: &mut String) -> Result<(), String> {
-        let equal = std::mem::take(&mut self.equal).join("; ");
-        self.copy(1, out);
-        self.code(out, Until::Closed)?;
-        out.push_str("; ");
-        out.push_str(&equal);
-        Ok(())
-    }
-
-    /// Refuses what no body was found for.
-    fn settled(&self) -> Result<(), String> {
-        if self.equal.is_empty() {
-            return Ok(());
-        }
-        Err(self.fault("a function whose parameter is a text with expressions needs `if {`"))
     }
 
     /// A call of a builtin of ours; with an argument more than it takes, that is what it equals.
@@ -488,9 +401,28 @@ mod tests {
                       internal.template_string([\"\", {canonry_part_1 | canonry_part_1 := x}, \"\"])}\n\n\
                       g(x) := x if { f(x) }\n";
         assert_eq!(rewrite(text).as_deref(), Ok(wanted));
+        // Within a body it is a call, wherever it stands.
+        let text = "p if {\nf($\"a\")\n}\n";
+        let wanted = "p if {\nf(internal.template_string([\"a\"]))\n}\n";
+        assert_eq!(rewrite(text).as_deref(), Ok(wanted));
         for text in ["f($\"{x}\")\ng(1)", "f($\"{x}\") := 1 if x = 2\n", "f($\"a\")"] {
             assert!(rewrite(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_name_beside_names_with_variables_is_one_of_them() {
+        let text = "p[q].r contains 1 if q := 2\np[q] := 1 if q := 2\np.b.r contains {\n1} # no\np.c.r contains 1 if {\n\tx\n}\np.d := \" if \"\np.e := 1 if x\np.f[x] := 1 if x := 2";
+        let wanted = "p[q].r contains 1 if q := 2\np[q] := 1 if q := 2\n\
+                      p[canonry_part_1].r contains {\n1}  if canonry_part_1 = \"b\" # no\n\
+                      p[canonry_part_2].r contains 1 if {\n\tx\n; canonry_part_2 = \"c\"}\n\
+                      p[canonry_part_3] := \" if \" if canonry_part_3 = \"d\" \n\
+                      p[canonry_part_4] := 1 if {x; canonry_part_4 = \"e\"} \np.f[x] := 1 if x := 2";
+        assert_eq!(rewrite(text).as_deref(), Ok(wanted));
+        for text in ["p.b.r contains 1\n", "p[q].r contains 1 if q := 2\np.b.s contains 1\n"] {
+            assert_eq!(rewrite(text).as_deref(), Ok(text));
+        }
+        assert!(rewrite("p[q] := 1 if q := 2\np.b := 1 if\n\ttrue\n").is_err());
     }
 
     #[test]
