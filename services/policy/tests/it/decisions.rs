@@ -170,3 +170,17 @@ fn builtins_that_sign_or_list_much_are_not_for_decisions() {
         assert_eq!(code.map(|e| e.code.code()), Some("policy-builtin"), "{call}");
     }
 }
+
+#[test]
+fn a_rule_that_walks_through_arguments_matches() {
+    for walk in ["[_, value] := walk(input.action.args)", "walk(input.action.args, [_, value])"] {
+        let rules = format!(
+            "{ALLOW_MAIL}\ndecisions contains {{\"rule\": \"w\", \"verdict\": \"DENY\"}} if {{\n\
+             \t{walk}\n\tvalue == \"bad\"\n}}"
+        );
+        let denied = decided(&rules, &call("mail", json!({"a": [{"b": "bad"}]})));
+        assert_eq!((denied.verdict.name(), denied.rules.join(" ")), ("DENY", "mail w".to_owned()));
+        let allowed = decided(&rules, &call("mail", json!({"a": [{"b": "good"}]})));
+        assert_eq!(allowed.verdict.name(), "ALLOW");
+    }
+}

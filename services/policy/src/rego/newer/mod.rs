@@ -1,13 +1,15 @@
 //! What OPA's newer language has and the engine's reader has not, said in words that it reads.
 //!
-//! Five things are rewritten, and nothing else is touched. Texts with expressions, `$"to {x}"`,
+//! Six things are rewritten, and nothing else is touched. Texts with expressions, `$"to {x}"`,
 //! become a call of `internal.template_string`, as OPA's own compiler makes it. Keywords that begin
 //! a name, `if.foo`, become a name of ours. A builtin of ours that is given one argument more, for
 //! its answer, becomes an equation. A builtin that stands in for a function, `with f as count`,
-//! becomes a function that calls it. And a rule `p.b` beside `p[x]` becomes one of them ([`heads`]).
+//! becomes a function that calls it. A rule `p.b` beside `p[x]` becomes one of them ([`heads`]). And
+//! what `walk` finds is given to it as an argument ([`walk`]).
 //! Lines stay where they are, so messages name the right one.
 
 mod heads;
+mod walk;
 
 use std::fmt::Write as _;
 
@@ -205,6 +207,8 @@ impl<'a> Reader<'a> {
             self.copy(word, out);
         } else if let Some((first, second)) = self.beside_variables(whole) {
             self.named_head(first, second, out)?;
+        } else if whole == "walk" && self.byte(whole.len()) == Some(b'(') {
+            self.walk(out)?;
         } else if self.byte(whole.len()) == Some(b'(')
             && let Some(arity) = builtins::arity(whole)
         {
@@ -423,6 +427,24 @@ mod tests {
             assert_eq!(rewrite(text).as_deref(), Ok(text));
         }
         assert!(rewrite("p[q] := 1 if q := 2\np.b := 1 if\n\ttrue\n").is_err());
+    }
+
+    #[test]
+    fn what_is_walked_through_is_named_as_an_argument() {
+        let text = "p if {\n\t[a, [b]] := walk(x[_])\n\tc = walk({d | d = walk(e)}); walk(f, g)\n}";
+        let wanted = "p if {\n\twalk(x[_], canonry_part_1); [a, [b]] := canonry_part_1\n\t\
+                      walk({d | walk(e, canonry_part_2); d = canonry_part_2}, canonry_part_3); \
+                      c = canonry_part_3; walk(f, g)\n}";
+        assert_eq!(rewrite(text).as_deref(), Ok(wanted));
+        for text in [
+            "p := walk(x)",
+            "p if { walk(x)[0] == 1 }",
+            "p if { 1 == walk(x) }",
+            "p if { count(walk(x)) == 1 }",
+            "p if { y := walk(input) with input as 1 }",
+        ] {
+            assert!(rewrite(text).is_err(), "{text}");
+        }
     }
 
     #[test]
