@@ -53,14 +53,7 @@ impl<'a> Reader<'a> {
     /// body holds against the text.
     pub(super) fn head(&mut self, name: &str, out: &mut String) -> Result<(), String> {
         self.settled()?;
-        let start = self.at;
-        self.at += name.len() + 1;
-        let Some(mut given) = self.arguments()? else {
-            // Not a head after all: the engine says what is wrong with it.
-            self.at = start;
-            self.copy(name.len(), out);
-            return Ok(());
-        };
+        let Some(mut given) = self.arguments(name, out)? else { return Ok(()) };
         for argument in &mut given {
             if argument.trim_start().starts_with("internal.template_string([") {
                 self.parts += 1;

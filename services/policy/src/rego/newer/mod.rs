@@ -253,34 +253,32 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The arguments that stand here, up to the bracket that closes them; `None` where none does.
-    fn arguments(&mut self) -> Result<Option<Vec<String>>, String> {
+    /// The arguments of a call of `name`, which is at hand, up to the bracket that closes them. Where
+    /// none does it is no call: the name is copied, and the engine says what is wrong with it.
+    fn arguments(&mut self, name: &str, out: &mut String) -> Result<Option<Vec<String>>, String> {
+        let start = self.at;
+        self.at += name.len() + 1;
         let mut given = Vec::new();
         loop {
             let mut argument = String::new();
             self.code(&mut argument, Until::Argument)?;
             given.push(argument);
-            match self.byte(0) {
-                Some(b',') => self.at += 1,
-                Some(b')') => {
-                    self.at += 1;
-                    return Ok(Some(given));
-                }
-                _ => return Ok(None),
+            let byte = self.byte(0);
+            if !matches!(byte, Some(b',' | b')')) {
+                self.at = start;
+                self.copy(name.len(), out);
+                return Ok(None);
+            }
+            self.at += 1;
+            if byte == Some(b')') {
+                return Ok(Some(given));
             }
         }
     }
 
     /// A call of a builtin of ours; with an argument more than it takes, that is what it equals.
     fn call(&mut self, name: &str, arity: usize, out: &mut String) -> Result<(), String> {
-        let start = self.at;
-        self.at += name.len() + 1;
-        let Some(mut given) = self.arguments()? else {
-            // Not a call after all: the engine says what is wrong with it.
-            self.at = start;
-            self.copy(name.len(), out);
-            return Ok(());
-        };
+        let Some(mut given) = self.arguments(name, out)? else { return Ok(()) };
         let trailing = given.len() > 1 && given.last().is_some_and(|a| a.trim().is_empty());
         let after = if trailing { given.pop().unwrap_or_default() } else { String::new() };
         let answer = if given.len() == arity + 1 { given.pop() } else { None };

@@ -8,15 +8,8 @@ use super::{PART, Reader};
 impl Reader<'_> {
     /// A call of `walk`.
     pub(super) fn walk(&mut self, out: &mut String) -> Result<(), String> {
-        let start = self.at;
         let in_body = (self.depth, self.within) != (1, 0);
-        self.at += "walk(".len();
-        let Some(given) = self.arguments()? else {
-            // Not a call after all: the engine says what is wrong with it.
-            self.at = start;
-            self.copy("walk".len(), out);
-            return Ok(());
-        };
+        let Some(given) = self.arguments("walk", out)? else { return Ok(()) };
         let [one] = &given[..] else {
             let _ = write!(out, "walk({})", given.join(","));
             return Ok(());
