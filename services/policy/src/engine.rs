@@ -1,15 +1,26 @@
 //! The engine behind one port: how it is made, loaded and named. Nothing else makes one.
 
+use regorus::utils::limits::PolicyLengthConfig;
 use regorus::{Engine, Value};
 
 use crate::code::{Code, Refused};
+use crate::limits;
 use crate::policy::{Source, every_step};
-use crate::rego::builtins;
+use crate::rego::{builtins, newer};
 
 /// The engine and its version, as records name it. Whoever decides again takes the same.
 #[must_use]
 pub const fn version() -> &'static str {
     concat!("regorus-0.14.1/canonry-policy-", env!("CARGO_PKG_VERSION"))
+}
+
+/// How long files and lines may be: what the engine is given was measured as it was written.
+pub(crate) const fn lengths() -> PolicyLengthConfig {
+    PolicyLengthConfig {
+        max_col: limits::READ_COLUMNS,
+        max_file_bytes: limits::READ_BYTES,
+        max_lines: limits::READ_LINES,
+    }
 }
 
 /// An empty engine for decisions: strict, so that a builtin that fails is an error and not a field
@@ -18,9 +29,21 @@ pub(crate) fn new() -> Result<Engine, Refused> {
     let mut engine = Engine::new();
     engine.set_strict_builtin_errors(true);
     engine.set_gather_prints(true);
+    engine.set_policy_length_config(lengths());
     engine.set_execution_timer_config(every_step());
+    crate::builtins::install(&mut engine, true).map_err(|e| Refused::new(Code::Builtin, e))?;
     builtins::install(&mut engine).map_err(|e| Refused::new(Code::Builtin, e))?;
     Ok(engine)
+}
+
+/// The policy in the words that the engine reads: see [`newer`].
+pub(crate) fn read(source: &Source) -> Result<Source, Refused> {
+    let modules = source.modules.iter().map(|(name, text)| {
+        let text =
+            newer::rewrite(text).map_err(|e| Refused::new(Code::Syntax, format!("{name}: {e}")))?;
+        Ok((name.clone(), text))
+    });
+    Ok(Source { modules: modules.collect::<Result<_, _>>()?, ..source.clone() })
 }
 
 /// Puts a policy's modules and documents into an engine.

@@ -10,12 +10,15 @@ use regorus::Value;
 
 use crate::rego::guard::{Guard, look};
 
+/// Rules by the constant that a field is compared with.
+type ByValue = BTreeMap<Value, Vec<usize>>;
+
 /// The rules by the fields they compare.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     guards: Vec<Vec<Guard>>,
     /// Each field that parts rules, and the rules by its value.
-    parted: Vec<(Vec<String>, BTreeMap<Value, Vec<usize>>)>,
+    parted: Vec<(Vec<String>, ByValue)>,
     /// Rules that no field parts.
     always: Vec<usize>,
 }
@@ -27,7 +30,7 @@ impl Index {
         for guard in guards.iter().flatten() {
             constants.entry(&guard.path).or_default().extend(&guard.values);
         }
-        let mut parted: BTreeMap<Vec<String>, BTreeMap<Value, Vec<usize>>> = BTreeMap::new();
+        let mut parted: BTreeMap<Vec<String>, ByValue> = BTreeMap::new();
         let mut always = Vec::new();
         for (rule, own) in guards.iter().enumerate() {
             // Of a rule's own fields the one that parts the policy most finely.

@@ -1,49 +1,49 @@
 //! What a policy is told: one document whose every field is there, so that a rule never matches
 //! because something was left out. What is not known or does not apply is an empty text, 0 or an
 //! empty object. Only what is below `action.args` is the tool's own, and may be anything.
+//!
+//! Fields stand in the order of their names, as in canonical JSON: [`crate::ready`] builds on it.
 
 use std::collections::BTreeMap;
 
-use canonry_schemas::budget::Amount;
+use canonry_schemas::budget;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
-use crate::limits;
 use crate::rego::uses::Step;
 
 /// The input document.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// The tenant.
-    pub tenant: String,
-    /// Whose name stands on the command.
-    pub actor: Actor,
-    /// The role that the actor works for.
-    pub role: Role,
-    /// The tier of the role's trust, 0 to 4.
-    pub tier: u64,
-    /// The ticket.
-    pub ticket: Ticket,
-    /// The run.
-    pub run: Run,
-    /// The phase of the workflow.
-    pub phase: String,
     /// What is to be done.
     pub action: Action,
-    /// Money, in micro-units.
-    pub cost: Cost,
-    /// What this action can come to at worst.
-    pub worst: Worst,
-    /// What is spent and reserved, of everything that a budget bounds.
-    pub spent: Spent,
+    /// Whose name stands on the command.
+    pub actor: Actor,
     /// Who agreed, where an action goes on after it was held.
     pub approvals: Approvals,
+    /// Money, in micro-units.
+    pub cost: Cost,
     /// What was done before.
     pub counts: Counts,
+    /// The phase of the workflow.
+    pub phase: String,
+    /// The role that the actor works for.
+    pub role: Role,
+    /// The run.
+    pub run: Run,
+    /// What is spent and reserved, of everything that a budget bounds.
+    pub spent: Spent,
+    /// The tenant.
+    pub tenant: String,
+    /// The ticket.
+    pub ticket: Ticket,
+    /// The tier of the role's trust, 0 to 4.
+    pub tier: u64,
     /// Microseconds since 1970, UTC, of the record that this decides: the only clock of a policy.
     pub time: u64,
+    /// What this action can come to at worst.
+    pub worst: Worst,
 }
 
 /// Whose name stands on the command.
@@ -55,6 +55,18 @@ pub struct Actor {
     /// `member`, `worker` or `service`.
     pub kind: String,
     /// The level of the actor's authentication.
+    pub level: u64,
+}
+
+/// Who agreed to an action that was held.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approvals {
+    /// Who.
+    pub by: Vec<String>,
+    /// How many.
+    pub given: u64,
+    /// The level that somebody stepped up to; 0 where nobody did.
     pub level: u64,
 }
 
@@ -76,28 +88,28 @@ pub struct Role {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ticket {
-    /// Its id.
-    pub id: String,
-    /// Its stage.
-    pub stage: String,
-    /// Its priority; 0 where it has none.
-    pub priority: u64,
-    /// Who opened it.
-    pub opened_by: String,
-    /// When it must be done: RFC 3339.
-    pub due: String,
     /// Whether it may be completed only after an approval.
     pub approval_required: bool,
+    /// When it must be done: RFC 3339.
+    pub due: String,
+    /// Its id.
+    pub id: String,
+    /// Who opened it.
+    pub opened_by: String,
+    /// Its priority; 0 where it has none.
+    pub priority: u64,
+    /// Its stage.
+    pub stage: String,
 }
 
 /// The run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
-    /// Its id.
-    pub id: String,
     /// Which attempt at the ticket it is.
     pub attempt: u64,
+    /// Its id.
+    pub id: String,
     /// How many steps it has recorded.
     pub steps: u64,
     /// Who works.
@@ -108,26 +120,26 @@ pub struct Run {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Action {
-    /// The tool.
-    pub tool: String,
     /// What the tool is to do.
     pub action: String,
     /// The tool's own arguments: whole numbers, and anything else of JSON.
     pub args: BTreeMap<String, Value>,
+    /// The tool.
+    pub tool: String,
 }
 
 /// What was spent so far, and what this action may cost at worst.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cost {
+    /// This action, at worst.
+    pub action: u64,
+    /// By the role.
+    pub role: u64,
     /// By the run, in micro-units.
     pub run: u64,
     /// For the ticket.
     pub ticket: u64,
-    /// By the role.
-    pub role: u64,
-    /// This action, at worst.
-    pub action: u64,
 }
 
 /// What was done before.
@@ -136,10 +148,10 @@ pub struct Cost {
 pub struct Counts {
     /// By the role.
     pub role: Count,
-    /// For the ticket.
-    pub ticket: Count,
     /// By the run.
     pub run: Count,
+    /// For the ticket.
+    pub ticket: Count,
 }
 
 /// How often.
@@ -148,56 +160,65 @@ pub struct Counts {
 pub struct Count {
     /// Actions that were allowed.
     pub actions: u64,
+    /// Actions that were denied.
+    pub denied: u64,
     /// Actions that were held for people.
     pub held: u64,
     /// Actions that were routed elsewhere.
     pub routed: u64,
-    /// Actions that were denied.
-    pub denied: u64,
-}
-
-/// What an action can come to at worst.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Worst {
-    /// Money beside what the model costs, in micro-units.
-    pub money_micros: u64,
-    /// Tokens that go in.
-    pub tokens_in: u64,
-    /// Tokens that come out.
-    pub tokens_out: u64,
-    /// The model; empty where none is called.
-    pub model: String,
-    /// Calls.
-    pub calls: u64,
-    /// Seconds of wall time.
-    pub wall_seconds: u64,
 }
 
 /// What is spent and reserved so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spent {
-    /// By the run.
-    pub run: Amount,
-    /// For the ticket.
-    pub ticket: Amount,
     /// By the role, on this day (UTC).
     pub role_today: Amount,
+    /// By the run.
+    pub run: Amount,
     /// By the tenant, on this day.
     pub tenant_today: Amount,
+    /// For the ticket.
+    pub ticket: Amount,
 }
 
-/// Who agreed to an action that was held.
+/// So much in each dimension.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Approvals {
-    /// How many.
-    pub given: u64,
-    /// Who.
-    pub by: Vec<String>,
-    /// The level that somebody stepped up to; 0 where nobody did.
-    pub level: u64,
+pub struct Amount {
+    /// Calls of tools and models.
+    pub calls: u64,
+    /// Micro-units of the tenant's currency.
+    pub money_micros: u64,
+    /// Tokens, in and out together.
+    pub tokens: u64,
+    /// Seconds of wall time.
+    pub wall_seconds: u64,
+}
+
+impl From<budget::Amount> for Amount {
+    fn from(amount: budget::Amount) -> Self {
+        let budget::Amount { money_micros, tokens, calls, wall_seconds } = amount;
+        Self { calls, money_micros, tokens, wall_seconds }
+    }
+}
+
+/// What an action can come to at worst.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Worst {
+    /// Calls.
+    pub calls: u64,
+    /// The model; empty where none is called.
+    pub model: String,
+    /// Money beside what the model costs, in micro-units.
+    pub money_micros: u64,
+    /// Tokens that go in.
+    pub tokens_in: u64,
+    /// Tokens that come out.
+    pub tokens_out: u64,
+    /// Seconds of wall time.
+    pub wall_seconds: u64,
 }
 
 /// An input of which fields were left out: they are empty. For people; a decider leaves none out.
@@ -238,25 +259,4 @@ pub(crate) fn field(path: &[Step]) -> Option<Field> {
         Step::Any => None,
     })?;
     Some(if found.is_object() { Field::Object } else { Field::Plain })
-}
-
-/// An input that may be decided on: bounded, whole numbers only.
-pub(crate) struct Ready {
-    /// For the engine.
-    pub(crate) value: regorus::Value,
-    /// SHA-256 of its canonical JSON.
-    pub(crate) digest: [u8; 32],
-}
-
-/// Makes an input ready; `None` where it is too large, too deep or not of whole numbers.
-pub(crate) fn ready(input: &Input) -> Result<Ready, [u8; 32]> {
-    // RFC 8785 is what a third party can make of the same input, in any language.
-    let bytes = serde_json_canonicalizer::to_vec(input).map_err(|_| [0; 32])?;
-    let digest: [u8; 32] = Sha256::digest(&bytes).into();
-    if bytes.len() > limits::INPUT_BYTES {
-        return Err(digest);
-    }
-    // The strict reader knows what a whole number is, and how deep is too deep.
-    let value = canonry_schemas::json::parse(&bytes).map_err(|_| digest)?;
-    Ok(Ready { value: regorus::Value::from(value), digest })
 }

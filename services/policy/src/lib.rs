@@ -5,6 +5,7 @@
 //! memory, on the thread that asks. Nothing here knows NATS, a clock or a file: times and bytes are
 //! arguments. `docs/policy.md` is the contract for authors; ADR 18 says why it is built like this.
 
+mod builtins;
 pub mod bundle;
 pub mod code;
 pub mod decision;
@@ -13,7 +14,9 @@ mod index;
 pub mod input;
 pub mod limits;
 mod meter;
+pub mod opa;
 mod policy;
+mod ready;
 mod rego;
 pub mod tests;
 

@@ -1,9 +1,16 @@
 //! Every bound of a policy, its evaluation and its bundle, as a number in one place. Sizes are bytes.
 
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 /// Bytes of one Rego file.
 pub const MODULE_BYTES: usize = 256 * 1024;
+/// Columns of a line as the engine reads it: rewritten, and with copies of rules behind the text.
+pub const READ_COLUMNS: NonZeroU32 = NonZeroU32::new(64 * 1024).unwrap();
+/// Bytes of a file as the engine reads it.
+pub const READ_BYTES: NonZeroUsize = NonZeroUsize::new(4 * MODULE_BYTES).unwrap();
+/// Lines of a file as the engine reads it.
+pub const READ_LINES: NonZeroUsize = NonZeroUsize::new(40_000).unwrap();
 /// Rego files of one bundle.
 pub const MODULES: usize = 64;
 /// Bytes of a bundle as it travels.
@@ -38,6 +45,12 @@ pub const LABEL: usize = 120;
 pub const RANGE: i64 = 10_000;
 /// Bytes of a text that one call of `concat` or `replace` may make.
 pub const TEXT: usize = 256 * 1024;
+/// Braces, brackets and texts with expressions, one within the other.
+pub const NESTING: usize = 32;
+/// Pairs of blocks that one call of `net.cidr_contains_matches` may compare.
+pub const PAIRS: usize = 10_000;
+/// Addresses that one call of `net.cidr_expand` may list.
+pub const ADDRESSES: u128 = 65_536;
 /// Verbs in the format of one `sprintf`.
 pub const VERBS: usize = 32;
 /// Bytes of the signature file of a bundle.

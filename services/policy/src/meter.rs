@@ -4,18 +4,25 @@
 //! and at what the allocator has given this thread since the evaluation began, and where either is
 //! too much it answers with the end of time, which ends the evaluation. So nothing has to be stopped
 //! from outside and no thread is left behind.
+//!
+//! Time is what the thread ran for, not what passed: a busy machine denies nothing. Asking for that
+//! is a call into the system, so it is asked only when as much time has passed as was given.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use canonry_meter::live_bytes;
 use regorus::utils::limits::{TimeSource, set_time_source};
-use regorus_mimalloc::current_thread_live_bytes;
+use rustix::time::{ClockId, clock_gettime};
 
 /// What a thread's evaluation may take, and what came of it.
 #[derive(Debug, Clone, Copy)]
 struct Running {
+    /// When to look at what the thread ran for.
     until: Instant,
+    /// What the thread may have run for, since it began.
+    end: Duration,
     bytes: i64,
     over: Option<Over>,
 }
@@ -42,10 +49,13 @@ impl TimeSource for Meter {
     fn now(&self) -> Option<Duration> {
         let Some(mut running) = RUNNING.get() else { return Some(BEGIN) };
         if running.over.is_none() {
-            if current_thread_live_bytes() > running.bytes {
+            if live_bytes() > running.bytes {
                 running.over = Some(Over::Memory);
             } else if Instant::now() > running.until {
-                running.over = Some(Over::Time);
+                match running.end.checked_sub(ran()) {
+                    None | Some(Duration::ZERO) => running.over = Some(Over::Time),
+                    Some(left) => running.until = Instant::now() + left,
+                }
             }
             RUNNING.set(Some(running));
         }
@@ -53,13 +63,20 @@ impl TimeSource for Meter {
     }
 }
 
+/// What this thread ran for since it began.
+fn ran() -> Duration {
+    let ran = clock_gettime(ClockId::ThreadCPUTime);
+    // A clock that is odd has run for ever.
+    ran.try_into().unwrap_or(Duration::MAX)
+}
+
 /// Whether the engine asks us for the time, and the allocator counts; decided once.
 pub(crate) fn ready() -> bool {
     static READY: OnceLock<bool> = OnceLock::new();
     *READY.get_or_init(|| {
-        let before = current_thread_live_bytes();
+        let before = live_bytes();
         let probe = std::hint::black_box(vec![0_u8; 4096]);
-        let counts = current_thread_live_bytes() >= before + 4096;
+        let counts = live_bytes() >= before + 4096;
         drop(probe);
         set_time_source(&Meter).is_ok() && counts
     })
@@ -78,12 +95,42 @@ pub(crate) fn metered<T>(
             RUNNING.set(None);
         }
     }
-    let bytes =
-        current_thread_live_bytes().saturating_add(i64::try_from(memory).unwrap_or(i64::MAX));
-    RUNNING.set(Some(Running { until: Instant::now() + time, bytes, over: None }));
-    let end = End;
+    let bytes = live_bytes().saturating_add(i64::try_from(memory).unwrap_or(i64::MAX));
+    let end = ran().saturating_add(time);
+    RUNNING.set(Some(Running { until: Instant::now() + time, end, bytes, over: None }));
+    let ended = End;
     let done = work();
     let over = RUNNING.get().and_then(|r| r.over);
-    drop(end);
+    drop(ended);
     (done, over)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Asks for the time as the engine does, until it is over.
+    fn ask_until_over() -> u64 {
+        let mut asked = 0;
+        while Meter.now() == Some(BEGIN) {
+            asked += 1;
+        }
+        asked
+    }
+
+    #[test]
+    fn time_in_which_the_thread_did_not_run_is_not_counted() {
+        let time = Duration::from_millis(200);
+        let (asked, over) = metered(time, 1 << 20, || {
+            // Longer than it may take, and asleep.
+            std::thread::sleep(time * 2);
+            let before = Meter.now();
+            assert_eq!(before, Some(BEGIN), "the thread did not run");
+            ask_until_over()
+        });
+        assert_eq!(over, Some(Over::Time));
+        assert!(asked > 0);
+        let (_, over) = metered(time, 1 << 20, || ());
+        assert_eq!(over, None);
+    }
 }

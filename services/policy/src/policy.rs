@@ -14,9 +14,10 @@ use crate::code::{Code, Refused};
 use crate::decision::{Decision, Merged, Said, merge};
 use crate::engine;
 use crate::index::Index;
-use crate::input::{self, Input, Ready};
+use crate::input::Input;
 use crate::limits;
 use crate::meter::{self, Over};
+use crate::ready::{Ready, ready};
 use crate::rego::guard::{self, Guard};
 use crate::rego::lint::{DECISIONS, Rules};
 
@@ -90,6 +91,7 @@ impl Policy {
             return Err(Refused::new(Code::Unmetered, detail));
         }
         sizes(source)?;
+        let source = &engine::read(source)?;
         let mut engine = engine::new()?;
         engine::load(&mut engine, source)?;
         let (copies, guards) = split(&engine, source)?;
@@ -133,7 +135,7 @@ impl Policy {
     }
 
     fn decided(&self, input: &Input, which: impl FnOnce(&Ready) -> Vec<usize>) -> Decision {
-        let (merged, digest) = match input::ready(input) {
+        let (merged, digest) = match ready(input) {
             Ok(ready) => (self.evaluated(&ready, &which(&ready)), ready.digest),
             Err(digest) => (Merged::denied(Code::InputInvalid), digest),
         };

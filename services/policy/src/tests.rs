@@ -50,6 +50,7 @@ pub fn run(source: &Source) -> Result<Vec<Tested>, Refused> {
     if !meter::ready() {
         return Err(Refused::new(Code::Unmetered, "the allocator does not count"));
     }
+    let source = &engine::read(source)?;
     let mut engine = engine::new()?;
     engine::load(&mut engine, source)?;
     let mut named = BTreeMap::new();

@@ -281,8 +281,8 @@ impl Desk<'_> {
     fn input(&self, facts: &OwnFacts, asked: &Asked<'_>) -> Input {
         let (role, run, ticket) = (facts.role.as_ref(), facts.run.as_ref(), facts.ticket.as_ref());
         let day = Day::of(self.now);
-        let total = |account: Option<&Account>| account.map(|a| a.total().used());
-        let today = |account: Option<&Account>| account.map(|a| a.on(day).used());
+        let total = |account: Option<&Account>| account.map(|a| a.total().used().into());
+        let today = |account: Option<&Account>| account.map(|a| a.on(day).used().into());
         let spent = Spent {
             run: total(run.map(|(_, run)| &*run.account)).unwrap_or_default(),
             ticket: total(ticket.map(|ticket| &*ticket.account)).unwrap_or_default(),

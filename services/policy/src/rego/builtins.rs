@@ -11,13 +11,16 @@ use crate::limits;
 /// What a decision may call beside operators and the policy's own functions.
 #[rustfmt::skip]
 pub const ALLOWED: &[&str] = &[
-    "abs", "array.concat", "array.reverse", "array.slice", "base64.decode", "base64.encode",
+    "abs", "array.concat", "array.flatten", "array.reverse", "array.slice", "base64.decode", "base64.encode",
     "base64.is_valid", "base64url.decode", "base64url.encode", "base64url.encode_no_pad",
     "bits.and", "bits.negate", "bits.or", "bits.rsh", "bits.xor", "ceil", "concat", "contains",
-    "count", "endswith", "floor", "format_int", "glob.match", "glob.quote_meta",
-    "graph.reachable", "hex.decode", "hex.encode", "indexof", "indexof_n", "intersection",
+    "count", "crypto.hmac.equal", "crypto.hmac.sha256", "crypto.hmac.sha512", "crypto.sha256",
+    "endswith", "floor", "format_int", "glob.match", "glob.quote_meta",
+    "graph.reachable", "hex.decode", "hex.encode", "indexof", "indexof_n", "internal.template_string",
+    "intersection",
     "is_array", "is_boolean", "is_null", "is_number", "is_object", "is_set", "is_string",
     "json.filter", "json.is_valid", "json.marshal", "json.remove", "lower", "max", "min",
+    "net.cidr_contains", "net.cidr_contains_matches", "net.cidr_intersects", "net.cidr_is_valid",
     "numbers.range", "object.filter", "object.get", "object.keys", "object.remove",
     "object.subset", "object.union", "object.union_n", "print", "product", "regex.find_n",
     "regex.is_valid", "regex.match", "regex.split", "replace", "round", "semver.compare",

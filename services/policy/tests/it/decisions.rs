@@ -138,3 +138,50 @@ fn an_input_that_is_not_of_whole_numbers_or_too_large_is_denied() {
         assert_eq!(codes(&decision), ["policy-input-invalid"]);
     }
 }
+
+#[test]
+fn a_policy_may_be_written_in_the_newer_language() {
+    let rules = r#"
+if.urgent if input.ticket.priority > 3
+
+decisions contains {"rule": $"{input.action.tool}-{input.tier}", "verdict": "ALLOW"} if {
+    not if.urgent
+    crypto.sha256(input.tenant, digest)
+    startswith(digest, "8")
+    net.cidr_contains("10.0.0.0/8", "10.1.2.3")
+}"#;
+    let allowed = decided(rules, &call("mail", json!({})));
+    assert_eq!((allowed.verdict.name(), &*allowed.rules), ("ALLOW", &["mail-2".to_owned()][..]));
+    let mut urgent = call("mail", json!({}));
+    urgent.ticket.priority = 4;
+    assert_eq!(codes(&decided(rules, &urgent)), ["policy-undefined"]);
+}
+
+#[test]
+fn builtins_that_sign_or_list_much_are_not_for_decisions() {
+    for call in [
+        "io.jwt.decode(input.tenant)",
+        "net.cidr_expand(\"10.0.0.0/8\")",
+        "net.cidr_merge([])",
+        "crypto.md5(\"a\")",
+        "providers.aws.sign_req({}, {}, 1)",
+    ] {
+        let rules = format!("{ALLOW_MAIL}\nother := {call}\n");
+        let code = super::compile(&format!("{rules}\ndecisions contains other if true")).err();
+        assert_eq!(code.map(|e| e.code.code()), Some("policy-builtin"), "{call}");
+    }
+}
+
+#[test]
+fn a_rule_that_walks_through_arguments_matches() {
+    for walk in ["[_, value] := walk(input.action.args)", "walk(input.action.args, [_, value])"] {
+        let rules = format!(
+            "{ALLOW_MAIL}\ndecisions contains {{\"rule\": \"w\", \"verdict\": \"DENY\"}} if {{\n\
+             \t{walk}\n\tvalue == \"bad\"\n}}"
+        );
+        let denied = decided(&rules, &call("mail", json!({"a": [{"b": "bad"}]})));
+        assert_eq!((denied.verdict.name(), denied.rules.join(" ")), ("DENY", "mail w".to_owned()));
+        let allowed = decided(&rules, &call("mail", json!({"a": [{"b": "good"}]})));
+        assert_eq!(allowed.verdict.name(), "ALLOW");
+    }
+}

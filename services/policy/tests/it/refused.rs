@@ -31,6 +31,8 @@ fn a_missing_field_matches_no_rule_that_negates() {
         "count({x | some x in input.action.args.list}) == 0",
         "count(bad) == 0\nbad contains 1 if input.action.args.blocked",
         "every x in input.action.args.list { x > 1 }",
+        // A text with expressions would say `<undefined>`.
+        "$\"{input.action.args.blocked}\" == \"<undefined>\"",
         // The field under another name.
         "{ args := input.action.args\n not args.blocked }",
         "{ some name, value in input.action.args\n not value.blocked }",
