@@ -87,8 +87,9 @@ impl Fold<'_> {
                 r.data,
             ],
         )?;
-        for entity in r.touches.iter().chain([&r.entity]) {
-            self.run_sql("INSERT OR IGNORE INTO folded VALUES (?1, ?2)", (entity, self.position))?;
+        // Its own entity stands in its row.
+        for entity in r.touches.iter().filter(|touched| **touched != r.entity) {
+            self.run_sql("INSERT INTO touched VALUES (?1, ?2)", (self.position, entity))?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::fold::fold;
 use crate::query::Reader;
 use crate::recorded::Recorded;
 use crate::schema::TABLES;
-use crate::store::{Error, integer, natural};
+use crate::store::{Error, integer, natural, plan_once};
 
 /// Positions of an entity's records up to one, in order.
 fn positions(tx: &Transaction<'_>, entity: &str, upto: u64) -> Result<Vec<u64>, Error> {
@@ -122,6 +122,7 @@ fn anew(
 ) -> Result<Reader, Error> {
     let mut query = tx.prepare_cached("SELECT * FROM events WHERE position = ?1")?;
     let mut past = Connection::open_in_memory()?;
+    plan_once(&past)?;
     past.execute_batch(TABLES)?;
     let writing = past.transaction()?;
     for at in records {

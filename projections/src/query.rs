@@ -14,7 +14,7 @@ use crate::page::{Page, PageRequest};
 use crate::rows::{Account, Event, Key, Kind, Member, Prices, Role, Run, Spend, Step, Ticket};
 use crate::schema::READER;
 use crate::spend::{self, By, SpendFilter};
-use crate::store::{Error, Head, head, integer, natural};
+use crate::store::{Error, Head, head, integer, natural, plan_once};
 
 /// A connection that reads.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ impl Reader {
     /// SQLite.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        plan_once(&connection)?;
         connection.execute_batch(READER)?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(Self(connection))
@@ -63,9 +64,15 @@ pub(crate) struct Where {
 
 impl Where {
     pub(crate) fn and(&mut self, condition: &str, value: impl Into<Sql>) {
+        self.and_that(condition);
+        self.values.push(value.into());
+    }
+
+    /// Without a value: a plan is made before values are known, and only a condition as it stands
+    /// in a partial index can use it.
+    fn and_that(&mut self, condition: &str) {
         self.sql.push_str(if self.sql.is_empty() { " WHERE " } else { " AND " });
         self.sql.push_str(condition);
-        self.values.push(value.into());
     }
 
     pub(crate) fn and_some(&mut self, condition: &str, value: Option<&String>) {
@@ -130,8 +137,8 @@ impl Snapshot<'_> {
             w.and("breached = ?", i64::from(breached));
         }
         match filter.approval_pending {
-            Some(true) => w.and("approval = ?", "asked".to_owned()),
-            Some(false) => w.and("approval <> ?", "asked".to_owned()),
+            Some(true) => w.and_that("approval = 'asked'"),
+            Some(false) => w.and_that("approval <> 'asked'"),
             None => {}
         }
         if let Some((key, position)) = page.after(sort.name())? {

@@ -1,7 +1,7 @@
 //! The tables, and the views under the names that Canonry's sources use.
 
 /// Grows with every change of the tables or of the fold; a file of another version is rebuilt.
-pub const VERSION: i32 = 8;
+pub const VERSION: i32 = 9;
 
 /// What is laid out in a new file. Positions serve as row ids wherever a row begins with a
 /// record, so that the order of the ledger costs no index of its own.
@@ -19,9 +19,9 @@ CREATE TABLE events (
   refusal INTEGER NOT NULL, code TEXT, tier TEXT, data TEXT NOT NULL
 ) STRICT;
 CREATE INDEX events_evidence ON events(id) WHERE kind = 'canonry.evidence.attached.v1';
-CREATE TABLE folded (
-  entity TEXT NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (entity, position)
-) STRICT, WITHOUT ROWID;
+CREATE TABLE touched (position INTEGER NOT NULL, entity TEXT NOT NULL) STRICT;
+CREATE VIEW folded AS
+  SELECT entity, position FROM events UNION ALL SELECT entity, position FROM touched;
 
 CREATE TABLE roles (
   position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
@@ -169,6 +169,8 @@ CREATE VIEW agent_metrics AS SELECT
 /// Indexes that only queries need. They are made when a new file has caught up: in one go that
 /// costs far less than row by row.
 pub const INDEXES: &str = "
+CREATE INDEX IF NOT EXISTS events_entity ON events(entity);
+CREATE INDEX IF NOT EXISTS touched_entity ON touched(entity, position);
 CREATE INDEX IF NOT EXISTS events_actor ON events(actor);
 CREATE INDEX IF NOT EXISTS events_kind ON events(kind);
 CREATE INDEX IF NOT EXISTS events_intent ON events(intentid) WHERE intentid IS NOT NULL;

@@ -28,6 +28,11 @@ pub const JSON_INTEGER: i64 = 9_007_199_254_740_991;
 pub const BATCH_RECORDS: usize = 500;
 /// Up to this many waiting commands leave as plain publishes, one after the other.
 pub const PLAIN_PUBLISHES: usize = 8;
+/// After a batch was committed, the next one waits for those who were just answered, if they come
+/// back at once: at most this part of the time that the batch took (ADR 15).
+pub const GATHER_PART: u32 = 2;
+/// And never longer than this.
+pub const GATHER_MOST: Duration = Duration::from_millis(4);
 /// Commands that wait for one tenant's holder; more are answered `retry`.
 pub const COMMANDS_WAITING: usize = 8_192;
 /// Decided records that may wait for their commit.

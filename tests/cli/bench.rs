@@ -30,6 +30,7 @@ fn every_figure_has_its_limit_beside_it() {
     for name in [
         "raw_batch_per_s",
         "raw_batch_512_per_s",
+        "raw_batch_64_p99_ms",
         "raw_single_p50_ms",
         "commit_1024_per_s",
         "commit_nats_1024_per_s",

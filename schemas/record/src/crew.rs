@@ -10,12 +10,14 @@ use crate::debt::{BATCH, Debt, together};
 use crate::verify::Break;
 
 type First = Arc<Mutex<Option<Break>>>;
+type Tasks = Arc<Mutex<Receiver<Vec<Debt>>>>;
 
 /// Verifies signatures on its own threads and the caller's.
 pub struct Crew {
     strict: bool,
     waiting: Vec<Debt>,
     send: Option<SyncSender<Vec<Debt>>>,
+    tasks: Tasks,
     helpers: Vec<JoinHandle<()>>,
     first: First,
 }
@@ -34,7 +36,7 @@ fn report(first: &First, done: Result<(), Break>) {
     }
 }
 
-fn help(tasks: &Mutex<Receiver<Vec<Debt>>>, first: &First, strict: bool) {
+fn help(tasks: &Tasks, first: &First, strict: bool) {
     loop {
         let task = lock(tasks).recv();
         let Ok(task) = task else { return };
@@ -56,7 +58,7 @@ impl Crew {
             })
             .collect();
         let send = (!helpers.is_empty()).then_some(send);
-        Self { strict, waiting: Vec::with_capacity(BATCH), send, helpers, first }
+        Self { strict, waiting: Vec::with_capacity(BATCH), send, tasks, helpers, first }
     }
 
     /// Takes one signature on. The answer may come later, at the latest from [`Self::settle`].
@@ -79,10 +81,13 @@ impl Crew {
         lock(&self.first).clone().map_or(Ok(()), Err)
     }
 
-    /// Waits for everything that is owed; answers the first wrong signature.
+    /// Sees to everything that is owed, on the caller's thread too; answers the first wrong
+    /// signature.
     pub fn settle(mut self) -> Result<(), Break> {
-        report(&self.first, together(&self.waiting, self.strict));
+        // Nobody waits for more from here on: whoever is free takes what is left.
         drop(self.send.take());
+        report(&self.first, together(&self.waiting, self.strict));
+        help(&self.tasks, &self.first, self.strict);
         for helper in self.helpers.drain(..) {
             helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         }

@@ -95,6 +95,21 @@ pub struct Verifier {
     broken: Option<Break>,
 }
 
+/// Signatures of records that are chained and not yet verified.
+#[must_use = "without Verifier::confirm nothing was verified"]
+pub struct Owed {
+    crew: Crew,
+    linked: Result<(), Break>,
+}
+
+impl Owed {
+    /// Whether the chain ended, or a signature was wrong, already.
+    #[must_use]
+    pub const fn is_broken(&self) -> bool {
+        self.linked.is_err()
+    }
+}
+
 impl Verifier {
     /// From the first record on.
     #[must_use]
@@ -180,9 +195,25 @@ impl Verifier {
     /// # Errors
     /// The ledger is broken; every later call answers the same.
     pub fn push_parallel(&mut self, lines: &[Line<'_>], threads: usize) -> Result<(), Break> {
+        let owed = self.chain(lines, threads);
+        self.confirm(owed)
+    }
+
+    /// The first half of [`Self::push_parallel`]: chains the next records. Nothing of it stands
+    /// before [`Self::confirm`] said so, of this verifier or of a clone of it; meanwhile the records
+    /// behind them may be chained, unless [`Owed::is_broken`].
+    pub fn chain(&mut self, lines: &[Line<'_>], threads: usize) -> Owed {
         let mut crew = self.crew(threads);
         let linked = lines.iter().try_for_each(|line| self.owe(line, &mut crew));
-        self.close(crew, linked)
+        Owed { crew, linked }
+    }
+
+    /// The second half: sees to the signatures.
+    ///
+    /// # Errors
+    /// The ledger is broken; every later call answers the same.
+    pub fn confirm(&mut self, owed: Owed) -> Result<(), Break> {
+        self.close(owed.crew, owed.linked)
     }
 
     /// Threads for signatures, in this verifier's manner.

@@ -11,14 +11,25 @@ use canonry_schemas::answer::Answer;
 use canonry_schemas::limits::{COMMIT_CALLERS, COMMIT_STORE, COMMIT_TRY, PLAIN_PUBLISHES};
 
 use crate::draft::Draft;
+use crate::holder::Status;
 use crate::reply::Reply;
 
 /// How a commit ended.
 pub enum Ended {
     /// All of it stands.
-    Committed(Vec<(u64, Answer)>),
+    Committed(Done),
     /// Somebody else's record stands at a position of ours: these were not committed.
     Moved(Vec<Draft>),
+}
+
+/// What was committed.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// Each record's position and answer.
+    pub answers: Vec<(u64, Answer)>,
+    /// Position of the last record that had been decided when the store answered, before any
+    /// caller did.
+    pub decided: u64,
 }
 
 /// Commits drafts in order. Returns only when the outcome is known.
@@ -26,9 +37,10 @@ pub async fn commit(
     log: &Log,
     mut drafts: Vec<Draft>,
     messages: Vec<Outgoing>,
-    unavailable: &AtomicBool,
+    status: &Status,
 ) -> Ended {
-    let mut done = Vec::with_capacity(drafts.len());
+    let unavailable = &*status.unavailable;
+    let mut done = Done { answers: Vec::with_capacity(drafts.len()), decided: 0 };
     let step = if messages.len() <= PLAIN_PUBLISHES { 1 } else { messages.len() };
     let mut sent = 0;
     while sent < messages.len() {
@@ -41,9 +53,10 @@ pub async fn commit(
         if !ours {
             return Ended::Moved(drafts);
         }
+        done.decided = status.decided.load(Ordering::Relaxed);
         for draft in drafts.drain(..step) {
             draft.reply.answer(&draft.answer).await;
-            done.push((draft.head.position, draft.answer));
+            done.answers.push((draft.head.position, draft.answer));
         }
         sent += step;
     }

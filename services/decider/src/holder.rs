@@ -7,6 +7,7 @@
 mod beside;
 mod committing;
 mod erasing;
+mod gathering;
 mod signing;
 mod storing;
 mod ticking;
@@ -149,6 +150,7 @@ pub struct Holder {
     ready: VecDeque<Draft>,
     in_flight: Option<JoinHandle<Ended>>,
     launched: Instant,
+    gathering: gathering::Gathering,
     /// The last record in flight.
     flying: Option<Head>,
     late: HashMap<u64, Vec<Reply>>,
@@ -231,6 +233,7 @@ impl Holder {
             ready: VecDeque::new(),
             in_flight: None,
             launched: Instant::now(),
+            gathering: gathering::Gathering::default(),
             flying: None,
             late: HashMap::new(),
             signed_head: 0,
@@ -288,6 +291,7 @@ impl Holder {
                 done = self.beside.done(), if self.beside.is_busy() => {
                     if let Err(over) = self.take_done(done) { break over; }
                 }
+                () = self.gathering.over() => {}
                 _ = tick.tick() => if let Err(over) = self.tick().await { break over },
                 count = inbox.recv_many(&mut buffer, BATCH_RECORDS), if open => {
                     if count == 0 { break Over::Stopped; }
@@ -317,7 +321,7 @@ impl Holder {
         if self.in_flight.is_some() && !matches!(over, Over::Frozen { .. }) {
             let wait = tokio::time::timeout(Duration::from_secs(5), self.landed());
             if let Ok(Ended::Committed(done)) = wait.await {
-                self.answer_late(&done).await;
+                self.answer_late(&done.answers).await;
             }
         }
         self.end_beside().await;

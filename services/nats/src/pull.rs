@@ -41,17 +41,23 @@ impl Place {
     /// Parses `$JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<delivered>.<seq>.<consumer
     /// seq>.<nanos>.<pending>[.<random>]`.
     pub(crate) fn parse(reply: &str) -> Option<Self> {
-        let tokens: Vec<&str> = reply.strip_prefix("$JS.ACK.")?.split('.').collect();
-        let at = match tokens.len() {
+        // One more than the longest form that is known: this is read for every message.
+        let mut tokens = [""; 12];
+        let mut count = 0;
+        for token in reply.strip_prefix("$JS.ACK.")?.split('.').take(tokens.len()) {
+            tokens[count] = token;
+            count += 1;
+        }
+        let at = match count {
             7 => 2,
             9.. => 4,
             _ => return None,
         };
-        let number = |i: usize| tokens.get(at + i)?.parse::<u64>().ok();
+        let number = |i: usize| tokens[at + i].parse::<u64>().ok();
         Some(Self {
             delivered: number(0)?,
             seq: number(1)?,
-            nanos: tokens.get(at + 3)?.parse().ok()?,
+            nanos: tokens[at + 3].parse().ok()?,
             pending: number(4)?,
         })
     }

@@ -28,9 +28,12 @@ pub struct Args {
     /// Records of each
     #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     records: u64,
-    /// Commands in flight for each tenant
-    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    /// Commands in flight for each tenant that is filled
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_024))]
     in_flight: u32,
+    /// Tenants that are filled at once: a commit waits for those of the others
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    at_once: u32,
 }
 
 /// Resident memory of this process, MiB.
@@ -67,7 +70,9 @@ pub(super) async fn run(context: &Context, args: &Args) -> Result<(), Failure> {
     let all = args.records * u64::from(args.tenants);
     {
         let bar = bars.count("commands", all);
-        fill(&doors, (args.tenants * args.in_flight) as usize, args.records, &bar).await?;
+        for some in doors.chunks(args.at_once as usize) {
+            fill(some, some.len() * args.in_flight as usize, args.records, &bar).await?;
+        }
     }
     let filled = rate(all, begun.elapsed());
     let loaded = resident();

@@ -10,11 +10,11 @@ use canonry_nats::{Append, Bytes, Log, Outgoing, Stored};
 use canonry_provision::{Bus as _, CellUser, streams};
 use canonry_schemas::header::{RECORD_HASH, RECORD_ID, RECORD_SIGNATURE};
 use canonry_schemas::ids::TenantId;
-use canonry_schemas::limits::{BATCH_RECORDS, COMMIT_TRY};
+use canonry_schemas::limits::COMMIT_TRY;
 use canonry_schemas::subject::{ledger, ledger_stream};
 
 use super::cell::{Bench, failed};
-use super::stats::{Sample, micros, rate};
+use super::stats::{Sample, micros};
 use crate::failure::{Failure, chain};
 
 /// Bytes of a bare message, as in the table that the design's limits were read from.
@@ -87,28 +87,37 @@ impl Raw {
         }
     }
 
-    /// Atomic batches of 500, one after the other; messages a second. The next ones are built while
-    /// the server stores.
+    /// Atomic batches of so many, one after the other: what is in the sample are batches. The next
+    /// ones are built while the server stores.
     ///
     /// # Errors
     /// The server refused one.
-    pub async fn batches(&mut self, like: Like, seconds: Duration) -> Result<f64, Failure> {
+    pub async fn batches(
+        &mut self,
+        like: Like,
+        size: usize,
+        seconds: Duration,
+    ) -> Result<Sample, Failure> {
         let begun = Instant::now();
-        let mut stored = 0;
-        let mut next = self.messages(like, self.last, BATCH_RECORDS);
+        let mut taken = Vec::new();
+        let mut next = self.messages(like, self.last, size);
         while begun.elapsed() < seconds {
             let messages = std::mem::take(&mut next);
-            let after = self.last + BATCH_RECORDS as u64;
+            let after = self.last + size as u64;
             let log = self.log.clone();
             let last = self.last;
-            let append = log.append(&messages, last, COMMIT_TRY);
-            let build = async { self.messages(like, after, BATCH_RECORDS) };
-            let (done, built) = tokio::join!(append, build);
+            let sent = Instant::now();
+            let append = async {
+                let done = log.append(&messages, last, COMMIT_TRY).await;
+                (done, sent.elapsed())
+            };
+            let build = async { self.messages(like, after, size) };
+            let ((done, took), built) = tokio::join!(append, build);
             next = built;
             self.settled(done)?;
-            stored += BATCH_RECORDS as u64;
+            taken.push(micros(took));
         }
-        Ok(rate(stored, begun.elapsed()))
+        Ok(Sample::of(taken, begun.elapsed()))
     }
 
     /// Single publishes of records, one after the other.

@@ -14,6 +14,8 @@ use crate::output;
 pub struct Report {
     pub raw_batch_per_s: f64,
     pub raw_batch_512_per_s: f64,
+    pub raw_batch_64_p50_ms: f64,
+    pub raw_batch_64_p99_ms: f64,
     pub raw_single_per_s: f64,
     pub raw_single_p50_ms: f64,
     pub commit_1_per_s: f64,
@@ -142,6 +144,10 @@ impl Report {
         let times = |p50: f64, p99: f64| format!("p50 {p50:.2} ms, p99 {p99:.2} ms");
         say("raw atomic batches of 500", per_s(self.raw_batch_per_s));
         say("the same, bare 512 bytes each", per_s(self.raw_batch_512_per_s));
+        say(
+            "raw atomic batch of 64 records",
+            times(self.raw_batch_64_p50_ms, self.raw_batch_64_p99_ms),
+        );
         say(
             "raw single publishes",
             format!("{}, p50 {:.2} ms", per_s(self.raw_single_per_s), self.raw_single_p50_ms),

@@ -3,6 +3,7 @@
 use canonry_decider::Decider;
 use canonry_nats::Stored;
 use canonry_schemas::ids::TenantId;
+use canonry_schemas::limits::BATCH_RECORDS;
 
 use super::cell::{Bench, failed, serving};
 use super::load::{Door, closed_loop, fill, from_another_process};
@@ -30,6 +31,7 @@ const PEER_BATCH: usize = 64;
 struct Round {
     raw_batch: f64,
     raw_batch_512: f64,
+    raw_batch_64: Sample,
     raw_single: Sample,
     one: Sample,
     one_nats: Sample,
@@ -125,12 +127,14 @@ async fn round(
     }
     {
         let _bar = told("64 in flight");
+        round.raw_batch_64 = raw.batches(Like::Record, LIGHT, seconds).await?;
         round.light = closed_loop(first.clone(), LIGHT, seconds).await?;
     }
     {
         let _bar = told("raw atomic batches");
-        round.raw_batch = raw.batches(Like::Record, seconds).await?;
-        round.raw_batch_512 = raw.batches(Like::Bare, seconds).await?;
+        let records = |batches: Sample| batches.per_s * BATCH_RECORDS as f64;
+        round.raw_batch = records(raw.batches(Like::Record, BATCH_RECORDS, seconds).await?);
+        round.raw_batch_512 = records(raw.batches(Like::Bare, BATCH_RECORDS, seconds).await?);
     }
     {
         let _bar = told("1,024 in flight");
@@ -152,6 +156,8 @@ fn of(rounds: &[Round]) -> Report {
     Report {
         raw_batch_per_s: mid(|r| r.raw_batch),
         raw_batch_512_per_s: mid(|r| r.raw_batch_512),
+        raw_batch_64_p50_ms: mid(|r| r.raw_batch_64.p50_ms),
+        raw_batch_64_p99_ms: mid(|r| r.raw_batch_64.p99_ms),
         raw_single_per_s: mid(|r| r.raw_single.per_s),
         raw_single_p50_ms: mid(|r| r.raw_single.p50_ms),
         commit_1_per_s: mid(|r| r.one.per_s),

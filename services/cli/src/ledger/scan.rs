@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use canonry_nats::{Log, ReadError, Stored};
-use canonry_record::verify::{Break, Pins, Why};
+use canonry_record::verify::{Break, Owed, Pins, Why};
 use canonry_record::{Hash, KeyRing, Line, Verifier};
 use canonry_schemas::ids::{ActorId, KeyId, TenantId};
 use canonry_schemas::key::Use;
@@ -12,7 +12,8 @@ use canonry_schemas::member::Part;
 use canonry_schemas::subject::ledger;
 use futures_util::StreamExt as _;
 use serde_json::Value;
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::context::Context;
 use crate::failure::{Failure, chain};
@@ -70,11 +71,10 @@ pub(crate) async fn verified(
 ) -> Result<(), Stop> {
     let bar = bars.count("verifying", upto);
     let mut due = verifier.position() + 1;
-    let mut scan = Scan { running: None, verifier, each: &mut each, bar };
-    let mut waiting: Vec<Stored> = Vec::with_capacity(CHUNK * threads());
+    let mut scan = Scan { chaining: None, settling: None, verifier, each: &mut each, bar };
     let mut interruptions = 0;
     while due <= upto {
-        match pass(log, &mut scan, &mut waiting, &mut due, upto).await {
+        match pass(log, &mut scan, &mut due, upto).await {
             Ok(()) => break,
             Err(Passed::Stop(stop)) => return Err(stop),
             Err(Passed::Interrupted(failure)) if interruptions >= INTERRUPTIONS => {
@@ -83,7 +83,7 @@ pub(crate) async fn verified(
             Err(Passed::Interrupted(_)) => interruptions += 1,
         }
     }
-    scan.settle(&mut waiting).await
+    scan.settle().await
 }
 
 /// Goes on behind the verifier's position for as long as it is let: each record is verified alone
@@ -142,34 +142,53 @@ enum Passed {
     Interrupted(Failure),
 }
 
+/// A chunk that was chained, and what it owes.
+type Chained = (Verifier, Vec<Stored>, Owed);
 /// A chunk that was verified, and what the verifier said.
 type Verified = (Verifier, Vec<Stored>, Result<(), Break>);
 
+/// Two chunks are under way: the signatures of one, and the chain of the next.
 struct Scan<'a, E> {
-    running: Option<JoinHandle<Verified>>,
+    chaining: Option<JoinHandle<Chained>>,
+    settling: Option<JoinHandle<Verified>>,
     verifier: &'a mut Verifier,
     each: &'a mut E,
     bar: indicatif::ProgressBar,
 }
 
 impl<E: FnMut(&Stored) -> Result<(), Failure>> Scan<'_, E> {
-    /// Begins to verify a chunk, once the one before stood.
+    /// Begins to chain a chunk, once the one before is chained and the one before that stood.
     async fn hand_over(&mut self, chunk: Vec<Stored>) -> Result<(), Stop> {
-        self.land().await?;
-        let mut verifier = self.verifier.clone();
-        self.running = Some(tokio::task::spawn_blocking(move || {
+        let mut verifier = self.advance().await?.unwrap_or_else(|| self.verifier.clone());
+        self.chaining = Some(tokio::task::spawn_blocking(move || {
             let lines: Vec<_> = chunk.iter().map(line).collect();
-            let done = verifier.push_parallel(&lines, threads());
-            (verifier, chunk, done)
+            let owed = verifier.chain(&lines, threads());
+            (verifier, chunk, owed)
         }));
         Ok(())
     }
 
-    /// Waits for the chunk under way and hands its records on.
+    /// Passes the chunk that is chained on to its signatures; its verifier, which may chain what
+    /// follows.
+    async fn advance(&mut self) -> Result<Option<Verifier>, Stop> {
+        let Some(chaining) = self.chaining.take() else { return Ok(None) };
+        let (mut verifier, chunk, owed) = chaining.await.map_err(panicked)?;
+        self.land().await?;
+        let (chained, broken) = (verifier.clone(), owed.is_broken());
+        self.settling = Some(tokio::task::spawn_blocking(move || {
+            let done = verifier.confirm(owed);
+            (verifier, chunk, done)
+        }));
+        if broken {
+            self.land().await?;
+        }
+        Ok(Some(chained))
+    }
+
+    /// Waits for the signatures under way and hands their records on.
     async fn land(&mut self) -> Result<(), Stop> {
-        let Some(running) = self.running.take() else { return Ok(()) };
-        let (verifier, chunk, done) =
-            running.await.map_err(|e| Stop::Failed(Failure::refused(e)))?;
+        let Some(settling) = self.settling.take() else { return Ok(()) };
+        let (verifier, chunk, done) = settling.await.map_err(panicked)?;
         *self.verifier = verifier;
         // What stands before the break is handed on as well: an export of a broken ledger is
         // evidence.
@@ -180,50 +199,73 @@ impl<E: FnMut(&Stored) -> Result<(), Failure>> Scan<'_, E> {
         done.map_err(Stop::Broken)
     }
 
-    async fn settle(&mut self, waiting: &mut Vec<Stored>) -> Result<(), Stop> {
-        if !waiting.is_empty() {
-            self.hand_over(std::mem::take(waiting)).await?;
-        }
+    /// Ends what is under way.
+    async fn settle(&mut self) -> Result<(), Stop> {
+        self.advance().await?;
         self.land().await
     }
 }
 
+fn panicked(error: JoinError) -> Stop {
+    Stop::Failed(Failure::refused(error))
+}
+
+/// Records that were read, and why the reading ended, if it did.
+type Read = (Vec<Stored>, Option<ReadError>);
+
 async fn pass(
     log: &Log,
     scan: &mut Scan<'_, impl FnMut(&Stored) -> Result<(), Failure>>,
-    waiting: &mut Vec<Stored>,
     due: &mut u64,
     upto: u64,
 ) -> Result<(), Passed> {
-    let chunk = CHUNK * threads();
-    let mut records = match log.read(*due, Some(upto)).await {
-        Ok(records) => records,
-        Err(ReadError::Gap { expected, found }) => {
-            scan.settle(waiting).await.map_err(Passed::Stop)?;
-            let why = Why::Gap { expected, found: found.unwrap_or(0) };
-            return Err(Passed::Stop(Stop::Broken(Break { position: expected, why })));
+    let (to, mut chunks) = mpsc::channel(1);
+    // A task of the runtime: a thread outside of it would be woken for each message. It ends with
+    // the channel.
+    tokio::spawn(read_ahead(log.clone(), *due, upto, to));
+    while let Some((chunk, ended)) = chunks.recv().await {
+        if let Some(last) = chunk.last() {
+            *due = last.seq + 1;
+            scan.hand_over(chunk).await.map_err(Passed::Stop)?;
         }
-        Err(error) => return Err(Passed::Interrupted(Failure::unavailable(chain(&error)))),
-    };
-    while let Some(stored) = records.next().await {
-        match stored {
-            Ok(stored) => {
-                *due = stored.seq + 1;
-                waiting.push(stored);
-            }
-            Err(ReadError::Gap { expected, found }) => {
-                scan.settle(waiting).await.map_err(Passed::Stop)?;
+        match ended {
+            None => {}
+            Some(ReadError::Gap { expected, found }) => {
+                scan.settle().await.map_err(Passed::Stop)?;
                 let why = Why::Gap { expected, found: found.unwrap_or(0) };
                 return Err(Passed::Stop(Stop::Broken(Break { position: expected, why })));
             }
-            Err(error) => return Err(Passed::Interrupted(Failure::unavailable(chain(&error)))),
-        }
-        if waiting.len() >= chunk {
-            let full = std::mem::replace(waiting, Vec::with_capacity(chunk));
-            scan.hand_over(full).await.map_err(Passed::Stop)?;
+            Some(error) => return Err(Passed::Interrupted(Failure::unavailable(chain(&error)))),
         }
     }
     Ok(())
+}
+
+/// Reads in chunks while those before are verified.
+async fn read_ahead(log: Log, due: u64, upto: u64, to: mpsc::Sender<Read>) {
+    let most = CHUNK * threads();
+    let mut records = match log.read(due, Some(upto)).await {
+        Ok(records) => records,
+        Err(error) => return drop(to.send((Vec::new(), Some(error))).await),
+    };
+    loop {
+        let mut chunk = Vec::with_capacity(most);
+        let mut ended = None;
+        while chunk.len() < most {
+            match records.next().await {
+                Some(Ok(stored)) => chunk.push(stored),
+                Some(Err(error)) => {
+                    ended = Some(error);
+                    break;
+                }
+                None => break,
+            }
+        }
+        let over = chunk.len() < most;
+        if to.send((chunk, ended)).await.is_err() || over {
+            return;
+        }
+    }
 }
 
 /// Position and hash of the record that last asked for approval of a ticket, from the verified

@@ -30,6 +30,9 @@ impl Holder {
         if self.in_flight.is_some() {
             return self.sign_ahead(signed);
         }
+        if self.gathering.waits_for_more(self.ready.len()) {
+            return self.sign_ahead(signed);
+        }
         // What is being signed is to leave next: soon, and in one piece.
         if self.ready.is_empty() || (signed < SIGNED_ENOUGH && self.signing.is_some()) {
             return;
@@ -44,7 +47,7 @@ impl Holder {
         let log = self.s.log.clone();
         let signers: Vec<_> =
             drafts.iter().map(|d| Arc::clone(self.records.at(d.head.position))).collect();
-        let unavailable = Arc::clone(&self.s.status.unavailable);
+        let status = Arc::clone(&self.s.status);
         let metrics = self.s.metrics.clone();
         let way = if count <= PLAIN_PUBLISHES { Way::Plain } else { Way::Batch };
         let span = traced::commit(&self.s.tenant, &drafts, way);
@@ -59,10 +62,10 @@ impl Holder {
                 .map(|(draft, (signer, signature))| draft::outgoing(draft, signer, signature))
                 .collect();
             let begun = Instant::now();
-            let ended = commit(&log, drafts, messages, &unavailable).await;
+            let ended = commit(&log, drafts, messages, &status).await;
             if let Ended::Committed(done) = &ended {
                 metrics.commit(way, begun.elapsed());
-                for (_, answer) in done {
+                for (_, answer) in &done.answers {
                     metrics.record(if answer.ok { Kind::Fact } else { Kind::Refusal });
                 }
             }
@@ -122,7 +125,9 @@ impl Holder {
         match ended {
             Ended::Committed(done) => {
                 self.settle_head();
-                self.answer_late(&done).await;
+                let waited = done.decided.saturating_sub(self.committed.position);
+                self.gathering.landed(done.answers.len(), waited, self.launched.elapsed());
+                self.answer_late(&done.answers).await;
                 Ok(())
             }
             Ended::Moved(drafts) => self.again(drafts).await,

@@ -1,12 +1,12 @@
 //! Another writer takes our position: a valid record, a record of another epoch, garbage.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use canonry_decider::commit::{Ended, commit};
 use canonry_decider::desk::Decided;
 use canonry_decider::draft::{self, Draft, Head};
+use canonry_decider::holder::Status;
 use canonry_decider::reply::Reply;
 use canonry_nats::{Append, Bytes, Log, Outgoing};
 use canonry_record::seal::Signer;
@@ -247,7 +247,7 @@ async fn a_batch_whose_places_were_taken_is_given_back() {
     spine.served().await;
     spine.stop().await;
     let log = spine.committer_log().await;
-    let unavailable = AtomicBool::new(false);
+    let status = Status::default();
     for (length, taken) in [(9, 0), (9, 1), (9, 8), (9, 9), (9, 12), (2, 1), (1, 1), (12, 11)] {
         let chain = |mut head: Head, count: usize| {
             let mut drafts = Vec::new();
@@ -263,10 +263,10 @@ async fn a_batch_whose_places_were_taken_is_given_back() {
         for draft in chain(begun, taken) {
             assert!(take(&log, signed(&spine, &draft), draft.head.position - 1).await);
         }
-        let ended = commit(&log, ours, messages, &unavailable);
+        let ended = commit(&log, ours, messages, &status);
         let ended = tokio::time::timeout(Duration::from_secs(20), ended).await;
         match ended.expect("a commit ends when its place is taken") {
-            Ended::Committed(done) => assert_eq!((done.len(), taken), (length, 0)),
+            Ended::Committed(done) => assert_eq!((done.answers.len(), taken), (length, 0)),
             Ended::Moved(lost) => assert!(lost.len() == length && taken > 0),
         }
         let added = if taken == 0 { length } else { taken };
