@@ -41,6 +41,10 @@ fn signer() -> Signer {
 
 impl Post {
     pub async fn open() -> Self {
+        Box::pin(Self::opened()).await
+    }
+
+    async fn opened() -> Self {
         let spine = Spine::start().await;
         let (founder, operator) = (spine.person("founder").await, spine.person("operator").await);
         let role = founder.hire().await;

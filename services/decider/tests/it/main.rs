@@ -27,6 +27,7 @@ mod proxy;
 mod race;
 mod snapshot;
 mod spend;
+mod story;
 mod ticket;
 mod tier;
 mod tls;
