@@ -99,6 +99,8 @@ pub const ARGUMENTS_BYTES: usize = 8 * 1024;
 pub const INPUT_BYTES: usize = 16 * 1024;
 /// Bytes of a policy bundle's archive.
 pub const BUNDLE_BYTES: usize = 32 * 1024;
+/// Decisions that one simulation of a draft asks about.
+pub const SIMULATED: u64 = 10_000;
 /// Compiled policies held in memory, for all tenants of a decider.
 pub const POLICIES_COMPILED: usize = 64;
 /// Time on the wall of an action that names none.

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use canonry_keystore::{KeyStore, KeyUse, StoredKey};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::program::{Ran, canonry, ran};
+use crate::program::{Ran, Up, canonry, ran};
 
 const REGO: &str = r#"package canonry.mail
 
@@ -52,7 +52,7 @@ fn policy(folder: &Path, words: &[&str]) -> Ran {
     ran(&mut canonry(folder, &[&["--json", "policy"], words].concat()))
 }
 
-fn json(done: &Ran) -> Value {
+fn said(done: &Ran) -> Value {
     assert_eq!(done.code, 0, "{}{}", done.out, done.err);
     serde_json::from_str(&done.out).unwrap()
 }
@@ -61,19 +61,19 @@ fn json(done: &Ran) -> Value {
 fn a_policy_goes_from_its_folder_to_a_decision() {
     let (folder, key, public) = author();
     let at = folder.path();
-    let tested = json(&policy(at, &["test", "rules"]));
+    let tested = said(&policy(at, &["test", "rules"]));
     assert_eq!((&tested["passed"], &tested["failed"]), (&2.into(), &0.into()));
     let built = ["build", "rules", "--out", "b.tar.gz", "--revision", "7", "--key", &key];
-    let built = json(&policy(at, &built));
+    let built = said(&policy(at, &built));
     assert_eq!((&built["rules"], &built["public"]), (&1.into(), &Value::from(&*public)));
     let bundle = ["--bundle", "b.tar.gz", "--public", &public];
-    assert_eq!(json(&policy(at, &[&["check"][..], &bundle].concat()))["rules"], 1);
+    assert_eq!(said(&policy(at, &[&["check"][..], &bundle].concat()))["rules"], 1);
     let asked = [&["eval", "--input", "call.json"][..], &bundle].concat();
-    let decided = json(&policy(at, &asked));
+    let decided = said(&policy(at, &asked));
     assert_eq!(decided["verdict"], "ALLOW");
     assert_eq!(decided["bundle"], built["digest"]);
     // The same from the folder, but for the digest.
-    let decided = json(&policy(at, &["eval", "--dir", "rules", "--input", "call.json"]));
+    let decided = said(&policy(at, &["eval", "--dir", "rules", "--input", "call.json"]));
     assert_eq!((&decided["verdict"], &decided["bundle"]), (&"ALLOW".into(), &"".into()));
 }
 
@@ -86,10 +86,10 @@ fn what_must_be_refused_is_refused() {
         assert_eq!(done.code, 1, "{words:?}: {}{}", done.out, done.err);
         assert!(done.err.contains(code), "{words:?}: {}", done.err);
     };
-    json(&policy(at, &["build", "rules", "--out", "open.tar.gz", "--revision", "7"]));
+    said(&policy(at, &["build", "rules", "--out", "open.tar.gz", "--revision", "7"]));
     told(&["check", "--bundle", "open.tar.gz", "--public", &public], "bundle-unsigned");
     let short = ["build", "rules", "--out", "b.tar.gz", "--revision", "7", "--key", &key];
-    json(&policy(at, &short));
+    said(&policy(at, &short));
     let other = StoredKey::generate(&[KeyUse::Member], "founder".parse().unwrap()).unwrap();
     let other = other.public_base64url();
     let foreign = ["check", "--bundle", "b.tar.gz", "--public", &other];
@@ -118,7 +118,7 @@ fn what_must_be_refused_is_refused() {
 fn the_bench_tells_how_long_each_number_of_rules_takes() {
     let folder = tempfile::tempdir().unwrap();
     let words = ["--json", "bench", "policy", "--decisions", "100"];
-    let said = json(&ran(&mut canonry(folder.path(), &words)));
+    let said = said(&ran(&mut canonry(folder.path(), &words)));
     let measured = said["measured"].as_array().unwrap();
     let rules: Vec<_> = measured.iter().map(|m| m["rules"].as_u64().unwrap()).collect();
     assert_eq!(rules, [1, 1, 10, 10, 100, 100, 1_000, 1_000]);
@@ -126,4 +126,81 @@ fn the_bench_tells_how_long_each_number_of_rules_takes() {
         assert!(one["p50_us"].as_f64() > Some(0.0), "{one}");
         assert!(one["p99_us"].as_f64() >= one["p50_us"].as_f64(), "{one}");
     }
+}
+
+/// A worker's run whose role has the tools `mail` and `disk`.
+fn at_work(up: &Up) -> String {
+    let sent = |aggregate: &str, verb: &str, body: &Value, by: &str| {
+        let done = up.run(&["--json", "submit", aggregate, verb, &body.to_string(), "--as", by]);
+        said(&done)["entity"].as_str().unwrap().split_once('/').unwrap().1.to_owned()
+    };
+    let hire = json!({
+        "title": "Clerk", "job": "Sort the post.", "boundaries": [], "tools": ["mail", "disk"],
+        "tier": "T2", "budget": {"per_ticket_micros": 9, "per_day_micros": 9},
+        "escalation": ["operator"],
+    });
+    let role = sent("role", "hire", &hire, "founder");
+    let enrolled = up.run(&["member", "enrol", "clerk", "--part", "worker", "--role", &role]);
+    assert_eq!(enrolled.code, 0, "{enrolled:?}");
+    let open = json!({"title": "Sort the post", "role": role});
+    let ticket = sent("ticket", "open", &open, "operator");
+    sent("run", "start", &json!({ "ticket": ticket }), "clerk")
+}
+
+#[test]
+fn a_draft_is_compared_asked_about_the_past_and_published() {
+    let up = Up::start(&["up"]);
+    let at = up.folder.path();
+    fs::create_dir(at.join("rules")).unwrap();
+    fs::write(at.join("rules/mail.rego"), REGO).unwrap();
+    let run = |words: &[&str]| said(&up.run(&[&["--json", "policy"], words].concat()));
+    // Nothing was published: everything is new.
+    let none = run(&["diff", "--dir", "rules"]);
+    assert!(none["published"].is_null() && none["files"][0]["change"] == "added", "{none}");
+    // The tenant of `up`, and its founder.
+    let key = up.home().join("tenants/acme/members/founder.key");
+    let key = key.to_str().unwrap();
+    run(&["build", "rules", "--out", "one.tar.gz", "--revision", "1", "--key", key]);
+    let first = run(&["publish", "one.tar.gz"]);
+    assert_eq!(first["ok"], true, "{first}");
+    // The same revision again, and an unsigned one, are refused with their codes.
+    run(&["build", "rules", "--out", "open.tar.gz", "--revision", "2"]);
+    for (file, code) in [("one.tar.gz", "bundle-rolled-back"), ("open.tar.gz", "bundle-unsigned")] {
+        let done = up.run(&["policy", "publish", file]);
+        assert!(done.code == 1 && done.err.contains(code), "{done:?}");
+    }
+    let work = at_work(&up);
+    let mut last = Value::Null;
+    for (tool, code) in [("mail", 0), ("disk", 1), ("mail", 0)] {
+        let body = json!({
+            "run": work, "tool": tool, "action": "send", "arguments": {"to": "x"}, "worst": {},
+        });
+        let done =
+            up.run(&["--json", "submit", "action", "propose", &body.to_string(), "--as", "clerk"]);
+        assert_eq!(done.code, code, "{done:?}");
+        last = serde_json::from_str(&done.out).unwrap();
+    }
+    let position = last["position"].as_str().unwrap();
+    let reached = up.run(&["tickets", "list", "--min-position", position]);
+    assert_eq!(reached.code, 0, "{reached:?}");
+    // The same rules change nothing; a draft that wants a person for mail changes both.
+    let same = run(&["simulate", "--dir", "rules"]);
+    assert_eq!((&same["decisions"], &same["changed"]), (&json!(3), &json!([])), "{same}");
+    let asks = r#""verdict": "REQUIRE_HITL", "approvals": [{"approvers": 1, "group": "approver"}]"#;
+    fs::write(at.join("rules/mail.rego"), REGO.replace(r#""verdict": "ALLOW""#, asks)).unwrap();
+    let draft = run(&["simulate", "--dir", "rules"]);
+    let changed = draft["changed"].as_array().unwrap();
+    assert_eq!((changed.len(), &draft["decisions"]), (2, &json!(3)), "{draft}");
+    for one in changed {
+        let verdicts = (&one["was"]["verdict"], &one["now"]["verdict"]);
+        assert_eq!(verdicts, (&json!("ALLOW"), &json!("REQUIRE_HITL")), "{one}");
+        assert_eq!(one["tool"], "mail");
+    }
+    assert_eq!(run(&["simulate", "--dir", "rules", "--last", "1"])["decisions"], 1);
+    let told = up.run(&["policy", "simulate", "--dir", "rules"]);
+    assert!(told.err.contains("2 of 3 decisions would be otherwise"), "{told:?}");
+    let differs = run(&["diff", "--dir", "rules"]);
+    assert_eq!(differs["published"]["revision"], 1);
+    let diff = differs["files"][0]["diff"].as_str().unwrap();
+    assert!(diff.contains("\n-") && diff.contains("REQUIRE_HITL"), "{diff}");
 }

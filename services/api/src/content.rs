@@ -31,6 +31,8 @@ pub const EVENT: &[Field] = &[
 ];
 /// Never `/data/secret`: who may read gets the file, not what opens it.
 pub const EVIDENCE_EVENT: &[Field] = &[("/data/name", "/name")];
+/// What a policy was told, so that others can ask another one the same.
+pub const ACTION_EVENT: &[Field] = &[("/data/input", "/input"), ("/data/reason", "/reason")];
 pub const MEMBER_EVENT: &[Field] = &[("/data/name", "/name"), ("/data/reason", "/reason")];
 
 /// Opens everything sealed in the data of a custom record: nothing else in it looks so.

@@ -299,6 +299,7 @@ pub async fn events(State(api): State<Api>, asked: Asked<Events>) -> Answered {
     let entity = |e: &rows::Event| {
         let fields = match e.kind.split('.').nth(1) {
             _ if !opened || e.kind.starts_with(APPENDED) => &[],
+            Some("action") => content::ACTION_EVENT,
             Some("member") => content::MEMBER_EVENT,
             Some("evidence") => content::EVIDENCE_EVENT,
             _ => content::EVENT,

@@ -237,7 +237,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Budget(command) => Box::pin(budget::run(context, command)).await,
         Command::Spend(args) => Box::pin(budget::spend(context, args)).await,
         Command::Evidence(command) => Box::pin(evidence::run(context, command)).await,
-        Command::Policy(command) => policy::run(context, command),
+        Command::Policy(command) => Box::pin(policy::run(context, command)).await,
         Command::Lease(command) => Box::pin(lease::run(context, command)).await,
         Command::Ledger(args) => Box::pin(ledger::run(context, args)).await,
         Command::Witness(command) => Box::pin(witness::run(context, command)).await,

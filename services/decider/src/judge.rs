@@ -102,14 +102,8 @@ impl Judge {
             return Self::denied(Some(policy), Denial::PolicyError);
         };
         let said = compiled.decide(input);
-        let decision = Decision {
-            bundle: Some(policy.digest.clone()),
-            policy: Some(Position::of(policy.position)),
-            engine: label(&said.engine),
-            verdict: verdict(&said.verdict),
-            rules: said.rules.iter().map(|rule| label(rule)).collect(),
-            obligations: obligations(&said.obligations),
-        };
+        let position = Some(Position::of(policy.position));
+        let decision = recorded(&said, Some(policy.digest.clone()), position);
         let why = said.codes.first().map(|code| denial(code.code()));
         (decision, why.map_or_else(|| ruling(&said.verdict), Ruling::Deny))
     }
@@ -126,6 +120,24 @@ impl Judge {
             obligations: Vec::new(),
         };
         (decision, Ruling::Deny(why))
+    }
+}
+
+/// A policy's decision as it stands in a record, by the bundle that was asked and where it was
+/// published.
+#[must_use]
+pub fn recorded(
+    said: &canonry_policy::Decision,
+    bundle: Option<Digest>,
+    policy: Option<Position>,
+) -> Decision {
+    Decision {
+        bundle,
+        policy,
+        engine: label(&said.engine),
+        verdict: verdict(&said.verdict),
+        rules: said.rules.iter().map(|rule| label(rule)).collect(),
+        obligations: obligations(&said.obligations),
     }
 }
 

@@ -296,49 +296,51 @@ mod tests {
         let numbers = proptest::collection::vec(whole_or_not(), 45);
         let args = proptest::collection::btree_map("[a-z\u{fb01}\u{1f600}]{0,3}", json(), 0..4);
         let lists = proptest::collection::vec(proptest::collection::vec("\\PC{0,4}", 0..3), 2);
-        (texts, numbers, args, lists, any::<bool>()).prop_map(|(texts, numbers, args, lists, yes)| {
-            let (mut texts, mut numbers) = (texts.into_iter(), numbers.into_iter());
-            let mut t = || texts.next().unwrap();
-            let mut n = || numbers.next().unwrap();
-            let mut lists = lists.into_iter();
-            let mut l = || lists.next().unwrap();
-            let mut count = || Count { actions: n(), denied: n(), held: n(), routed: n() };
-            let counts = Counts { role: count(), run: count(), ticket: count() };
-            let mut amount =
-                || Amount { calls: n(), money_micros: n(), tokens: n(), wall_seconds: n() };
-            let (role_today, run, tenant_today, ticket) =
-                (amount(), amount(), amount(), amount());
-            Input {
-                action: Action { action: t(), args, tool: t() },
-                actor: Actor { id: t(), kind: t(), level: n() },
-                approvals: Approvals { by: l(), given: n(), level: n() },
-                cost: Cost { action: n(), role: n(), run: n(), ticket: n() },
-                counts,
-                phase: t(),
-                role: Role { id: t(), stage: t(), title: t(), tools: l() },
-                run: Run { attempt: n(), id: t(), steps: n(), worker: t() },
-                spent: Spent { role_today, run, tenant_today, ticket },
-                tenant: t(),
-                ticket: Ticket {
-                    approval_required: yes,
-                    due: t(),
-                    id: t(),
-                    opened_by: t(),
-                    priority: n(),
-                    stage: t(),
-                },
-                tier: n(),
-                time: n(),
-                worst: Worst {
-                    calls: n(),
-                    model: t(),
-                    money_micros: n(),
-                    tokens_in: n(),
-                    tokens_out: n(),
-                    wall_seconds: n(),
-                },
-            }
-        })
+        (texts, numbers, args, lists, any::<bool>()).prop_map(
+            |(texts, numbers, args, lists, yes)| {
+                let (mut texts, mut numbers) = (texts.into_iter(), numbers.into_iter());
+                let mut t = || texts.next().unwrap();
+                let mut n = || numbers.next().unwrap();
+                let mut lists = lists.into_iter();
+                let mut l = || lists.next().unwrap();
+                let mut count = || Count { actions: n(), denied: n(), held: n(), routed: n() };
+                let counts = Counts { role: count(), run: count(), ticket: count() };
+                let mut amount =
+                    || Amount { calls: n(), money_micros: n(), tokens: n(), wall_seconds: n() };
+                let (role_today, run, tenant_today, ticket) =
+                    (amount(), amount(), amount(), amount());
+                Input {
+                    action: Action { action: t(), args, tool: t() },
+                    actor: Actor { id: t(), kind: t(), level: n() },
+                    approvals: Approvals { by: l(), given: n(), level: n() },
+                    cost: Cost { action: n(), role: n(), run: n(), ticket: n() },
+                    counts,
+                    phase: t(),
+                    role: Role { id: t(), stage: t(), title: t(), tools: l() },
+                    run: Run { attempt: n(), id: t(), steps: n(), worker: t() },
+                    spent: Spent { role_today, run, tenant_today, ticket },
+                    tenant: t(),
+                    ticket: Ticket {
+                        approval_required: yes,
+                        due: t(),
+                        id: t(),
+                        opened_by: t(),
+                        priority: n(),
+                        stage: t(),
+                    },
+                    tier: n(),
+                    time: n(),
+                    worst: Worst {
+                        calls: n(),
+                        model: t(),
+                        money_micros: n(),
+                        tokens_in: n(),
+                        tokens_out: n(),
+                        wall_seconds: n(),
+                    },
+                }
+            },
+        )
     }
 
     proptest! {

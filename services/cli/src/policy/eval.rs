@@ -14,7 +14,7 @@ use crate::output;
 /// Which policy.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false, id = "which")]
-struct Which {
+pub(super) struct Which {
     /// A bundle; it is verified as a decider would
     #[arg(long, value_name = "FILE")]
     bundle: Option<PathBuf>,
@@ -24,7 +24,7 @@ struct Which {
 }
 
 impl Which {
-    fn source(&self, signer: &files::Signer) -> Result<Source, Failure> {
+    pub(super) fn source(&self, signer: &files::Signer) -> Result<Source, Failure> {
         match (&self.bundle, &self.dir) {
             (Some(file), _) => Ok(files::verified(file, signer)?.source),
             (None, Some(dir)) => files::folder(dir),

@@ -1,10 +1,13 @@
-//! `canonry policy`: what an author of policies does before anybody decides by them: test, check,
-//! build and sign a bundle, and ask it. It talks to nobody; rules of bundles are in
-//! `canonry-policy`.
+//! `canonry policy`: what an author of policies does. Before anybody decides by them: test, check,
+//! build and sign a bundle, and ask it, all of it offline; then compare it with the one in force, ask
+//! it what was decided before, and publish it. Rules of bundles are in `canonry-policy`.
 
 mod build;
+mod diff;
 mod eval;
 mod files;
+mod publish;
+mod simulate;
 mod test;
 
 use clap::Subcommand;
@@ -17,7 +20,10 @@ use crate::failure::Failure;
 #[command(after_help = "EXAMPLES:
     canonry policy test policies/
     canonry policy build policies/ --out bundle.tar.gz --revision 7 --key founder.key
-    canonry policy eval --bundle bundle.tar.gz --public \"$KEY\" --input call.json")]
+    canonry policy eval --bundle bundle.tar.gz --public \"$KEY\" --input call.json
+    canonry policy diff --dir policies/
+    canonry policy simulate --dir policies/ --last 500
+    canonry policy publish bundle.tar.gz")]
 pub enum Command {
     /// Run the tests in Rego of a folder
     Test(test::Args),
@@ -27,17 +33,26 @@ pub enum Command {
     Build(build::Args),
     /// Ask a policy about one input
     Eval(eval::Args),
+    /// Show what differs between a draft and the policy in force
+    Diff(diff::Args),
+    /// Ask a draft about what was decided before, and show what it would decide otherwise
+    Simulate(simulate::Args),
+    /// Put a bundle in force
+    Publish(publish::Args),
 }
 
 /// Runs it.
 ///
 /// # Errors
-/// A test failed, or the policy or bundle is refused.
-pub fn run(context: &Context, command: Command) -> Result<(), Failure> {
+/// A test failed, the policy or bundle is refused, or nobody answers.
+pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
     match command {
         Command::Test(args) => test::run(context, &args),
         Command::Check(args) => eval::check(context, &args),
         Command::Build(args) => build::run(context, &args),
         Command::Eval(args) => eval::run(context, &args),
+        Command::Diff(args) => diff::run(context, args).await,
+        Command::Simulate(args) => simulate::run(context, args).await,
+        Command::Publish(args) => publish::run(context, args).await,
     }
 }
