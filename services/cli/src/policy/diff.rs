@@ -149,7 +149,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         Some(p) => format!("against revision {}, position {}", p.revision, p.position),
         None => "against nothing: no policy was published".to_owned(),
     };
-    let _ = write!(text, ": {} files differ\n", changed.len());
+    let _ = writeln!(text, ": {} files differ", changed.len());
     changed.iter().for_each(|c| text.push_str(&c.diff));
     output::line(text.trim_end());
     Ok(())
