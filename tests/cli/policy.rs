@@ -136,7 +136,7 @@ fn at_work(up: &Up) -> String {
     };
     let hire = json!({
         "title": "Clerk", "job": "Sort the post.", "boundaries": [], "tools": ["mail", "disk"],
-        "tier": "T2", "budget": {"per_ticket_micros": 9, "per_day_micros": 9},
+        "tier": "T3", "budget": {"per_ticket_micros": 9, "per_day_micros": 9},
         "escalation": ["operator"],
     });
     let role = sent("role", "hire", &hire, "founder");
@@ -163,11 +163,12 @@ fn a_draft_is_compared_asked_about_the_past_and_published() {
     run(&["build", "rules", "--out", "one.tar.gz", "--revision", "1", "--key", key]);
     let first = run(&["publish", "one.tar.gz"]);
     assert_eq!(first["ok"], true, "{first}");
-    // The same revision again, and an unsigned one, are refused with their codes.
+    // The same revision again is refused on the ledger; an unsigned bundle is not even sent.
     run(&["build", "rules", "--out", "open.tar.gz", "--revision", "2"]);
     for (file, code) in [("one.tar.gz", "bundle-rolled-back"), ("open.tar.gz", "bundle-unsigned")] {
         let done = up.run(&["policy", "publish", file]);
-        assert!(done.code == 1 && done.err.contains(code), "{done:?}");
+        let told = format!("{}{}", done.out, done.err);
+        assert!(done.code == 1 && told.contains(code), "{done:?}");
     }
     let work = at_work(&up);
     let mut last = Value::Null;
@@ -186,7 +187,8 @@ fn a_draft_is_compared_asked_about_the_past_and_published() {
     // The same rules change nothing; a draft that wants a person for mail changes both.
     let same = run(&["simulate", "--dir", "rules"]);
     assert_eq!((&same["decisions"], &same["changed"]), (&json!(3), &json!([])), "{same}");
-    let asks = r#""verdict": "REQUIRE_HITL", "approvals": [{"approvers": 1, "group": "approver"}]"#;
+    let asks = r#""verdict": "REQUIRE_HITL", "approvals": [{"approvers": 1, "group": "approver"}],
+        "four_eyes": false, "expiry": 3600"#;
     fs::write(at.join("rules/mail.rego"), REGO.replace(r#""verdict": "ALLOW""#, asks)).unwrap();
     let draft = run(&["simulate", "--dir", "rules"]);
     let changed = draft["changed"].as_array().unwrap();

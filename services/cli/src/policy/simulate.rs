@@ -68,12 +68,19 @@ impl Found {
             return Ok(());
         };
         let input: Input = serde_json::from_str(input).map_err(unread)?;
-        let now = recorded(&policy.decide(&input), None, None);
+        let said = policy.decide(&input);
+        let now = recorded(&said, None, None);
         if (was.verdict, &was.obligations) != (now.verdict, &now.obligations) {
-            let told = |d: &Decision| json!({"verdict": d.verdict, "rules": d.rules, "obligations": d.obligations});
+            let told = |d: &Decision| {
+                let (verdict, rules, obligations) = (&d.verdict, &d.rules, &d.obligations);
+                json!({"verdict": verdict, "rules": rules, "obligations": obligations})
+            };
+            let mut told_now = told(&now);
+            // Why it is DENY though no rule says so.
+            told_now["codes"] = said.codes.iter().map(|code| code.code()).collect();
             self.changed.push(json!({
                 "position": position, "action": row["entity"], "tool": data["tool"],
-                "does": data["action"], "role": data["role"], "was": told(&was), "now": told(&now),
+                "does": data["action"], "role": data["role"], "was": told(&was), "now": told_now,
             }));
         }
         Ok(())
@@ -114,6 +121,15 @@ async fn ask(
     }
 }
 
+/// The rules behind a verdict, or the codes where none said it.
+fn words(now: &Value) -> String {
+    let list = |name: &str| {
+        let all = now[name].as_array().into_iter().flatten();
+        all.filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
+    };
+    format!("{}{}", list("rules"), list("codes"))
+}
+
 /// Runs it.
 pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let source = args.which.source(&args.signer)?;
@@ -140,7 +156,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             text(&one["does"]),
             text(&one["was"]["verdict"]),
             text(&one["now"]["verdict"]),
-            one["now"]["rules"],
+            words(&one["now"]),
         ));
     }
     let (changed, all) = (found.changed.len(), found.decisions);
