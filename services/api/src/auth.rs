@@ -27,6 +27,13 @@ pub struct Caller {
     pub key: String,
 }
 
+impl Caller {
+    /// Whether it is a worker under a lease.
+    pub const fn is_leased(&self) -> bool {
+        matches!(self.claims, Claims::Lease)
+    }
+}
+
 /// What kind of token it is.
 #[derive(Debug, Clone)]
 pub enum Claims {

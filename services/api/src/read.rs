@@ -295,10 +295,19 @@ pub async fn events(State(api): State<Api>, asked: Asked<Events>) -> Answered {
     };
     let page = q.page();
     let opened = q.content.unwrap_or(false);
-    let (head, page) = asked.read(&api, move |s| s.events(&filter, &page)).await?;
+    let (reader, leased) = (asked.caller.actor.to_string(), asked.caller.is_leased());
+    let (head, (page, works)) = asked
+        .read(&api, move |s| {
+            let member = s.member(&reader)?;
+            let works = leased || member.is_none_or(|m| m.parts == json!(["worker"]));
+            Ok((s.events(&filter, &page)?, works))
+        })
+        .await?;
     let entity = |e: &rows::Event| {
         let fields = match e.kind.split('.').nth(1) {
             _ if !opened || e.kind.starts_with(APPENDED) => &[],
+            // What others wanted to do, with all that was known then, is not for workers.
+            Some("action") if works => &[],
             Some("action") => content::ACTION_EVENT,
             Some("member") => content::MEMBER_EVENT,
             Some("evidence") => content::EVIDENCE_EVENT,

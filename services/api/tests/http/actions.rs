@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{World, id};
+use crate::support::{NOW, World, bearer, id, public, signer};
 
 fn denied() -> serde_json::Value {
     json!({"run": id("run_", 1), "ticket": id("tkt_", 1), "role": id("rol_", 1), "tool": "mail",
@@ -30,6 +30,18 @@ async fn actions_and_the_policy_are_told() {
         (&json!("denied"), &json!("policy-undefined"))
     );
     assert!(!one.text.contains("x1:k:t"), "the sealed input stays in the ledger");
+    // Who judges may see what a policy saw; who works may not.
+    let path = "/api/v1/events?type=action&content=true";
+    let opened = format!("t of action/{action}/input");
+    assert_eq!(w.get(path).await.json["items"][0]["data"]["input"], opened);
+    let worker = signer(9);
+    let enrolled = json!({"actor": "bot", "parts": ["worker"], "role": id("rol_", 1),
+        "keys": [public(&worker, "bot")], "revoked": [],
+        "authorization": {"keyhead": "0".repeat(64), "signature": "ed25519:0000000000000000:AA"}});
+    w.record("ada", "member/bot", "member.enrolled", enrolled).await;
+    let token = bearer(&worker, "bot", "acme", NOW, NOW + 60);
+    let seen = w.send("GET", path, Some(&token), &[], "").await;
+    assert_eq!(seen.json["items"][0]["data"]["input"], "x1:k:t", "{}", seen.text);
     let list = w.get("/api/v1/actions?status=denied&tool=mail").await;
     assert_eq!(list.json["items"].as_array().unwrap().len(), 1, "{}", list.text);
     assert_eq!(w.get("/api/v1/actions?status=held").await.json, json!({"items": []}));
