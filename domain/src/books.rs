@@ -8,7 +8,7 @@ use canonry_schemas::refusal::Refusal;
 use serde::{Deserialize, Serialize};
 
 use crate::Decider;
-use crate::budget::Account;
+use crate::budget::OwnAccount;
 use crate::facts::{Applied, Facts};
 use crate::prices::Prices;
 use crate::state::State;
@@ -17,7 +17,7 @@ use crate::state::State;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Books {
     /// The tenant's account.
-    pub account: Box<Account>,
+    pub account: OwnAccount,
     /// What models cost; none before the first table.
     pub prices: Option<Prices>,
 }

@@ -6,6 +6,10 @@
 //! A reservation belongs to the day (UTC) it was made on, whenever it is settled: a night that
 //! passes meanwhile moves nothing from one day's account to another's.
 
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::LazyLock;
+
 use canonry_schemas::budget::{Amount, Dimension, Limits, Line, MOST, Period, Used, Worst};
 use canonry_schemas::ids::{RoleId, RunId, Scope, TicketId};
 use canonry_schemas::limits::BUDGET_WARNS_AT;
@@ -131,6 +135,63 @@ impl Account {
         }
     }
 }
+
+static FRESH: LazyLock<Account> = LazyLock::new(Account::default);
+
+/// An entity's own account. Memory is taken when something is first written into it: of most
+/// tickets and runs nothing ever is.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(from = "Account", into = "Account")]
+pub struct OwnAccount(Option<Box<Account>>);
+
+impl Deref for OwnAccount {
+    type Target = Account;
+
+    fn deref(&self) -> &Account {
+        self.0.as_deref().unwrap_or(&FRESH)
+    }
+}
+
+impl DerefMut for OwnAccount {
+    fn deref_mut(&mut self) -> &mut Account {
+        self.0.get_or_insert_default()
+    }
+}
+
+impl OwnAccount {
+    /// As [`Account::is_fresh`].
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        Account::is_fresh(self)
+    }
+}
+
+impl From<Account> for OwnAccount {
+    fn from(account: Account) -> Self {
+        Self((!account.is_fresh()).then(|| Box::new(account)))
+    }
+}
+
+impl From<OwnAccount> for Account {
+    fn from(own: OwnAccount) -> Self {
+        (*own).clone()
+    }
+}
+
+// What it says and what it equals does not tell whether memory was taken.
+impl fmt::Debug for OwnAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl PartialEq for OwnAccount {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for OwnAccount {}
 
 /// The accounts that an action is charged to: all of them, or none.
 #[derive(Debug, Clone, Copy)]

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Decider;
 use crate::action::Counts;
-use crate::budget::Account;
+use crate::budget::OwnAccount;
 use crate::facts::{Applied, Facts};
 use crate::tier::{self, Standing};
 
@@ -45,8 +45,8 @@ pub struct Role {
     /// What it may spend.
     pub budget: Budget,
     /// What was spent for it, and what is reserved.
-    #[serde(default, skip_serializing_if = "Account::is_fresh")]
-    pub account: Box<Account>,
+    #[serde(default, skip_serializing_if = "OwnAccount::is_fresh")]
+    pub account: OwnAccount,
     /// Leases of its runs that nobody revoked, and until when; some may have expired.
     pub leases: BTreeMap<LeaseId, Time>,
     /// What its runs came to.
@@ -156,7 +156,7 @@ impl Decider for Roles {
                 counts: Counts::default(),
                 tier: e.tier,
                 budget: e.budget.clone(),
-                account: Box::default(),
+                account: OwnAccount::default(),
                 leases: BTreeMap::new(),
                 standing: Box::default(),
             }),

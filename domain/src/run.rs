@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Decider;
 use crate::action::Counts;
-use crate::budget::Account;
+use crate::budget::OwnAccount;
 use crate::facts::{Applied, Facts};
 use crate::lease::Held;
 
@@ -34,8 +34,8 @@ pub struct Run {
     /// Whether it has ended.
     pub ended: bool,
     /// What was spent in it, and what is reserved.
-    #[serde(default, skip_serializing_if = "Account::is_fresh")]
-    pub account: Box<Account>,
+    #[serde(default, skip_serializing_if = "OwnAccount::is_fresh")]
+    pub account: OwnAccount,
     /// Its newest lease that nobody revoked; it may have expired.
     pub lease: Option<Held>,
     /// Violations that were counted in it.
@@ -114,7 +114,7 @@ impl Decider for Runs {
                 counts: Counts::default(),
                 evidence: 0,
                 ended: false,
-                account: Box::default(),
+                account: OwnAccount::default(),
                 lease: None,
                 violations: 0,
             }),

@@ -56,7 +56,7 @@ pub enum State {
     /// The tenant's policy.
     Policy(Policy),
     /// An action.
-    Action(Action),
+    Action(Box<Action>),
     /// A worker's lease.
     Lease(Lease),
     /// What moves roles between tiers.
@@ -95,10 +95,10 @@ impl State {
     #[must_use]
     pub fn account(&self) -> Option<&Account> {
         match self {
-            Self::Role(role) => Some(&role.account),
-            Self::Ticket(ticket) => Some(&ticket.account),
-            Self::Run(run) => Some(&run.account),
-            Self::Books(books) => Some(&books.account),
+            Self::Role(role) => Some(&*role.account),
+            Self::Ticket(ticket) => Some(&*ticket.account),
+            Self::Run(run) => Some(&*run.account),
+            Self::Books(books) => Some(&*books.account),
             Self::Kind(_) | Self::Policy(_) | Self::Action(_) | Self::Lease(_) | Self::Tiers(_) => {
                 None
             }
@@ -108,10 +108,10 @@ impl State {
     /// Its account, for a fold.
     pub fn account_mut(&mut self) -> Option<&mut Account> {
         match self {
-            Self::Role(role) => Some(&mut role.account),
-            Self::Ticket(ticket) => Some(&mut ticket.account),
-            Self::Run(run) => Some(&mut run.account),
-            Self::Books(books) => Some(&mut books.account),
+            Self::Role(role) => Some(&mut *role.account),
+            Self::Ticket(ticket) => Some(&mut *ticket.account),
+            Self::Run(run) => Some(&mut *run.account),
+            Self::Books(books) => Some(&mut *books.account),
             Self::Kind(_) | Self::Policy(_) | Self::Action(_) | Self::Lease(_) | Self::Tiers(_) => {
                 None
             }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Decider;
 use crate::action::Counts;
-use crate::budget::Account;
+use crate::budget::OwnAccount;
 use crate::facts::{Applied, Facts};
 
 /// Where a ticket stands.
@@ -74,8 +74,8 @@ pub struct Ticket {
     /// How many evidence objects belong to it.
     pub evidence: u32,
     /// What was spent on it, and what is reserved.
-    #[serde(default, skip_serializing_if = "Account::is_fresh")]
-    pub account: Box<Account>,
+    #[serde(default, skip_serializing_if = "OwnAccount::is_fresh")]
+    pub account: OwnAccount,
 }
 
 impl Ticket {
@@ -291,7 +291,7 @@ impl Decider for Tickets {
                 run: None,
                 runs: 0,
                 evidence: 0,
-                account: Box::default(),
+                account: OwnAccount::default(),
             });
         }
         let mut ticket = state?;

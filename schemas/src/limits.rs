@@ -60,6 +60,9 @@ pub const CLOCK_SKEW: Duration = Duration::from_secs(60);
 pub const INTENTS_HOT: usize = 20_000;
 /// Aggregates held in memory, per tenant.
 pub const AGGREGATES_HOT: usize = 4_096;
+/// Bytes that a ticket in memory takes at most, with its key and its intent: of a thousand tenants
+/// with a thousand tickets each, half of 1 GiB.
+pub const TICKET_MEMORY: i64 = 512;
 /// Deadlines held in memory before the later ones are only in the snapshot store, per tenant.
 pub const DEADLINES_HOT: usize = 4_096;
 /// Records after which a holder writes what changed into its snapshot store.

@@ -57,6 +57,11 @@ fn fingerprint(actor: &ActorId, intent: &IntentId) -> Fingerprint {
     short
 }
 
+/// The time inside the id of an intent.
+fn millis_of(key: &Fingerprint) -> u64 {
+    key[..6].iter().fold(0, |millis, byte| millis << 8 | u64::from(*byte))
+}
+
 /// What the snapshot store said that is kept at the most.
 const SAID_MOST: usize = 4_096;
 
@@ -70,7 +75,8 @@ pub fn horizon(now_millis: u64) -> u64 {
 #[derive(Debug, Default)]
 pub struct Intents {
     hot: HashMap<Fingerprint, Answered>,
-    order: VecDeque<Row>,
+    /// Keys of `hot`, in order of position.
+    order: VecDeque<Fingerprint>,
     /// How many at the end of `order` were not captured yet.
     fresh: usize,
     /// What the snapshot store said, until the next flush.
@@ -85,8 +91,9 @@ impl Intents {
     /// The newest part of a stored table, in order of position.
     #[must_use]
     pub fn resume(rows: Vec<Row>, cold_until: Option<u64>, floor: u64) -> Self {
-        let hot = rows.iter().map(|r| (r.key, r.answered)).collect();
-        Self { hot, order: rows.into(), cold_until, floor, ..Self::default() }
+        let order = rows.iter().map(|r| r.key).collect();
+        let hot = rows.into_iter().map(|r| (r.key, r.answered)).collect();
+        Self { hot, order, cold_until, floor, ..Self::default() }
     }
 
     /// What memory knows.
@@ -139,7 +146,7 @@ impl Intents {
         short.copy_from_slice(&digest.0[..8]);
         let answered = Answered { position, digest: short, millis: now.millis() };
         self.hot.insert(key, answered);
-        self.order.push_back(Row { key, answered, id_millis: intent.millis() });
+        self.order.push_back(key);
         self.fresh += 1;
     }
 
@@ -147,7 +154,10 @@ impl Intents {
     pub fn capture(&mut self) -> Vec<Row> {
         let from = self.order.len() - self.fresh;
         self.fresh = 0;
-        self.order.range(from..).copied().collect()
+        let row = |key: &Fingerprint| {
+            Some(Row { key: *key, answered: *self.hot.get(key)?, id_millis: millis_of(key) })
+        };
+        self.order.range(from..).filter_map(row).collect()
     }
 
     /// Forgets what is stored up to `flushed`, but for the newest `keep`. `floor` is the store's.
@@ -155,14 +165,13 @@ impl Intents {
         self.floor = self.floor.max(floor);
         self.said.clear();
         while self.order.len() > keep + self.fresh {
-            match self.order.front() {
-                Some(row) if row.answered.position <= flushed => {
-                    self.hot.remove(&row.key);
-                    self.cold_until = self.cold_until.max(Some(row.id_millis));
-                    self.order.pop_front();
-                }
-                _ => break,
+            let Some(key) = self.order.front().copied() else { break };
+            if self.hot.get(&key).is_some_and(|answered| answered.position > flushed) {
+                break;
             }
+            self.hot.remove(&key);
+            self.cold_until = self.cold_until.max(Some(millis_of(&key)));
+            self.order.pop_front();
         }
     }
 }

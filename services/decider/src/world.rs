@@ -155,7 +155,8 @@ pub struct World {
     /// The greatest content key in use.
     pub last_content_key: Option<ContentKey>,
     intents: Intents,
-    slots: HashMap<String, Hot>,
+    // Boxed: a table is half empty at times, and a slot is wide.
+    slots: HashMap<String, Box<Hot>>,
     changed: HashSet<String>,
     directory_changed: bool,
     deadlines: Deadlines,
@@ -297,7 +298,7 @@ impl World {
             return Ok(());
         }
         let slot = self.store.slot(entity)?.unwrap_or_default();
-        self.slots.insert(entity.to_owned(), Hot { slot, changed: 0, used });
+        self.slots.insert(entity.to_owned(), Box::new(Hot { slot, changed: 0, used }));
         Ok(())
     }
 
@@ -348,7 +349,8 @@ impl World {
         self.position = r.position;
         if creates(r) {
             let used = r.position;
-            self.slots.entry(r.entity.to_owned()).or_insert_with(|| Hot { used, ..Hot::default() });
+            let new = || Box::new(Hot { used, ..Hot::default() });
+            self.slots.entry(r.entity.to_owned()).or_insert_with(new);
         }
         if let Some((intent, digest)) = r.intent {
             // The first answer stands, also one that only the store knows.
@@ -421,7 +423,8 @@ impl World {
     /// What changed since the last capture. It may be written once every record up to its
     /// position is committed.
     pub fn capture(&mut self) -> Capture {
-        let slots = self.changed.drain().filter_map(|entity| {
+        // Taken, not drained: an idle tenant keeps no table for what once changed.
+        let slots = std::mem::take(&mut self.changed).into_iter().filter_map(|entity| {
             let slot = self.slots.get(&entity)?.slot.clone();
             Some((entity, slot))
         });

@@ -40,7 +40,7 @@ impl World {
     /// As [`World::slot`].
     pub fn action(&self, id: &str) -> Result<Option<&Action>, Need> {
         Ok(match &self.slot(&format!("action/{id}"))?.state {
-            Some(State::Action(action)) => Some(action),
+            Some(State::Action(action)) => Some(&**action),
             _ => None,
         })
     }
@@ -68,10 +68,10 @@ impl World {
     ) -> Result<(), snapshot::Error> {
         self.change_watched(r.entity, |state| {
             let old = match state {
-                Some(State::Action(action)) => Some(action),
+                Some(State::Action(action)) => Some(*action),
                 _ => None,
             };
-            Actions::evolve(old, applied, e).map(State::Action)
+            Actions::evolve(old, applied, e).map(|action| State::Action(Box::new(action)))
         })?;
         let tiers = if violates(e) { Some(self.tiers_now()?) } else { None };
         for entity in e.touches(self.tenant.as_str()) {

@@ -22,6 +22,7 @@ mod keys;
 mod lease;
 mod let_in;
 mod lost;
+mod memory;
 mod overspend;
 mod proxy;
 mod race;
