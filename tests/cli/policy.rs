@@ -115,6 +115,30 @@ fn what_must_be_refused_is_refused() {
 }
 
 #[test]
+fn a_new_folder_holds_a_policy_that_asks_by_risk() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let made = said(&policy(at, &["new", "mine"]));
+    assert_eq!(made["files"].as_array().unwrap().len(), 3);
+    let tested = said(&policy(at, &["test", "mine"]));
+    assert_eq!((&tested["failed"], &tested["passed"]), (&json!(0), &json!(5)), "{tested}");
+    let asked = |action: &str| {
+        let call = json!({"action": {"tool": "servicenow", "action": action}});
+        fs::write(at.join("call.json"), call.to_string()).unwrap();
+        said(&policy(at, &["eval", "--dir", "mine", "--input", "call.json"]))
+    };
+    let people = |decided: &Value| decided["approvals"][0]["approvers"].as_u64();
+    assert_eq!(asked("incident.read")["verdict"], "ALLOW");
+    assert_eq!(people(&asked("incident.update")), Some(1));
+    assert_eq!(people(&asked("incident.close")), Some(2));
+    assert_eq!(asked("incident.delete")["verdict"], "DENY");
+    // Nobody's work is written over.
+    let done = policy(at, &["new", "mine"]);
+    assert_eq!(done.code, 1, "{}", done.out);
+    assert!(done.err.contains("not empty"), "{}", done.err);
+}
+
+#[test]
 fn the_bench_tells_how_long_each_number_of_rules_takes() {
     let folder = tempfile::tempdir().unwrap();
     let words = ["--json", "bench", "policy", "--decisions", "100"];

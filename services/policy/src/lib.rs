@@ -18,6 +18,7 @@ pub mod opa;
 mod policy;
 mod ready;
 mod rego;
+pub mod starter;
 pub mod tests;
 
 pub use code::{Code, Refused};

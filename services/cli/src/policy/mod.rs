@@ -6,6 +6,7 @@ mod build;
 mod diff;
 mod eval;
 mod files;
+mod new;
 mod publish;
 mod simulate;
 mod test;
@@ -18,6 +19,7 @@ use crate::failure::Failure;
 /// `canonry policy`.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "EXAMPLES:
+    canonry policy new policies/
     canonry policy test policies/
     canonry policy build policies/ --out bundle.tar.gz --revision 7 --key founder.key
     canonry policy eval --bundle bundle.tar.gz --public \"$KEY\" --input call.json
@@ -25,6 +27,8 @@ use crate::failure::Failure;
     canonry policy simulate --dir policies/ --last 500
     canonry policy publish bundle.tar.gz")]
 pub enum Command {
+    /// Begin a folder of policies, with one to start from
+    New(new::Args),
     /// Run the tests in Rego of a folder
     Test(test::Args),
     /// Say whether a folder or a bundle is a policy that can decide
@@ -47,6 +51,7 @@ pub enum Command {
 /// A test failed, the policy or bundle is refused, or nobody answers.
 pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
     match command {
+        Command::New(args) => new::run(context, &args),
         Command::Test(args) => test::run(context, &args),
         Command::Check(args) => eval::check(context, &args),
         Command::Build(args) => build::run(context, &args),
