@@ -6,7 +6,7 @@
 
 use canonry_schemas::action::{
     Allowed, Approved, AskAgain, AskedAgain, Command, Denied, Due, Escalated, Event, Held, Lapsed,
-    Propose, Rejected, Routed, Settle, Settled,
+    Propose, Rejected, Routed, Settle, Settled, StepUp, SteppedUp,
 };
 use canonry_schemas::budget::Worst;
 use canonry_schemas::ids::{ActorId, KeyedDigest, RoleId, RunId, TicketId};
@@ -21,7 +21,7 @@ use crate::Decider;
 use crate::budget::{self, Account, Day};
 use crate::facts::{Applied, Facts};
 use crate::prices::Cost;
-use crate::question::{Given, Involved, Question};
+use crate::question::{Given, Involved, Question, Stepped};
 use crate::run::Run;
 use crate::weigh::{Place, Weighed};
 
@@ -174,11 +174,7 @@ fn resumable<'a>(
     facts.allow(&[Part::Operator, Part::Worker])?;
     let action = action.ok_or(Refusal::ActionUnknown)?;
     place(facts)?;
-    let question = match &action.stage {
-        Stage::Held(question) if facts.now < question.asks.expires => question,
-        Stage::Held(_) | Stage::Parked(_) => return Err(Refusal::ApprovalExpired),
-        Stage::Allowed { .. } | Stage::Over => return Err(Refusal::ApprovalNotPending),
-    };
+    let question = open(action, facts)?;
     if question.answered(facts.directory) {
         Ok((action, question))
     } else {
@@ -195,17 +191,9 @@ fn answer<'a>(
 ) -> Result<(&'a Question, Option<ActorId>), Refusal> {
     facts.allow(&[Part::Approver, Part::Operator, Part::Auditor])?;
     let action = action.ok_or(Refusal::ActionUnknown)?;
-    let question = match &action.stage {
-        Stage::Held(question) if facts.now < question.asks.expires => question,
-        Stage::Held(_) | Stage::Parked(_) => return Err(Refusal::ApprovalExpired),
-        Stage::Allowed { .. } | Stage::Over => return Err(Refusal::ApprovalNotPending),
-    };
-    let (_, run) = facts.run.ok_or(Refusal::RunUnknown)?;
-    let ticket = facts.ticket.ok_or(Refusal::TicketUnknown)?;
-    let involved =
-        Involved { worker: &run.worker, proposer: &action.proposer, opener: &ticket.opened_by };
+    let (question, involved) = (open(action, facts)?, involved(action, facts)?);
     let right = question.right(facts, &involved)?;
-    if yes && question.answered(facts.directory) {
+    if yes && question.agreed_to(facts.directory) {
         return Err(Refusal::ApprovalNotPending);
     }
     let entity = format!("action/{id}");
@@ -214,6 +202,41 @@ fn answer<'a>(
     } else {
         Err(Refusal::ApprovalInvalid)
     }
+}
+
+/// The question that an action puts, if it can be answered now.
+fn open<'a>(action: &'a Action, facts: &Facts<'_>) -> Result<&'a Question, Refusal> {
+    match &action.stage {
+        Stage::Held(question) if facts.now < question.asks.expires => Ok(question),
+        Stage::Held(_) | Stage::Parked(_) => Err(Refusal::ApprovalExpired),
+        Stage::Allowed { .. } | Stage::Over => Err(Refusal::ApprovalNotPending),
+    }
+}
+
+fn involved<'a>(action: &'a Action, facts: &Facts<'a>) -> Result<Involved<'a>, Refusal> {
+    let (_, run) = facts.run.ok_or(Refusal::RunUnknown)?;
+    let ticket = facts.ticket.ok_or(Refusal::TicketUnknown)?;
+    Ok(Involved { worker: &run.worker, proposer: &action.proposer, opener: &ticket.opened_by })
+}
+
+/// A person reaches the level that is asked for. Nobody does it in another's place: it is about who
+/// is there.
+fn step_up(action: Option<&Action>, facts: &Facts<'_>, c: StepUp) -> Result<Event, Refusal> {
+    facts.allow(&[Part::Approver, Part::Operator])?;
+    let action = action.ok_or(Refusal::ActionUnknown)?;
+    let (question, involved) = (open(action, facts)?, involved(action, facts)?);
+    question.may_step_up(facts, &involved)?;
+    let asked = question.asks.level.ok_or(Refusal::AssertionNotAsked)?;
+    if question.reached_level(facts.directory).is_some() {
+        return Err(Refusal::AssertionNotAsked);
+    }
+    let entity = format!("action/{}", c.id);
+    let given = facts.asserts(&entity, question.position, &question.hash);
+    let given = given.ok_or(Refusal::AssertionInvalid)?;
+    if given.level < asked || given.level > given.reach {
+        return Err(Refusal::AssertionLevel);
+    }
+    Ok(Event::SteppedUp(SteppedUp { id: c.id, assertion: c.assertion, level: given.level }))
 }
 
 /// The action that the timer speaks of, if the moment it names is the one that is watched.
@@ -348,6 +371,7 @@ impl Decider for Actions {
                 let (reason, approval) = (c.reason, c.approval);
                 Ok(Event::Rejected(Rejected { id: c.id, reason, approval, stood_in_for }))
             }
+            Command::StepUp(c) => step_up(state, facts, c),
             Command::Resume(_) => resume(state, facts),
             Command::AskAgain(c) => ask_again(state, facts, c),
             Command::Settle(c) => settle(state, facts, c),
@@ -439,6 +463,11 @@ fn moved(mut action: Action, applied: &Applied<'_>, event: &Event) -> Action {
             });
             Stage::Held(question)
         }
+        (Stage::Held(mut question), Event::SteppedUp(e)) => {
+            let (by, position) = (applied.actor.clone(), applied.position);
+            question.stepped = Some(Stepped { by, level: e.level, position });
+            Stage::Held(question)
+        }
         (Stage::Held(mut question), Event::Escalated(e)) => {
             question.escalated = e.step;
             Stage::Held(question)
@@ -465,6 +494,7 @@ pub fn book(account: &mut Account, applied: &Applied<'_>, event: &Event) {
         | Event::Denied(_)
         | Event::Approved(_)
         | Event::Rejected(_)
+        | Event::SteppedUp(_)
         | Event::AskedAgain(_)
         | Event::Expired(_)
         | Event::Escalated(_) => {}

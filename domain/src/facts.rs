@@ -31,6 +31,25 @@ pub struct Approval {
     pub hash: String,
 }
 
+/// An assertion whose signature the shell has already checked against the person's `stepup` key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assertion {
+    /// Who signed.
+    pub by: ActorId,
+    /// What it is for, `action/<id>`.
+    pub entity: String,
+    /// The level that it says.
+    pub level: u8,
+    /// The level that its key reaches.
+    pub reach: u8,
+    /// The intent it is for.
+    pub intent: String,
+    /// Position of the record that asked.
+    pub position: u64,
+    /// Hash (hex) of the record that asked.
+    pub hash: String,
+}
+
 /// The world as a decision may see it.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
@@ -52,6 +71,10 @@ pub struct Facts<'a> {
     pub keys: Result<(), Refusal>,
     /// The verified approval in the command.
     pub approval: Option<&'a Approval>,
+    /// The verified assertion in the command.
+    pub assertion: Option<&'a Assertion>,
+    /// The level that each member's `stepup` keys reach, where a policy asks for one.
+    pub reaches: &'a [(ActorId, u8)],
     /// The role that the command or its ticket names, with its id.
     pub role: Option<(&'a RoleId, &'a Role)>,
     /// The ticket that a run's command names, or that a custom record is about.
@@ -95,6 +118,19 @@ impl Facts<'_> {
             &given.by == self.actor
                 && given.entity == entity
                 && given.approve == yes
+                && given.intent == self.intent
+                && given.position == position
+                && given.hash == hash
+        })
+    }
+
+    /// The assertion in the command, if it is this actor's, for this intent, and for
+    /// what the record at this position asked.
+    #[must_use]
+    pub fn asserts(&self, entity: &str, position: u64, hash: &str) -> Option<&Assertion> {
+        self.assertion.filter(|given| {
+            &given.by == self.actor
+                && given.entity == entity
                 && given.intent == self.intent
                 && given.position == position
                 && given.hash == hash

@@ -22,7 +22,7 @@ pub mod ticket;
 pub mod tier;
 pub mod weigh;
 
-pub use facts::{Applied, Approval, Facts};
+pub use facts::{Applied, Approval, Assertion, Facts};
 pub use state::{Entity, State};
 
 use canonry_schemas::refusal::Refusal;

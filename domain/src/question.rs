@@ -33,6 +33,17 @@ impl Given {
     }
 }
 
+/// That somebody showed again who they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stepped {
+    /// Who.
+    pub by: ActorId,
+    /// The level that they reached.
+    pub level: u8,
+    /// Position of the record that says so.
+    pub position: u64,
+}
+
 /// A question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question {
@@ -50,6 +61,9 @@ pub struct Question {
     pub escalated: u16,
     /// Who has agreed.
     pub given: Vec<Given>,
+    /// Who has stepped up.
+    #[serde(default)]
+    pub stepped: Option<Stepped>,
 }
 
 /// Those who have to do with an action: with four eyes none of them answers.
@@ -81,9 +95,29 @@ fn belongs(group: &Group, directory: &Directory, actor: &ActorId) -> bool {
     part || group.from.as_ref().is_some_and(|from| from.contains(actor))
 }
 
-/// Whether there are people enough to answer a question, group by group.
+/// Whether a member is one of those who step up where a policy names no groups: whoever answers for
+/// what is done, never a worker.
+fn answers_for(directory: &Directory, actor: &ActorId) -> bool {
+    let member = directory.member(actor).filter(|m| !m.removed && !m.parts.contains(&Part::Worker));
+    let parts = [Part::Founder, Part::Approver, Part::Operator];
+    member.is_some_and(|m| m.parts.iter().any(|part| parts.contains(part)))
+}
+
+/// Whether a member may step up, by part and group; whom the escalation reached comes on top.
+fn steps_up(asks: &Approvals, directory: &Directory, actor: &ActorId) -> bool {
+    let asked = || asks.groups.iter().any(|group| belongs(group, directory, actor));
+    answers_for(directory, actor) && (asks.groups.is_empty() || asked())
+}
+
+/// Whether there are people enough to answer a question, group by group, and one whose key reaches
+/// the level. `reaches` names the level of each member's keys.
 #[must_use]
-pub fn answerable(asks: &Approvals, directory: &Directory, involved: &Involved<'_>) -> bool {
+pub fn answerable(
+    asks: &Approvals,
+    directory: &Directory,
+    involved: &Involved<'_>,
+    reaches: &[(ActorId, u8)],
+) -> bool {
     let enough = |group: &Group| {
         let may = |actor: &ActorId| {
             belongs(group, directory, actor) && !(asks.four_eyes && involved.is(actor))
@@ -91,8 +125,16 @@ pub fn answerable(asks: &Approvals, directory: &Directory, involved: &Involved<'
         let there = directory.members().filter(|(actor, _)| may(actor)).count();
         there >= usize::from(group.needed) && group.needed <= APPROVERS
     };
+    let steps = |(actor, reach): &(ActorId, u8), level: u8| {
+        *reach >= level
+            && (steps_up(asks, directory, actor)
+                || (asks.escalation.contains(actor) && answers_for(directory, actor)))
+            && !(asks.four_eyes && involved.is(actor))
+    };
+    let reached = asks.level.is_none_or(|level| reaches.iter().any(|key| steps(key, level)));
     let asked = !asks.groups.is_empty() || asks.level.is_some();
-    asked && asks.groups.len() <= usize::from(APPROVERS) && asks.groups.iter().all(enough)
+    let few = asks.groups.len() <= usize::from(APPROVERS);
+    asked && few && asks.groups.iter().all(enough) && reached
 }
 
 impl Question {
@@ -107,6 +149,7 @@ impl Question {
             asks: asks.clone(),
             escalated: 0,
             given: Vec::new(),
+            stepped: None,
         }
     }
 
@@ -133,10 +176,50 @@ impl Question {
         self.asks.escalation.get(usize::from(self.escalated))
     }
 
-    /// Whether every group has agreed, as far as people go.
+    /// Whether every group has agreed.
+    #[must_use]
+    pub fn agreed_to(&self, directory: &Directory) -> bool {
+        self.asks.groups.iter().all(|group| self.agreed(group, directory, |_| true))
+    }
+
+    /// Whether all that was asked for is there: every group has agreed, and the level was reached.
     #[must_use]
     pub fn answered(&self, directory: &Directory) -> bool {
-        self.asks.groups.iter().all(|group| self.agreed(group, directory, |_| true))
+        let level = self.asks.level;
+        self.agreed_to(directory) && (level.is_none() || self.reached_level(directory) >= level)
+    }
+
+    /// The level that was reached, by somebody who still may.
+    #[must_use]
+    pub fn reached_level(&self, directory: &Directory) -> Option<u8> {
+        let stepped = self.stepped.as_ref()?;
+        self.lets_step_up(directory, &stepped.by).then_some(stepped.level)
+    }
+
+    fn lets_step_up(&self, directory: &Directory, actor: &ActorId) -> bool {
+        steps_up(&self.asks, directory, actor)
+            || (self.reached(actor) && answers_for(directory, actor))
+    }
+
+    /// Whether the actor may step up for it.
+    ///
+    /// # Errors
+    /// `self-approval`, `not-an-approver`.
+    pub fn may_step_up(&self, facts: &Facts<'_>, involved: &Involved<'_>) -> Result<(), Refusal> {
+        if self.asks.four_eyes && involved.is(facts.actor) {
+            return Err(Refusal::SelfApproval);
+        }
+        let may = self.lets_step_up(facts.directory, facts.actor);
+        if may { Ok(()) } else { Err(Refusal::NotAnApprover) }
+    }
+
+    /// Positions of the answers that an allowance rests on, ascending.
+    #[must_use]
+    pub fn rests_on(&self) -> Vec<u64> {
+        let given = self.given.iter().map(|given| given.position);
+        let mut all: Vec<u64> = given.chain(self.stepped.iter().map(|s| s.position)).collect();
+        all.sort_unstable();
+        all
     }
 
     /// How many must agree, of all groups together.
@@ -170,7 +253,9 @@ impl Question {
             let member = directory.member(actor).filter(|m| !m.removed);
             member.is_some_and(|m| !m.parts.contains(&Part::Worker))
         };
-        self.asks.groups.iter().any(|group| belongs(group, directory, actor))
+        // Where nobody is to agree, those who may step up may still say no.
+        (self.asks.groups.is_empty() && steps_up(&self.asks, directory, actor))
+            || self.asks.groups.iter().any(|group| belongs(group, directory, actor))
             || (self.reached(actor) && there())
     }
 
@@ -215,11 +300,10 @@ impl Question {
             !(asks.four_eyes && (involved.is(&given.by) || involved.is(given.right())))
         };
         asks.groups.iter().all(|group| self.agreed(group, directory, counts))
-            && self.level_reached(asks.level)
-    }
-
-    fn level_reached(&self, level: Option<u8>) -> bool {
-        // Nobody steps up yet: a level that is asked for was not reached.
-        level.is_none()
+            && asks.level.is_none_or(|level| {
+                let by = self.stepped.as_ref().map(|stepped| &stepped.by);
+                let out = by.is_some_and(|by| asks.four_eyes && involved.is(by));
+                !out && self.reached_level(directory) >= Some(level)
+            })
     }
 }

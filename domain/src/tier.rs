@@ -95,6 +95,7 @@ pub fn violates(event: &action::Event) -> bool {
         | action::Event::AskedAgain(_)
         | action::Event::Settled(_)
         | action::Event::Expired(_)
+        | action::Event::SteppedUp(_)
         | action::Event::Escalated(_) => false,
     }
 }

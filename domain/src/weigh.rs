@@ -205,7 +205,8 @@ impl Weighed<'_> {
 
     fn hold(self, facts: &Facts<'_>, ask: &Ask) -> Event {
         let approvals = self.approvals(facts, ask);
-        if answerable(&approvals, facts.directory, &self.involved()) {
+        let involved = self.involved();
+        if answerable(&approvals, facts.directory, &involved, facts.reaches) {
             decided!(Held, self, { approvals: approvals })
         } else {
             self.deny(Denial::ApproversNone)
@@ -240,14 +241,14 @@ impl Weighed<'_> {
         });
         let table = price.as_ref().and(books.prices.as_ref());
         let until = until(facts.now, self.worst.wall_seconds);
-        let approved_by = agreed.iter().flat_map(|q| &q.given);
+        let approved_by = agreed.map(Question::rests_on).unwrap_or_default();
         decided!(Allowed, self, {
             reserved: reserved.amount,
             prices: table.map(|prices| Position::of(prices.position)),
             price: price,
             warnings: reserved.warnings.iter().map(label).collect(),
             until: until,
-            approved_by: approved_by.map(|g| Position::of(g.position)).collect(),
+            approved_by: approved_by.into_iter().map(Position::of).collect(),
         })
     }
 }

@@ -83,6 +83,12 @@ pub struct Asked {
     pub expires: String,
     /// How many have agreed.
     pub given: u64,
+    /// The level that somebody stepped up to; the one that is asked for stands in `approvals`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reached: Option<u8>,
+    /// Who did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stepped_up_by: Option<String>,
 }
 
 /// The policy in force.
@@ -133,6 +139,8 @@ impl Action {
                 approvals: json(row, "approvals")?,
                 expires: row.get("expires")?,
                 given: number(row, "given")?,
+                reached: row.get("reached")?,
+                stepped_up_by: row.get("stepped_up_by")?,
             }),
             None => None,
         };
@@ -258,10 +266,13 @@ pub(crate) fn fold(tx: &Transaction<'_>, r: &Recorded, event: &Event) -> Result<
             answered(tx, r, false, e.stood_in_for.as_ref().map(|a| a.as_str()))?;
             set(tx, r, "status = 'rejected'", &[])
         }
+        Event::SteppedUp(e) => {
+            set(tx, r, "reached = ?4, stepped_up_by = ?5", &[&e.level, &r.actor])
+        }
         Event::AskedAgain(e) => set(
             tx,
             r,
-            "status = 'held', given = 0, asked_position = ?3, asked_at = ?2, asked_hash = ?4,
+            "status = 'held', given = 0, reached = NULL, stepped_up_by = NULL, asked_position = ?3, asked_at = ?2, asked_hash = ?4,
              expires = ?5",
             &[&r.hash, &e.expires.to_string()],
         ),
@@ -284,7 +295,7 @@ fn decide(tx: &Transaction<'_>, r: &Recorded, d: &Decided<'_>) -> Result<(), Err
     // One that goes on after it was held keeps where, when and by whom it was proposed.
     tx.prepare_cached(
         "INSERT INTO actions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
-           NULL, NULL, NULL, NULL, NULL, 0, 0, ?14, NULL, NULL, ?15, ?16, ?16, ?1)
+           NULL, NULL, NULL, NULL, NULL, 0, 0, NULL, NULL, ?14, NULL, NULL, ?15, ?16, ?16, ?1)
          ON CONFLICT(id) DO UPDATE SET status = excluded.status, verdict = excluded.verdict,
            rules = excluded.rules, obligations = excluded.obligations, code = excluded.code,
            policy = excluded.policy, until = excluded.until, updated_at = excluded.updated_at,

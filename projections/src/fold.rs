@@ -164,7 +164,7 @@ impl Fold<'_> {
         for key in keys {
             let uses = serde_json::to_string(&key.uses)?;
             self.run_sql(
-                "INSERT OR REPLACE INTO keys VALUES (?1, ?2, ?3, ?4, ?5, 0, NULL, NULL, ?6)",
+                "INSERT OR REPLACE INTO keys VALUES (?1, ?2, ?3, ?4, ?5, 0, NULL, NULL, ?6, ?7)",
                 (
                     key.id.as_str(),
                     key.actor.as_str(),
@@ -172,6 +172,7 @@ impl Fold<'_> {
                     uses,
                     self.position,
                     key.notafter.map(|end| end.to_string()),
+                    key.level,
                 ),
             )?;
         }
@@ -384,6 +385,7 @@ impl Fold<'_> {
             | action::Event::Rejected(_)
             | action::Event::AskedAgain(_)
             | action::Event::Expired(_)
+            | action::Event::SteppedUp(_)
             | action::Event::Escalated(_) => Ok(()),
         }
     }

@@ -190,6 +190,7 @@ impl Key {
             revoked_at: row.get("revoked_at")?,
             revoked_position: maybe_number(row, "revoked_position")?,
             notafter: row.get("notafter")?,
+            level: row.get("level")?,
         })
     }
 }

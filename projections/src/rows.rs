@@ -297,4 +297,7 @@ pub struct Key {
     /// Until when it holds; absent: for ever.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notafter: Option<String>,
+    /// The level that it reaches, where one steps up with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<u8>,
 }

@@ -1,7 +1,7 @@
 //! The tables, and the views under the names that Canonry's sources use.
 
 /// Grows with every change of the tables or of the fold; a file of another version is rebuilt.
-pub const VERSION: i32 = 9;
+pub const VERSION: i32 = 10;
 
 /// What is laid out in a new file. Positions serve as row ids wherever a row begins with a
 /// record, so that the order of the ledger costs no index of its own.
@@ -62,7 +62,7 @@ CREATE TABLE members (
 CREATE TABLE keys (
   id TEXT PRIMARY KEY, actor TEXT NOT NULL, public TEXT NOT NULL, uses TEXT NOT NULL,
   position INTEGER NOT NULL, revoked INTEGER NOT NULL, revoked_at TEXT, revoked_position INTEGER,
-  notafter TEXT
+  notafter TEXT, level INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE erased (
   content_key TEXT PRIMARY KEY, entity TEXT NOT NULL, position INTEGER NOT NULL
@@ -109,6 +109,7 @@ CREATE TABLE actions (
   action TEXT NOT NULL, status TEXT NOT NULL, verdict TEXT NOT NULL, rules TEXT NOT NULL,
   obligations TEXT NOT NULL, code TEXT, policy INTEGER, asked_position INTEGER, asked_hash TEXT,
   asked_at TEXT, approvals TEXT, expires TEXT, given INTEGER NOT NULL, escalated INTEGER NOT NULL,
+  reached INTEGER, stepped_up_by TEXT,
   until TEXT, outcome TEXT, error TEXT, proposed_by TEXT NOT NULL, proposed_at TEXT NOT NULL,
   updated_at TEXT NOT NULL, updated_position INTEGER NOT NULL
 ) STRICT;

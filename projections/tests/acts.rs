@@ -140,6 +140,30 @@ fn an_action_is_told_at_each_stage() {
     assert_eq!((policy.revision, policy.ttl_seconds, policy.position), (3, 600, 1));
 }
 
+/// What was reached stands until the question is put anew.
+#[test]
+fn a_step_up_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::default();
+    let asks = json!({"approvals": {"groups": [], "four_eyes": false, "level": 2,
+        "expires": time(100)}});
+    ledger.decide(1, "action.held", &asks);
+    let asked = |l: &Ledger, name: &str| {
+        let mut reader = l.filled(&dir.path().join(name));
+        let action = reader.snapshot().unwrap().action(&id("act_", 1)).unwrap().unwrap();
+        let asked = action.asked.unwrap();
+        assert_eq!(asked.approvals["level"], 2);
+        (asked.reached, asked.stepped_up_by)
+    };
+    assert_eq!(asked(&ledger, "a"), (None, None));
+    let stepped = json!({"id": id("act_", 1), "assertion": "jwt", "level": 3});
+    ledger.add("ada", &act(1), "action.stepped-up", stepped);
+    assert_eq!(asked(&ledger, "b"), (Some(3), Some("ada".to_owned())));
+    let again = json!({"id": id("act_", 1), "expires": time(300)});
+    ledger.add("bot", &act(1), "action.asked-again", again);
+    assert_eq!(asked(&ledger, "c"), (None, None));
+}
+
 #[test]
 fn lists_are_narrowed_and_paged() {
     let dir = tempfile::tempdir().unwrap();

@@ -58,6 +58,14 @@ data! {
         #[schemars(length(max = 4096))]
         approval: String,
     }
+    /// A person has just shown again, at a stronger level, who they are.
+    StepUp {
+        /// Which action.
+        id: ActionId,
+        /// JWT (EdDSA) by the person's `stepup` key over what was asked.
+        #[schemars(length(max = 4096))]
+        assertion: String,
+    }
     /// The worker goes on with an action that people agreed to.
     Resume {
         /// Which action.
@@ -119,6 +127,17 @@ data! {
         /// For whom the approver stood in.
         #[serde(rename = "for", default, skip_serializing_if = "Option::is_none")]
         stood_in_for: Option<ActorId>,
+    }
+    /// The level that was asked for was reached.
+    SteppedUp {
+        /// Which action.
+        id: ActionId,
+        /// JWT by the person's `stepup` key.
+        #[schemars(length(max = 4096))]
+        assertion: String,
+        /// The level that was reached.
+        #[schemars(range(min = 1, max = 9))]
+        level: u8,
     }
     /// The question is put anew: answers name this record from now on.
     AskedAgain {
@@ -271,6 +290,8 @@ commands! { "action";
     "approve" => Approve(Approve),
     /// Rejects.
     "reject" => Reject(Reject),
+    /// Steps up.
+    "step-up" => StepUp(StepUp),
     /// Goes on after the approvals.
     "resume" => Resume(Resume),
     /// Asks anew after the question was parked.
@@ -298,6 +319,8 @@ events! { "action";
     "approved" v 1 => Approved(Approved),
     /// Rejected.
     "rejected" v 1 => Rejected(Rejected),
+    /// Stepped up.
+    "stepped-up" v 1 => SteppedUp(SteppedUp),
     /// Asked again.
     "asked-again" v 1 => AskedAgain(AskedAgain),
     /// Settled.
@@ -321,6 +344,7 @@ impl Event {
             Self::Denied(e) => Some(&e.input),
             Self::Approved(_)
             | Self::Rejected(_)
+            | Self::SteppedUp(_)
             | Self::AskedAgain(_)
             | Self::Settled(_)
             | Self::Expired(_)
@@ -348,6 +372,7 @@ impl Event {
             Self::Lapsed(e) => moves(&e.role, &e.run, &e.ticket, true),
             Self::Approved(_)
             | Self::Rejected(_)
+            | Self::SteppedUp(_)
             | Self::AskedAgain(_)
             | Self::Expired(_)
             | Self::Escalated(_) => Vec::new(),
@@ -363,6 +388,7 @@ impl Command {
             Self::Propose(_) => return None,
             Self::Approve(c) => &c.id,
             Self::Reject(c) => &c.id,
+            Self::StepUp(c) => &c.id,
             Self::Resume(c) => &c.id,
             Self::AskAgain(c) => &c.id,
             Self::Settle(c) => &c.id,

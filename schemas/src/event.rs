@@ -149,7 +149,7 @@ impl Command {
         self.founder_only()
             || matches!(self, Self::Member(_))
             || matches!(self, Self::Ticket(T::Approve(_) | T::Reject(_)))
-            || matches!(self, Self::Action(A::Approve(_) | A::Reject(_)))
+            || matches!(self, Self::Action(A::Approve(_) | A::Reject(_) | A::StepUp(_)))
     }
 
     /// The content fields, with their JSON pointers in the body. What is content in the data of a

@@ -27,6 +27,8 @@ pub enum Use {
     Login,
     /// Cosigns checkpoints.
     Witness,
+    /// Shows again, at a stronger level, who its person is; signs nothing else.
+    StepUp,
 }
 
 /// The one algorithm.
@@ -57,6 +59,10 @@ pub struct PublicKey {
     /// Until when it holds: not for records, tokens and logins of a later time. Absent: for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notafter: Option<Time>,
+    /// The level that it reaches; there exactly where the use is `stepup`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 9))]
+    pub level: Option<u8>,
 }
 
 /// Who allowed a change of keys.

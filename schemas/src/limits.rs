@@ -163,6 +163,10 @@ pub const INTENT_AGAIN: Duration = Duration::from_secs(30);
 
 /// Longest life of a bearer for reads and ordinary writes.
 pub const BEARER_LIFE: Duration = Duration::from_secs(60 * 60);
+/// Longest life of an assertion that somebody stepped up.
+pub const ASSERTION_LIFE: Duration = Duration::from_secs(2 * 60);
+/// Levels of authentication that a policy may ask for and a key may reach.
+pub const LEVELS: std::ops::RangeInclusive<u8> = 1..=9;
 /// Longest life of a request-bound token and of an approval.
 pub const REQUEST_LIFE: Duration = Duration::from_secs(10 * 60);
 

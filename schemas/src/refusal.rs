@@ -45,7 +45,7 @@ refusals! {
     OnBehalfOfForeign = "on-behalf-of-foreign", "only a service may act for someone else";
     TokenInvalid = "token-invalid", "a token is malformed, unsigned or for something else";
     TokenExpired = "token-expired", "a token has expired or lives too long";
-    KeyUnknown = "key-unknown", "the signing key is unknown, revoked or not a member key";
+    KeyUnknown = "key-unknown", "the signing key is unknown, revoked or not for this";
     RequestTokenMissing = "request-token-missing", "this command needs a request-bound token";
     NotAllowed = "not-allowed", "the actor's parts do not allow this command";
     FounderOnly = "founder-only", "only a founder may do this";
@@ -120,6 +120,10 @@ refusals! {
     ApprovalTwice = "approval-twice", "this approver, or who they stand in for, has approved already";
     ApprovalArgumentsChanged = "approval-arguments-changed", "the arguments are not those that were approved";
     NotAnApprover = "not-an-approver", "the question is put to others than this approver";
+    AssertionInvalid = "assertion-invalid", "the assertion is malformed, wrongly signed or for something else";
+    AssertionExpired = "assertion-expired", "the assertion has expired, lies ahead or lives too long";
+    AssertionLevel = "assertion-level-too-low", "the level is lower than the one asked for, or higher than the key's";
+    AssertionNotAsked = "assertion-not-asked", "no level is asked for, or it was reached already";
     // Budgets.
     BudgetPeriod = "budget-period", "an account of a ticket or run is counted in total only";
     PriceTwice = "price-twice", "a model stands twice in the price table";

@@ -32,6 +32,7 @@ mod rotate;
 mod sample;
 mod secrets;
 mod serve;
+mod step_up;
 mod terminal;
 mod tls;
 mod trace;

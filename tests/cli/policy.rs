@@ -52,7 +52,7 @@ fn policy(folder: &Path, words: &[&str]) -> Ran {
     ran(&mut canonry(folder, &[&["--json", "policy"], words].concat()))
 }
 
-fn said(done: &Ran) -> Value {
+pub fn said(done: &Ran) -> Value {
     assert_eq!(done.code, 0, "{}{}", done.out, done.err);
     serde_json::from_str(&done.out).unwrap()
 }
@@ -153,7 +153,7 @@ fn the_bench_tells_how_long_each_number_of_rules_takes() {
 }
 
 /// A worker's run whose role has the tools `mail` and `disk`.
-fn at_work(up: &Up) -> String {
+pub fn at_work(up: &Up) -> String {
     let sent = |aggregate: &str, verb: &str, body: &Value, by: &str| {
         let done = up.run(&["--json", "submit", aggregate, verb, &body.to_string(), "--as", by]);
         said(&done)["entity"].as_str().unwrap().split_once('/').unwrap().1.to_owned()

@@ -5,6 +5,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from proof import b64, number, root_of, sha
 from verify import CHANGES, MASK, SMALL, Ledger, need, strict_json, unbase64
 KEYS = CHANGES | {"tenant.founded", "tenant.repaired"}
+ANSWERS = {f"{of}.{said}": "approval-wrong" for of in ("ticket", "action") for said in ("approved", "rejected")}
+ANSWERS["action.stepped-up"] = "assertion-wrong"
 kind_of = lambda body: body["subject"].split(".", 2)[2]
 def under(code, work, *arguments):  # whatever goes wrong in it has this code
     try:
@@ -18,7 +20,8 @@ class Concern:
     def takes(self, body):
         touched = body.get("touches", "").split()
         taken = not self.names.isdisjoint([body["entity"], *touched])
-        if kind_of(body) == "run.started" and self.about in touched:
+        acts = kind_of(body).startswith("action.") and body["entity"].startswith("action/")
+        if (acts or kind_of(body) == "run.started") and self.about in touched:
             self.names.add(body["entity"])
         return taken
 class Part(Ledger):  # with keys of its own; `whole` ones grow a tree and remember what belongs here
@@ -46,21 +49,26 @@ class Part(Ledger):  # with keys of its own; `whole` ones grow a tree and rememb
         for _, left in self.tree[-2::-1]:
             node = sha(b"\1" + left + node)
         return node
-def approved(ledger, body, asked):
-    head, claims, signature = body["data"]["approval"].split(".")
+def answered(ledger, body, asked, levels):
+    step, data = kind_of(body) == "action.stepped-up", body["data"]
+    use, aud, token, life = ("stepup", "step-up", "assertion", 120) if step else ("member", *2 * ["approval"], 600)
+    head, claims, signature = data[token].split(".")
     message = f"{head}.{claims}".encode()
     head, claims, signature = [unbase64(t, b"-_", "=" * (-len(t) % 4)) for t in (head, claims, signature)]
     head, claims = strict_json(head), strict_json(claims)
     key, time = ledger.keys[head["kid"]], body["time"]
     now = int(datetime.datetime.fromisoformat(time).timestamp())
     position, age = claims["position"], claims["exp"] - claims["iat"]
-    wanted = {"iss": body["actor"], "aud": f"canonry/{body['tenant']}/approval", "sub": body["entity"],
-              "decision": {"approved": "approve", "rejected": "reject"}[kind_of(body)[7:]],
+    said = {"level": data["level"]} if step else {"decision":
+            {"approved": "approve", "rejected": "reject"}[kind_of(body)[7:]]}
+    wanted = said | {"iss": body["actor"], "aud": f"canonry/{body['tenant']}/{aud}", "sub": body["entity"],
               "intent": body["intentid"], "hash": asked[position, body["entity"]]}
+    need(not step or type(claims["level"]) is type(data["level"]) is int
+         and levels[body["entity"]] <= data["level"] <= key["level"], "level")
     need(head == {"alg": "EdDSA", "typ": "JWT", "kid": head["kid"]} and claims | wanted == claims and
-         {*claims} == {*wanted, "iat", "exp", "position"} and "member" in key["use"] and
+         {*claims} == {*wanted, "iat", "exp", "position"} and use in key["use"] and
          key["actor"] == body["actor"] and time <= key.get("notafter", time) and
-         0 <= claims["iat"] <= now + 60 and now < claims["exp"] and 0 < age <= 600 and
+         0 <= claims["iat"] <= now + 60 and now < claims["exp"] and 0 < age <= life and
          int.from_bytes(signature[:32], "little") & MASK not in SMALL, "approval")
     Ed25519PublicKey.from_public_bytes(key["bytes"]).verify(signature, message)
 def lines(data):
@@ -74,7 +82,7 @@ def proof_of(data):
     need(first == "c2sp.org/tlog-proof@v1" and hashes[0].startswith("index ") and len(hashes) < 65, "x")
     return number(hashes[0][6:]), [b64(line) for line in hashes[1:]]
 def walk(ledger, keys, records, proofs, size, root):
-    asked, approvals = {}, 0
+    asked, levels, approvals = {}, {}, 0
     for seq in sorted({*keys, *records}):
         line = keys.get(seq, records.get(seq))
         need(line == records.get(seq, line), "records-order")
@@ -93,10 +101,13 @@ def walk(ledger, keys, records, proofs, size, root):
         need(ledger.concern.takes(body) or seq not in records, "record-unrelated")
         for name, of in [("keys.jsonl", keys), ("records.jsonl", records)]:
             ledger.found[name] += [(seq, ledger.hash)] if seq in of else []
-        if kind_of(body) == "ticket.approval-requested":
-            asked[seq, body["entity"]] = ledger.hash
-        if kind_of(body) in ("ticket.approved", "ticket.rejected"):
-            under("approval-wrong", approved, ledger, body, asked)
+        kind, entity = kind_of(body), body["entity"]
+        if kind in ("ticket.approval-requested", "action.held", "action.asked-again"):
+            asked[seq, entity] = ledger.hash
+        if kind == "action.held":
+            levels[entity] = body["data"]["approvals"].get("level")
+        if kind in ANSWERS:
+            under(ANSWERS[kind], answered, ledger, body, asked, levels)
             approvals += 1
     need(not proofs, "proof-unused")
     return approvals

@@ -197,6 +197,25 @@ def both_uses(export):
     export.change("root", lambda data: data["keys"][0].update(use=["member", "login"]))
 
 
+def step_up(by, **members):
+    """Bob's first key is one to step up with, authorised so."""
+    members = {"use": ["stepup"], "level": 2} | members
+    def alter(data):
+        data["keys"][0].update(members)
+        [data["keys"][0].pop(name) for name in members if members[name] is ...]
+    return lambda export: export.change(by, alter)
+
+
+def step_up_key(by_own=None, ends=None, ended_by=None):
+    """A root key gives bob a key to step up with at 3, or bob's own one does at 6; at 6 or 10 it ends."""
+    def tamper(export):
+        key = dict(export.keys["stranger"]["key"], actor="bob", use=["stepup"], level=3)
+        add = lambda data: data["keys"].append(key)
+        end = lambda data: data["revoked"].append(key["id"])
+        rechain(export, {6: (by_own, add)} if by_own else {3: ("root", add), ends: (ended_by, end)})
+    return tamper
+
+
 def rotate_by_enrol(export):
     export.change("enrol", at=8)
 
@@ -229,11 +248,18 @@ def rewrite_last(export):
 
 def resign_all(export):
     export.edit(1, b'"name":"Acme"', b'"name":"Acmi"')
+    rechain(export)
+
+
+def rechain(export, changes={}):
+    """Signs everything anew, with other changes of keys where `changes` has (who, what) for a position."""
     keyhead = None
     for position in range(1, len(export.lines) + 1):
         fact = export.fact(position)
         if "authorization" in fact["data"]:
             by = {3: "enrol", 6: "bob-member", 8: "root", 10: "enrol"}[position]
+            by, alter = changes.get(position, (by, lambda data: None))
+            alter(fact["data"])
             export.authorize(fact["data"], by, keyhead)
             export.put(position, json.dumps(fact, separators=(",", ":"), ensure_ascii=False).encode())
         fact = export.fact(position)
@@ -332,6 +358,24 @@ CASES = [
     ("a key moved to another actor", 3, move_key, ""),
     ("a key for login and signatures", 3, both_uses, ""),
     ("a small-order key", 3, weak_key, ""),
+    # Position 4 no longer follows the changed record 3, which itself stands.
+    ("a stepup key by a root key", 4, step_up("root"), ""),
+    ("a stepup key by the enrol key", 3, step_up("enrol"), ""),
+    ("a stepup key by another member", 3, step_up("ines-member"), ""),
+    ("a stepup key that is a member key too", 3, step_up("root", use=["stepup", "member"]), ""),
+    ("a stepup key without a level", 3, step_up("root", level=...), ""),
+    ("a stepup key of level 0", 3, step_up("root", level=0), ""),
+    ("a stepup key of level 10", 3, step_up("root", level=10), ""),
+    ("a stepup key whose level is text", 3, step_up("root", level="2"), ""),
+    ("a stepup key whose level is no number", 3, step_up("root", level=True), ""),
+    ("a stepup key of level null", 3, step_up("root", level=None), ""),
+    ("a member key with a level", 3, step_up("root", use=["member"]), ""),
+    ("a stepup key by its member's own key", 6, step_up_key(by_own="bob-member"), ""),
+    ("a stepup key by the enrol key in a rotation", 6, step_up_key(by_own="enrol"), ""),
+    ("a stepup key by a root key in a rotation", None, step_up_key(by_own="root"), ""),
+    ("a stepup key ended by its member's own key", None, step_up_key(ends=6, ended_by="bob-member"), ""),
+    ("a stepup key ended by the enrol key", None, step_up_key(ends=10, ended_by="enrol"), ""),
+    ("a stepup key ended by another member", 6, step_up_key(ends=6, ended_by="ines-member"), ""),
     ("keys in a record of another type", 5, keys_elsewhere, ""),
     ("missing head line", 12, no_head, ""),
     ("head line of another end", 11, lambda e: e.lines.pop(), ""),

@@ -219,6 +219,52 @@ def approval(alter, by="ines-member"):
     return lambda bundle: rewritten(11, lambda fact: work(fact, bundle))(bundle)
 
 
+ACTION = "action/act_00000000000000000000000001"
+STRONG = ("stranger", "ines")  # the key that steps up in these cases, and whose it is
+
+
+def acted(kind, claims=lambda c: None, by=STRONG[0], asks=2, reach=3, data=lambda d: None, key=lambda k: None):
+    """Record 10 holds an action, 11 is an answer about it; a root key gave ines a key at 4."""
+    def work(bundle):
+        export, keyhead = bundle.export, bundle.export.digest(1).hex()
+        for n in range(4, len(export.lines) + 1):
+            fact = export.fact(n)
+            fact["prevhash"] = export.digest(n - 1).hex()
+            if n == 4:
+                strong = dict(export.keys[STRONG[0]]["key"], actor=STRONG[1], use=["stepup"], level=reach)
+                key(strong)
+                fact["data"]["keys"].append(strong)
+            if n in (10, 11):
+                name = "action.held" if n == 10 else f"action.{kind}"
+                subject = export.lines[n - 1]["subject"] = f"ledger.acme.{name}"
+                fact.update(subject=subject, type=f"canonry.{name}.v1", entity=ACTION,
+                            dataschema=f"schemas/records/{name}.v1.json")
+                fact.update({"touches": f"run/{TICKET.replace('tkt', 'run')} ticket/{TICKET}"} if n == 10 else {})
+                level = {} if asks is None else {"level": asks}
+                fact["data"] = {"approvals": {"groups": [], **level}} if n == 10 else answer(export, fact, kind, claims, by)
+                data(fact["data"]) if n == 11 else None
+            if "authorization" in fact["data"]:
+                export.authorize(fact["data"], {4: "root", 8: "root", 14: "enrol"}[n], keyhead)
+            export.put(n, json.dumps(fact, separators=(",", ":"), ensure_ascii=False).encode())
+            export.reseal(n)
+            keyhead = export.digest(n).hex() if "authorization" in fact["data"] else keyhead
+        export.sign_head()
+    return work
+
+
+def answer(export, fact, kind, alter, by):
+    step, moment = kind == "stepped-up", 1_769_860_800
+    claims = {"iss": "ines", "aud": "canonry/acme/" + ("step-up" if step else "approval"), "sub": ACTION,
+              "intent": fact["intentid"], "iat": moment - 5, "exp": moment + 110, "position": 10,
+              "hash": export.digest(10).hex()} | ({"level": 3} if step else {"decision": "approve"})
+    alter(claims)
+    head = json.dumps({"alg": "EdDSA", "typ": "JWT", "kid": export.keys[by]["key"]["id"]}).encode()
+    text = base64url(head) + "." + base64url(json.dumps(claims).encode())
+    signature = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(export.keys[by]["seed"])).sign(text.encode())
+    token = text + "." + base64url(signature)
+    return {"id": ACTION[7:]} | ({"assertion": token, "level": claims["level"]} if step else {"approval": token})
+
+
 def revoked_log_key(bundle):
     export = bundle.export
     data = export.fact(14)["data"]
@@ -323,6 +369,30 @@ CASES = [  # a name, the reason of which one is enough (None: it stands), how it
     ("an approval of another record", "approval-wrong", approval(lambda c: c.update(position=12)), ""),
     ("an approval that had expired", "approval-wrong", approval(lambda c: c.update(exp=c["iat"] + 1)), ""),
     ("what was approved changed after it", "approval-wrong", rewritten(10, other_priority), ""),
+    ("an action agreed to", None, acted("approved", by="ines-member"), "tenant"),
+    ("an action agreed to by somebody else", "approval-wrong", acted("approved", by="bob-member"), ""),
+    ("an action agreed to with the key that steps up", "approval-wrong", acted("approved"), ""),
+    ("an action stepped up for", None, acted("stepped-up"), "tenant"),
+    ("a higher level than was asked for", None, acted("stepped-up", asks=1), "tenant"),
+    ("a step-up with a member key", "assertion-wrong", acted("stepped-up", by="ines-member"), ""),
+    ("a step-up with another's key", "assertion-wrong", acted("stepped-up", key=lambda k: k.update(actor="bob")), ""),
+    ("a step-up in another's name", "assertion-wrong", acted("stepped-up", lambda c: c.update(iss="bob")), ""),
+    ("a step-up for another action", "assertion-wrong", acted("stepped-up", lambda c: c.update(sub=ACTION[:-1] + "2")), ""),
+    ("a step-up for another tenant", "assertion-wrong", acted("stepped-up", lambda c: c.update(aud="canonry/globex/step-up")), ""),
+    ("an approval for a step-up", "assertion-wrong", acted("stepped-up", lambda c: c.update(aud="canonry/acme/approval")), ""),
+    ("a step-up of another record", "assertion-wrong", acted("stepped-up", lambda c: c.update(position=9)), ""),
+    ("a step-up of another hash", "assertion-wrong", acted("stepped-up", lambda c: c.update(hash="0" * 64)), ""),
+    ("a step-up of another intent", "assertion-wrong", acted("stepped-up", lambda c: c.update(intent="x")), ""),
+    ("a step-up for three minutes", "assertion-wrong", acted("stepped-up", lambda c: c.update(exp=c["iat"] + 180)), ""),
+    ("a step-up that had expired", "assertion-wrong", acted("stepped-up", lambda c: c.update(exp=c["iat"] + 1)), ""),
+    ("a step-up with a claim more", "assertion-wrong", acted("stepped-up", lambda c: c.update(note="x")), ""),
+    ("a step-up of another level than the record's", "assertion-wrong", acted("stepped-up", data=lambda d: d.update(level=2)), ""),
+    ("a step-up whose level is no number", "assertion-wrong", acted("stepped-up", lambda c: c.update(level=True), asks=1), ""),
+    ("a step-up lower than was asked for", "assertion-wrong", acted("stepped-up", asks=4), ""),
+    ("a step-up beyond its key", "assertion-wrong", acted("stepped-up", reach=2), ""),
+    ("a step-up that nobody asked for", "assertion-wrong", acted("stepped-up", asks=None), ""),
+    ("a step-up with a key that had expired", "assertion-wrong",
+     acted("stepped-up", key=lambda k: k.update(notafter="2026-01-31T11:59:59.000000Z")), ""),
     ("a manifest about the run", "record-unrelated",
      at("manifest", lambda m: m.update(about=TICKET.replace("tkt", "run"))), ""),
     ("a manifest of another identity", "manifest-differs", at("manifest", lambda m: m.update(identity="0" * 64)), ""),

@@ -13,7 +13,7 @@ FORMS = {"time": TIME, "actor": TOKEN, "entity": ENTITY, "epoch": f"0|{COUNT}", 
     "workspace": TOKEN, "touches": f"{ENTITY}( {ENTITY})*"}
 HEAD = {"tenant": "[a-z0-9][a-z0-9-]{0,30}", "position": COUNT, "hash": HEX64, "time": TIME}
 HEADERS = {"Nats-Msg-Id", "Canonry-Hash", "Canonry-Signature", "traceparent"}
-USES = {"root", "enrol", "record", "checkpoint", "member", "login", "witness"}
+USES = {"root", "enrol", "record", "checkpoint", "member", "login", "witness", "stepup"}
 CHANGES = {"member.enrolled", "member.removed", "member.keys-rotated", "tenant.keys-rotated"}
 def need(condition, why, value=None):
     if not condition:
@@ -101,10 +101,11 @@ class Ledger:
             y = int.from_bytes(public, "little") & MASK  # x is not 0: any sign bit will do
             square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
             need(len(public) == 32 and y < P and y not in SMALL and pow(square, P // 2, P) == 1 and
-                 set(key) - {"notafter"} == {"id", "alg", "public", "use", "actor"} and
+                 set(key) - {"notafter", "level"} == {"id", "alg", "public", "use", "actor"} and
                  fits(HEAD, {"time": key.get("notafter", self.time)}) and key["alg"] == "ed25519"
                  and re.fullmatch(TOKEN, key["actor"]) and type(use) is list and set(use) <= USES
-                 and 0 < len(use) == len(set(use)) and (use == ["login"] or "login" not in use) and
+                 and 0 < len(use) == len(set(use)) and (len(use) == 1 or not {"login", "stepup"} & {*use})
+                 and ("level" in key) == (use == ["stepup"]) and re.fullmatch(b"[1-9]", canonical(key.get("level", 1))) and
                  key["id"] == hashlib.sha256(public).hexdigest()[:16] not in self.ever, "key")
             self.ever[key["id"]] = new[key["id"]] = key | {"bytes": public}
         need(len({*revoked} & {*self.keys}) == len(revoked) and (self.count or self.epoch == 0 and
@@ -117,8 +118,8 @@ class Ledger:
             touched, may = keys + [self.keys[k] for k in revoked], set(signer["use"])
             own = kind == "member.keys-rotated" and "member" in may and all(
                 f"member/{key['actor']}" == entity for key in [signer] + touched)
-            need("root" in may or ("enrol" in may or own) and all(
-                set(key["use"]) <= {"member", "login"} for key in touched), "not-allowed")
+            need("root" in may or ("enrol" in may or own) and all(set(key["use"]) <= {"member", "login"}
+                 or key["use"] == ["stepup"] and key not in keys for key in touched), "not-allowed")
         self.keys = {k: self.keys[k] for k in self.keys if k not in revoked} | new
         self.keyhead = self.hash
         uses = [use for key in self.keys.values() for use in key["use"]]

@@ -106,7 +106,7 @@ pub struct Checked {
     pub records: u64,
     /// Records of keys.
     pub keys: u64,
-    /// Approvals and rejections, each by the key of the person who decided.
+    /// Approvals, rejections and step-ups, each by the key of the person who answered.
     pub approvals: u64,
     /// The checkpoint.
     pub at: Checkpoint,

@@ -49,7 +49,7 @@ pub struct Walked {
     pub concerned: Vec<Name>,
     /// The records of keys.
     pub keys: Vec<Name>,
-    /// Approvals and rejections whose signature was checked.
+    /// Approvals, rejections and step-ups whose signature was checked.
     pub approvals: u64,
 }
 
@@ -140,7 +140,7 @@ impl Walk<'_> {
         self.asked.take(&read);
         let ring = self.verifier.state().map(|state| &state.ring);
         if let Some(done) = ring.and_then(|ring| self.asked.check(ring, &read)) {
-            done.map_err(|why| Broken::new("approval-wrong", &why))?;
+            done.map_err(|(code, why)| Broken::new(code, &why))?;
             self.approvals += 1;
         }
         Ok(())

@@ -3,7 +3,9 @@
 
 use canonry_schemas::ids::KeyId;
 use canonry_schemas::json;
-use canonry_schemas::limits::{BEARER_LIFE, CLOCK_SKEW, JWT_BYTES, LEASE_LIFE, REQUEST_LIFE};
+use canonry_schemas::limits::{
+    ASSERTION_LIFE, BEARER_LIFE, CLOCK_SKEW, JWT_BYTES, LEASE_LIFE, REQUEST_LIFE,
+};
 use ed25519_dalek::{Signer as _, VerifyingKey};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -235,6 +237,31 @@ pub struct Approval {
     pub hash: Hash,
 }
 
+/// A person's word that they have just shown again who they are, at a level, for what one record
+/// asked. Signed by their `stepup` key, which signs nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Assertion {
+    /// The person.
+    pub iss: String,
+    /// `canonry/<tenant>/step-up`.
+    pub aud: String,
+    /// The entity that it is for, `<aggregate>/<id>`.
+    pub sub: String,
+    /// The level that was reached.
+    pub level: u8,
+    /// The command's intent id.
+    pub intent: String,
+    /// Made at.
+    pub iat: i64,
+    /// Ends at.
+    pub exp: i64,
+    /// Position of the record that asked.
+    pub position: u64,
+    /// Hash of the record that asked.
+    pub hash: Hash,
+}
+
 /// Shows that its holder has the key of a lease. Signed by that key, which is no member's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -330,5 +357,26 @@ impl Approval {
         meant(self.sub == entity && self.decision == decision && self.intent == intent)?;
         meant(self.position == position && self.hash == hash)?;
         lives(self.iat, self.exp, REQUEST_LIFE, now)
+    }
+}
+
+impl Assertion {
+    /// Whether it is of this tenant and about what this record asked, by this intent, now. Whether
+    /// its level is enough, and its key reaches it, is the caller's to know.
+    ///
+    /// # Errors
+    /// Another tenant, entity, intent or record, expired, or outside the bounds of its life.
+    pub fn check(
+        &self,
+        tenant: &str,
+        entity: &str,
+        intent: &str,
+        (position, hash): (u64, Hash),
+        now: i64,
+    ) -> Result<(), TokenError> {
+        meant(self.aud == format!("canonry/{tenant}/step-up"))?;
+        meant(self.sub == entity && self.intent == intent)?;
+        meant(self.position == position && self.hash == hash)?;
+        lives(self.iat, self.exp, ASSERTION_LIFE, now)
     }
 }

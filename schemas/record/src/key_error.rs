@@ -17,8 +17,8 @@ pub enum KeyError {
     /// The id is not the digest of the key.
     #[error("key {0} does not carry its own id")]
     IdMismatch(KeyId),
-    /// No use, a use twice, or `login` beside another.
-    #[error("key {0} has a wrong set of uses: a login key is for nothing else")]
+    /// No use, a use twice, `login` or `stepup` beside another, or a level where none belongs.
+    #[error("key {0} has a wrong set of uses, or a level that does not go with them")]
     WrongUse(KeyId),
     /// The same key twice in one change.
     #[error("key {0} stands twice in the change")]

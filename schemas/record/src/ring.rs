@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use canonry_schemas::ids::{ActorId, KeyId, TenantId};
 pub use canonry_schemas::key::{Alg, Authorization, KeyChange, PublicKey as Key, Use};
+use canonry_schemas::limits::LEVELS;
 use canonry_schemas::time::Time;
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
@@ -122,12 +123,24 @@ fn uses_are_sound(uses: &[Use]) -> bool {
     let distinct: BTreeSet<_> = uses.iter().collect();
     !uses.is_empty()
         && distinct.len() == uses.len()
-        && (!uses.contains(&Use::Login) || uses.len() == 1)
+        && (!uses.iter().any(|u| matches!(u, Use::Login | Use::StepUp)) || uses.len() == 1)
+}
+
+/// Whether a level stands where one must, and nowhere else.
+fn level_is_sound(key: &Key) -> bool {
+    let steps_up = key.uses.contains(&Use::StepUp);
+    key.level.is_some() == steps_up && key.level.is_none_or(|level| LEVELS.contains(&level))
 }
 
 /// Whether a key is only for a member's own acts, which `enrol` keys and rotations may touch.
 fn personal(key: &Key) -> bool {
     key.uses.iter().all(|u| matches!(u, Use::Member | Use::Login))
+}
+
+/// Whether whoever may end a member's other keys may end this one: what makes somebody stronger only
+/// a root key gives, and a lost device must not have to wait for it.
+fn endable(key: &Key) -> bool {
+    personal(key) || key.uses == [Use::StepUp]
 }
 
 impl KeyRing {
@@ -204,7 +217,7 @@ impl KeyRing {
         for key in keys {
             usable(key)?;
             let id = || key.id.clone();
-            if !uses_are_sound(&key.uses) {
+            if !uses_are_sound(&key.uses) || !level_is_sound(key) {
                 return Err(KeyError::WrongUse(id()));
             }
             if !seen.insert(&key.id) {
@@ -268,7 +281,9 @@ impl KeyRing {
             && own == Some(&authority.key.actor)
             && all().all(|k| k.actor == authority.key.actor);
         let allowed = authority.may(Use::Root)
-            || (all().all(personal) && (authority.may(Use::Enrol) || own_rotation));
+            || (change.keys.iter().all(personal)
+                && revoked.iter().all(|key| endable(key))
+                && (authority.may(Use::Enrol) || own_rotation));
         if !allowed {
             return Err(KeyError::NotAllowed(id));
         }
@@ -355,5 +370,13 @@ pub fn authorize(
 #[must_use]
 pub fn public_key(public: &[u8; 32], uses: Vec<Use>, actor: ActorId) -> Key {
     let public_text = crate::encoding::base64url(public);
-    Key { id: key_id(public), alg: Alg::Ed25519, public: public_text, uses, actor, notafter: None }
+    Key {
+        id: key_id(public),
+        alg: Alg::Ed25519,
+        public: public_text,
+        uses,
+        actor,
+        notafter: None,
+        level: None,
+    }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::sample;
 
 /// The verb that each fact comes of. Founding, hand-overs, sums and refusals come of none.
-const VERBS: [(&str, &str, &str); 53] = [
+const VERBS: [(&str, &str, &str); 54] = [
     ("tenant", "rotate-keys", "keys-rotated"),
     ("content", "erase", "erased"),
     ("member", "enrol", "enrolled"),
@@ -59,6 +59,7 @@ const VERBS: [(&str, &str, &str); 53] = [
     ("action", "resume", "allowed"),
     ("action", "approve", "approved"),
     ("action", "reject", "rejected"),
+    ("action", "step-up", "stepped-up"),
     ("action", "ask-again", "asked-again"),
     ("action", "settle", "settled"),
     ("action", "expire", "expired"),

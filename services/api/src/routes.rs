@@ -112,6 +112,7 @@ pub const WRITES: &[Write] = &[
     post("/api/v1/actions", "action", "propose"),
     act("/api/v1/actions/{id}/approve", "action", "approve"),
     act("/api/v1/actions/{id}/reject", "action", "reject"),
+    act("/api/v1/actions/{id}/step-up", "action", "step-up"),
     act("/api/v1/actions/{id}/resume", "action", "resume"),
     act("/api/v1/actions/{id}/ask-again", "action", "ask-again"),
     act("/api/v1/actions/{id}/settle", "action", "settle"),

@@ -26,6 +26,8 @@ pub enum Command {
     Show(Show),
     /// Ask whether an action may be done
     Propose(Propose),
+    /// Show again, at a stronger level, who you are
+    StepUp(crate::step_up::StepUp),
     /// Go on with an action that people agreed to
     Resume(Resume),
     /// Put a question anew that was parked
@@ -208,6 +210,7 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
                 "arguments": arguments(&args.arguments)?, "worst": worst});
             send(context, "propose", &body, args.intent_id, (&args.who, &args.nats)).await
         }
+        Command::StepUp(args) => crate::step_up::run(context, args).await,
         Command::Resume(args) => {
             let body = json!({"id": args.id, "arguments": arguments(&args.arguments)?});
             send(context, "resume", &body, args.intent_id, (&args.who, &args.nats)).await

@@ -134,7 +134,7 @@ fn subject(text: &str) -> Result<Subject, String> {
 }
 
 /// The question as the API tells it.
-fn asked_in(ticket: &Value) -> Result<(u64, Hash), Failure> {
+pub(crate) fn asked_in(ticket: &Value) -> Result<(u64, Hash), Failure> {
     let asked = &ticket["asked"];
     let found = asked["position"].as_u64().zip(asked["hash"].as_str().and_then(|h| h.parse().ok()));
     found.ok_or_else(|| Failure::refused("nobody asked for approval of this"))

@@ -7,16 +7,17 @@ use canonry_keystore::KeyStore;
 use canonry_nats::{Bytes, Connect, Connection, ErrorKind, RequestError};
 use canonry_record::Hash;
 use canonry_record::hash::sha256;
-use canonry_record::jws::{self, Approval, Bearer, Decision, RequestToken};
+use canonry_record::jws::{self, Approval, Assertion, Bearer, Decision, RequestToken};
 use canonry_record::seal::Signer;
 use canonry_schemas::answer::Answer;
 use canonry_schemas::event::known;
 use canonry_schemas::header;
 use canonry_schemas::ids::{ActorId, IntentId, TenantId};
-use canonry_schemas::limits::CLIENT_RETRY;
+use canonry_schemas::limits::{ASSERTION_LIFE, CLIENT_RETRY};
 use canonry_schemas::refusal::unrecorded::RETRY;
 use canonry_schemas::subject::{Inbound, Way, outcome};
 use canonry_schemas::tier::inbox;
+use canonry_secrets::DeviceKey;
 use canonry_telemetry::{Context, exports, names};
 use tracing::{Span, info_span};
 
@@ -139,6 +140,24 @@ impl Pen {
         };
         jws::sign(&claims, &self.signer)
     }
+}
+
+/// That somebody has just shown again who they are, for what the record at `asked` asked.
+#[must_use]
+pub fn assertion(key: &DeviceKey, entity: &str, asked: (u64, Hash), id: &IntentId) -> String {
+    let iat = now_seconds();
+    let claims = Assertion {
+        iss: key.actor.to_string(),
+        aud: format!("canonry/{}/step-up", key.tenant),
+        sub: entity.to_owned(),
+        level: key.level,
+        intent: id.to_string(),
+        iat,
+        exp: iat + ASSERTION_LIFE.as_secs().cast_signed(),
+        position: asked.0,
+        hash: asked.1,
+    };
+    jws::sign(&claims, &Signer::new(key.key.clone()))
 }
 
 /// A connection in an actor's name.

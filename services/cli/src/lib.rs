@@ -28,6 +28,7 @@ mod progress;
 mod read;
 pub mod secrets;
 mod serve;
+mod step_up;
 mod submit;
 mod tenant;
 pub mod up;

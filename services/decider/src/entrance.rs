@@ -121,6 +121,8 @@ impl<D: Kept> LedgerStore<D> {
             timer: false,
             directory,
             approval: None,
+            assertion: None,
+            reaches: Vec::new(),
             role: None,
             ticket: None,
             lease_key: Err(Refusal::KeysInvalid),

@@ -22,7 +22,7 @@ use canonry_domain::run::{Run, Runs};
 use canonry_domain::ticket::{Ticket, Tickets};
 use canonry_domain::tier::Tiers;
 use canonry_domain::weigh::Judged;
-use canonry_domain::{Applied, Approval, Decider, Facts};
+use canonry_domain::{Applied, Approval, Assertion, Decider, Facts};
 use canonry_schemas::ids::{ActorId, KeyId, RoleId, RunId};
 use canonry_schemas::member::Part;
 use canonry_schemas::refusal::Refusal;
@@ -52,6 +52,10 @@ pub struct OwnFacts {
     pub directory: Arc<Directory>,
     /// The verified approval.
     pub approval: Option<Approval>,
+    /// The verified assertion.
+    pub assertion: Option<Assertion>,
+    /// The level that each member's `stepup` keys reach, where a policy asks for one.
+    pub reaches: Vec<(ActorId, u8)>,
     /// The role in question.
     pub role: Option<(RoleId, Role)>,
     /// The ticket in question.
@@ -87,6 +91,8 @@ impl OwnFacts {
             // Only member commands change keys, and the directory decides those.
             keys: Ok(()),
             approval: self.approval.as_ref(),
+            assertion: self.assertion.as_ref(),
+            reaches: &self.reaches,
             role: self.role.as_ref().map(|(id, role)| (id, role)),
             ticket: self.ticket.as_ref(),
             lease_key: self.lease_key.as_ref().map_err(|refusal| *refusal),
@@ -316,6 +322,8 @@ mod tests {
             timer: false,
             directory: Arc::new(directory),
             approval: None,
+            assertion: None,
+            reaches: Vec::new(),
             role: None,
             ticket: None,
             run: None,

@@ -105,7 +105,8 @@ impl Judge {
         let position = Some(Position::of(policy.position));
         let decision = recorded(&said, Some(policy.digest.clone()), position);
         let why = said.codes.first().map(|code| denial(code.code()));
-        (decision, why.map_or_else(|| ruling(&said.verdict), Ruling::Deny))
+        let ruling = || ruling(&said.verdict, said.people.as_ref());
+        (decision, why.map_or_else(ruling, Ruling::Deny))
     }
 
     /// No, for a reason that lies before any rule.
@@ -160,7 +161,7 @@ fn seconds(given: u64) -> u32 {
     u32::try_from(given).unwrap_or(u32::MAX)
 }
 
-fn ruling(said: &Said) -> Ruling {
+fn ruling(said: &Said, people: Option<&Said>) -> Ruling {
     match said {
         Said::Allow {} => Ruling::Allow,
         Said::Deny {} => Ruling::Deny(Denial::PolicyDenied),
@@ -177,15 +178,24 @@ fn ruling(said: &Said) -> Ruling {
             Ruling::Route(to.iter().map(one).collect())
         }
         Said::RequireStepUp { level } => {
-            Ruling::Ask(Ask { level: u8::try_from(*level).ok(), ..Ask::default() })
+            let level = Some(u8::try_from(*level).unwrap_or(u8::MAX));
+            Ruling::Ask(Ask { level, ..people.map(asks).unwrap_or_default() })
         }
-        Said::RequireHitl { approvals, four_eyes, expiry, escalate_after } => Ruling::Ask(Ask {
-            groups: approvals.iter().map(|a| (a.approvers, label(&a.group))).collect(),
-            four_eyes: *four_eyes,
-            level: None,
-            life_seconds: Some(seconds(*expiry)),
-            escalate_after_seconds: escalate_after.map(seconds),
-        }),
+        Said::RequireHitl { .. } => Ruling::Ask(asks(said)),
+    }
+}
+
+/// What is asked of people; nothing by any other verdict.
+fn asks(said: &Said) -> Ask {
+    let Said::RequireHitl { approvals, four_eyes, expiry, escalate_after } = said else {
+        return Ask::default();
+    };
+    Ask {
+        groups: approvals.iter().map(|a| (a.approvers, label(&a.group))).collect(),
+        four_eyes: *four_eyes,
+        level: None,
+        life_seconds: Some(seconds(*expiry)),
+        escalate_after_seconds: escalate_after.map(seconds),
     }
 }
 

@@ -1,13 +1,13 @@
 //! Tokens at the desk: who signed, for what, until when. Signatures are checked strictly
 //! (RFC 8032), always against the tenant's key ring at this position.
 
-use canonry_domain::Approval;
+use canonry_domain::{Approval, Assertion};
 use canonry_record::jws::{self, Bearer, Decision, RequestToken, TokenError};
 use canonry_record::ring::Entry;
 use canonry_record::{Hash, KeyRing};
-use canonry_schemas::ids::{ActorId, IntentId, TenantId};
+use canonry_schemas::ids::{ActorId, IntentId, KeyId, TenantId};
 use canonry_schemas::key::{KeyChange, PublicKey, Use};
-use canonry_schemas::member;
+use canonry_schemas::member::{self, Part};
 use canonry_schemas::refusal::Refusal;
 use canonry_schemas::time::Time;
 
@@ -49,6 +49,20 @@ pub(crate) fn refusal(error: TokenError) -> Refusal {
     }
 }
 
+/// The key of this use that is said to have signed a token, if it holds.
+fn holding<'r>(
+    ring: &'r KeyRing,
+    kid: &KeyId,
+    wanted: Use,
+    now: Time,
+) -> Result<&'r Entry, Refusal> {
+    let entry = ring.key(kid).ok_or(Refusal::KeyUnknown)?;
+    if !entry.is_current() || !entry.may(wanted) {
+        return Err(Refusal::KeyUnknown);
+    }
+    if entry.has_expired(now) { Err(Refusal::KeyExpired) } else { Ok(entry) }
+}
+
 /// The `member` key that signed a token, if it holds and is its issuer's.
 fn signer<'r>(
     ring: &'r KeyRing,
@@ -56,13 +70,7 @@ fn signer<'r>(
     now: Time,
 ) -> Result<(&'r Entry, serde_json::Value), Refusal> {
     let peek = jws::peek(token).map_err(refusal)?;
-    let entry = ring.key(&peek.kid).ok_or(Refusal::KeyUnknown)?;
-    if !entry.is_current() || !entry.may(Use::Member) {
-        return Err(Refusal::KeyUnknown);
-    }
-    if entry.has_expired(now) {
-        return Err(Refusal::KeyExpired);
-    }
+    let entry = holding(ring, &peek.kid, Use::Member, now)?;
     let claims = jws::verify(token, &entry.verifying).map_err(refusal)?;
     if claims.get("iss").and_then(serde_json::Value::as_str) != Some(entry.key.actor.as_str()) {
         return Err(Refusal::TokenInvalid);
@@ -115,7 +123,49 @@ pub fn approval(
     })
 }
 
-/// Whether a change of keys is authorised, and only of the member it names.
+/// Checks the signature, audience and life of an assertion; what it is for, and whether its level is
+/// enough, is the domain's rule.
+///
+/// # Errors
+/// `assertion-invalid`, `assertion-expired`, `key-unknown`, `key-expired`.
+pub fn assertion(
+    ring: &KeyRing,
+    tenant: &TenantId,
+    token: &str,
+    now: Time,
+) -> Result<Assertion, Refusal> {
+    let refusal = |error| match error {
+        TokenError::Expired | TokenError::Lifetime => Refusal::AssertionExpired,
+        _ => Refusal::AssertionInvalid,
+    };
+    let kid = jws::peek(token).map_err(refusal)?.kid;
+    let entry = holding(ring, &kid, Use::StepUp, now)?;
+    let a: jws::Assertion = jws::verify_as(token, &entry.verifying).map_err(refusal)?;
+    if a.iss != entry.key.actor.as_str() {
+        return Err(Refusal::AssertionInvalid);
+    }
+    a.check(tenant.as_str(), &a.sub, &a.intent, (a.position, a.hash), now.seconds())
+        .map_err(refusal)?;
+    Ok(Assertion {
+        by: entry.key.actor.clone(),
+        entity: a.sub,
+        level: a.level,
+        reach: entry.key.level.unwrap_or(0),
+        intent: a.intent,
+        position: a.position,
+        hash: a.hash.to_string(),
+    })
+}
+
+/// The level that each member's `stepup` keys reach now.
+#[must_use]
+pub fn reaches(ring: &KeyRing, now: Time) -> Vec<(ActorId, u8)> {
+    let holding = ring.with_use(Use::StepUp).filter(|entry| !entry.has_expired(now));
+    holding.filter_map(|entry| Some((entry.key.actor.clone(), entry.key.level?))).collect()
+}
+
+/// Whether a change of keys is authorised, and only of the member it names. What one steps up with
+/// comes by a rotation only, for people only; which key may authorise it the ring knows.
 ///
 /// # Errors
 /// `keys-moved`, `keys-unauthorized`, `keys-invalid`.
@@ -123,13 +173,17 @@ pub fn key_change(
     ring: &KeyRing,
     subject: &ActorId,
     change: &KeyChange,
-    command: &member::Command,
+    (command, parts): (&member::Command, &[Part]),
     now: Time,
 ) -> Result<(), Refusal> {
-    let fits = change
-        .keys
-        .iter()
-        .all(|k| &k.actor == subject && (k.uses == [Use::Member] || k.uses == [Use::Login]));
+    let rotates = matches!(command, member::Command::RotateKeys(_));
+    let steps_up = rotates && !parts.contains(&Part::Worker);
+    let fits = |k: &PublicKey| match k.uses[..] {
+        [Use::Member | Use::Login] => &k.actor == subject,
+        [Use::StepUp] => &k.actor == subject && steps_up,
+        _ => false,
+    };
+    let fits = change.keys.iter().all(fits);
     let own_ids =
         change.revoked.iter().all(|id| ring.key(id).is_some_and(|e| &e.key.actor == subject));
     if !fits || !own_ids {
@@ -141,7 +195,7 @@ pub fn key_change(
             return Err(Refusal::KeysInvalid);
         }
     }
-    let own = matches!(command, member::Command::RotateKeys(_)).then_some(subject);
+    let own = rotates.then_some(subject);
     lawful(ring, change, own, now)
 }
 
@@ -171,8 +225,9 @@ fn lawful(
 /// `keys-moved`, `keys-unauthorized`, `keys-invalid`, `record-key-missing`,
 /// `checkpoint-key-missing`, `root-key-missing`.
 pub fn tenant_change(ring: &KeyRing, change: &KeyChange, now: Time) -> Result<(), Refusal> {
-    let personal =
-        |key: &PublicKey| key.uses.contains(&Use::Member) || key.uses.contains(&Use::Login);
+    let personal = |key: &PublicKey| {
+        key.uses.iter().any(|u| matches!(u, Use::Member | Use::Login | Use::StepUp))
+    };
     let ends_personal =
         change.revoked.iter().any(|id| ring.key(id).is_some_and(|e| personal(&e.key)));
     if ends_personal || change.keys.iter().any(personal) {

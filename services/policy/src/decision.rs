@@ -38,7 +38,7 @@ pub enum Verdict {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         escalate_after: Option<u64>,
     },
-    /// Who asks must authenticate again, at this level.
+    /// Whoever answers for the action must authenticate again, at this level.
     RequireStepUp {
         /// The level.
         level: u32,
@@ -184,6 +184,10 @@ pub struct Decision {
     /// The strictest verdict.
     #[serde(flatten)]
     pub verdict: Verdict,
+    /// Who must agree besides, where that is `REQUIRE_STEP_UP` and other rules said `REQUIRE_HITL`:
+    /// to be strong is not to be many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub people: Option<Verdict>,
     /// The obligations of all rules that matched, united.
     pub obligations: Obligations,
     /// The rules that matched, sorted.
@@ -202,6 +206,7 @@ pub struct Decision {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Merged {
     pub(crate) verdict: Verdict,
+    pub(crate) people: Option<Verdict>,
     pub(crate) obligations: Obligations,
     pub(crate) rules: Vec<String>,
     pub(crate) codes: Vec<Code>,
@@ -212,6 +217,7 @@ impl Merged {
     pub(crate) fn denied(code: Code) -> Self {
         Self {
             verdict: Verdict::Deny {},
+            people: None,
             obligations: Obligations::default(),
             rules: Vec::new(),
             codes: vec![code],
@@ -229,17 +235,25 @@ pub(crate) fn merge(mut said: Vec<Said>) -> Merged {
     let mut rules: Vec<String> = said.iter().map(|s| s.rule.clone()).collect();
     rules.dedup();
     let united = unite_obligations(&said);
-    let strictest = said.into_iter().map(|s| s.verdict).filter(|v| v.strictness() == top);
-    let verdict = strictest.map(Some).reduce(|a, b| join(a?, b?)).flatten();
+    let joined = |strictness: u8| {
+        let same = said.iter().map(|s| s.verdict.clone()).filter(|v| v.strictness() == strictness);
+        same.map(Some).reduce(|a, b| join(a?, b?)).flatten()
+    };
+    let verdict = joined(top);
+    let people = match &verdict {
+        Some(step @ Verdict::RequireStepUp { .. }) => joined(step.strictness() - 1),
+        _ => None,
+    };
     match (verdict, united) {
         (Some(Verdict::Deny {}), _) => Merged {
             verdict: Verdict::Deny {},
+            people: None,
             obligations: Obligations::default(),
             rules,
             codes: Vec::new(),
         },
         (Some(verdict), Some(obligations)) => {
-            Merged { verdict, obligations, rules, codes: Vec::new() }
+            Merged { verdict, people, obligations, rules, codes: Vec::new() }
         }
         _ => Merged { rules, ..Merged::denied(Code::Conflict) },
     }

@@ -139,9 +139,10 @@ impl Policy {
             Ok(ready) => (self.evaluated(&ready, &which(&ready)), ready.digest),
             Err(digest) => (Merged::denied(Code::InputInvalid), digest),
         };
-        let Merged { verdict, obligations, rules, codes } = merged;
+        let Merged { verdict, people, obligations, rules, codes } = merged;
         Decision {
             verdict,
+            people,
             obligations,
             rules,
             codes,

@@ -263,14 +263,14 @@ impl SecretStore for Embedded {
     }
 }
 
-fn phrase_of(phrase: &Secret) -> Result<SecretString, Error> {
+pub(crate) fn phrase_of(phrase: &Secret) -> Result<SecretString, Error> {
     let text = phrase.expose_text().filter(|text| text.chars().count() >= PASSPHRASE_LEAST);
     let short = "a passphrase is text of at least 12 characters";
     let text = text.ok_or_else(|| Error::plain(Kind::Configuration(short)))?;
     Ok(SecretString::from(text.to_owned()))
 }
 
-fn unusable(error: canonry_keystore::Error) -> Error {
+pub(crate) fn unusable(error: canonry_keystore::Error) -> Error {
     match error.kind {
         canonry_keystore::ErrorKind::Exists => Error::at(Kind::Exists, error.path.display()),
         _ => Error::plain(Kind::File).with(error),

@@ -1,10 +1,12 @@
 //! Secrets: one port, [`SecretStore`], with an embedded store in an `age` file and a client of
-//! HashiCorp Vault and OpenBao; and [`VaultKeys`], which opens a decider's private keys from either.
+//! HashiCorp Vault and OpenBao; [`VaultKeys`], which opens a decider's private keys from either; and
+//! [`DeviceKey`], with which a person steps up.
 //!
 //! No value, token or answer of a server may reach a log line, an error or `Debug`. Nothing here
 //! knows NATS or records. The bounds are in [`limits`]; the codes of errors in
 //! `canonry_schemas::refusal::local`; what people should know in `docs/secrets.md`.
 
+mod device;
 mod embedded;
 mod error;
 mod keys;
@@ -15,6 +17,7 @@ mod secret;
 mod store;
 mod vault;
 
+pub use device::DeviceKey;
 pub use embedded::{Embedded, IDENTITY, STORE};
 pub use error::{BoxError, Error, Kind};
 pub use keys::VaultKeys;

@@ -40,6 +40,34 @@ fn with(name: &str, uses: &[Use]) -> Key {
     Key { uses: uses.to_vec(), ..key(name) }
 }
 
+/// A key of ines that reaches a level.
+fn stepup(level: Option<u8>) -> Key {
+    let actor = "ines".parse().unwrap();
+    Key { level, actor, ..with("bob-member", &[Use::StepUp]) }
+}
+
+#[test]
+fn whoever_ends_a_members_keys_ends_the_one_that_steps_up() {
+    let mut ring = ring();
+    ring.apply(&change(&ring, vec![stepup(Some(3))], &[], "root"), Hash([3; 32]), 5);
+    let revoked = &["bob-member"];
+    for (by, own, expected) in [
+        ("root", None, "ok"),
+        ("enrol", None, "ok"),
+        ("ines-member", Some("ines"), "ok"),
+        ("ines-member", Some("bob"), "authorization-not-allowed"),
+        ("ines-member", None, "authorization-not-allowed"),
+        ("record", None, "authorization-not-allowed"),
+        // The key itself authorises nothing.
+        ("bob-member", Some("ines"), "authorization-not-allowed"),
+    ] {
+        assert_eq!(judge(&ring, vec![], revoked, by, own), expected, "{by} {own:?}");
+    }
+    // To end one and bring another is to bring one.
+    let other = Key { uses: vec![Use::StepUp], level: Some(3), ..key("stranger") };
+    assert_eq!(judge(&ring, vec![other], revoked, "enrol", None), "authorization-not-allowed");
+}
+
 #[test]
 fn who_may_allow_what() {
     let mut ring = ring();
@@ -78,6 +106,21 @@ fn who_may_allow_what() {
             "key-use-invalid",
         ),
         (vec![with("bob-member", &[])], &[], "root", None, "key-use-invalid"),
+        (vec![stepup(Some(1))], &[], "root", None, "ok"),
+        (vec![stepup(Some(9))], &[], "root", None, "ok"),
+        (vec![stepup(Some(2))], &[], "enrol", None, "authorization-not-allowed"),
+        (vec![stepup(Some(2))], &[], "ines-member", Some("ines"), "authorization-not-allowed"),
+        (vec![stepup(None)], &[], "root", None, "key-use-invalid"),
+        (vec![stepup(Some(0))], &[], "root", None, "key-use-invalid"),
+        (vec![stepup(Some(10))], &[], "root", None, "key-use-invalid"),
+        (
+            vec![Key { uses: vec![Use::StepUp, Use::Member], ..stepup(Some(2)) }],
+            &[],
+            "root",
+            None,
+            "key-use-invalid",
+        ),
+        (vec![Key { level: Some(2), ..key("bob-member") }], &[], "root", None, "key-use-invalid"),
         (
             vec![with("bob-member", &[Use::Member, Use::Member])],
             &[],

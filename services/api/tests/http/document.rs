@@ -56,6 +56,7 @@ async fn every_route_is_in_the_document_and_answers() {
         ("post", "/api/v1/actions"),
         ("get", "/api/v1/actions/{id}"),
         ("post", "/api/v1/actions/{id}/approve"),
+        ("post", "/api/v1/actions/{id}/step-up"),
         ("put", "/api/v1/policy"),
         ("get", "/api/v1/policy"),
         ("post", "/api/v1/budgets"),

@@ -1,10 +1,11 @@
 //! `canonry member …`: people and workers join, leave and change keys. Changes of keys are
 //! authorised by the tenant's enrol key over the key head that the verified ledger has now:
-//! [`change`] makes them, [`rotate`] replaces keys.
+//! [`change`] makes them, [`rotate`] replaces keys, [`strong`] is about what a person steps up with.
 
 pub(crate) mod change;
 mod logins;
 mod rotate;
+pub(crate) mod strong;
 
 use canonry_decider::found::user_kind;
 use canonry_record::ring::public_key;
@@ -35,6 +36,10 @@ pub enum Command {
     Remove(Remove),
     /// Replace a member's keys: what logs in and what signs
     Rotate(Rotate),
+    /// Make a key to step up with, on the device of whoever will use it
+    MakeStepUpKey(strong::Make),
+    /// Let a person step up with a key; a root key authorises it
+    AddStepUpKey(strong::Add),
     /// Revoke at the NATS server every login that ended on the ledger
     RevokeLogins(logins::RevokeLogins),
     /// List the members
@@ -126,6 +131,8 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Enrol(args) => enrol(context, args).await,
         Command::Remove(args) => remove(context, args).await,
         Command::Rotate(args) => rotate::run(context, args).await,
+        Command::MakeStepUpKey(args) => strong::make(context, args),
+        Command::AddStepUpKey(args) => strong::add(context, args).await,
         Command::RevokeLogins(args) => logins::run(context, args).await,
         Command::List(args) => list(context, args).await,
         Command::Show(args) => {

@@ -33,13 +33,17 @@ are revoked at the NATS server too, where the provisioning user lies in this hom
 
 EXAMPLES:
     canonry member rotate carol
-    canonry member rotate carol --as carol --only member")]
+    canonry member rotate carol --as carol --only member
+    canonry member rotate carol --end-step-up")]
 pub struct Rotate {
     /// Whose keys
     pub member: ActorId,
     /// Only this key; both without it
     #[arg(long, value_enum, value_name = "KEY")]
     only: Option<Only>,
+    /// What they step up with ends too: the device is lost
+    #[arg(long)]
+    end_step_up: bool,
     /// Until when the new keys hold; without it, until they are revoked
     #[arg(long, value_parser = Time::lenient, value_name = "TIME")]
     until: Option<Time>,
@@ -90,6 +94,9 @@ pub async fn run(context: &Context, args: Rotate) -> Result<(), Failure> {
         keys.push(member_entry(&key));
         revoked.extend(ledger::current(&change.ring, member, Use::Member));
         signing = Some(key);
+    }
+    if args.end_step_up {
+        revoked.extend(ledger::current(&change.ring, member, Use::StepUp));
     }
     keys.iter_mut().for_each(|key: &mut PublicKey| key.notafter = args.until);
     let authorized = change.authorized(keys, revoked.clone(), Some(member))?;

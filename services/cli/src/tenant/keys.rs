@@ -125,7 +125,7 @@ fn unstored(error: canonry_keystore::Error) -> Failure {
 
 /// Whether a key is a member's, which these commands leave alone.
 fn personal(key: &PublicKey) -> bool {
-    key.uses.iter().any(|u| matches!(u, Use::Member | Use::Login))
+    key.uses.iter().any(|u| matches!(u, Use::Member | Use::Login | Use::StepUp))
 }
 
 /// Lists the keys.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use canonry_domain::action::{Action, Actions, Counts, Stage, ready};
 use canonry_domain::budget::{Account, Day};
+use canonry_domain::directory::Directory;
 use canonry_domain::policy::Checked;
 use canonry_domain::question::Question;
 use canonry_domain::role::{self, Role};
@@ -91,6 +92,11 @@ impl Desk<'_> {
         if matches!(command, Command::Propose(_) | Command::Resume(_)) {
             ready(state, &facts.borrow(), &command)?;
             facts.judged = self.judged(&facts, state, &command)?;
+            let asks =
+                |judged: &Judged| matches!(&judged.ruling, Ruling::Ask(a) if a.level.is_some());
+            if facts.judged.as_ref().is_ok_and(asks) {
+                facts.reaches = tokens::reaches(self.ring, self.now);
+            }
         }
         let fields = match (&mut command, &mut facts.judged) {
             (Command::Reject(c), _) => {
@@ -155,12 +161,19 @@ impl Desk<'_> {
         };
         let approval =
             approval.map(|token| tokens::approval(self.ring, self.tenant, token, self.now));
+        let assertion = match command {
+            Command::StepUp(c) => {
+                Some(tokens::assertion(self.ring, self.tenant, &c.assertion, self.now)?)
+            }
+            _ => None,
+        };
         Ok(OwnFacts {
             role: role.map(|(id, role)| (id.clone(), role.clone())),
             ticket: ticket.cloned(),
             run: run.map(|(id, run)| (id.clone(), run.clone())),
             books: self.world.books()?.cloned(),
             approval: approval.transpose()?,
+            assertion,
             ..self.facts(who, intent)
         })
     }
@@ -176,6 +189,8 @@ impl Desk<'_> {
             timer: who.actor.as_str() == crate::ACTOR && who.via.is_none(),
             directory: Arc::clone(&self.world.directory),
             approval: None,
+            assertion: None,
+            reaches: Vec::new(),
             role: None,
             ticket: None,
             appended: Ok(()),
@@ -316,7 +331,7 @@ impl Desk<'_> {
             time: u64::try_from(self.now.0).unwrap_or(0),
             worst: worst(asked.worst),
             spent,
-            approvals: approvals(asked.question),
+            approvals: approvals(asked.question, &facts.directory),
         }
     }
 
@@ -394,8 +409,9 @@ fn worst(worst: &Worst) -> input::Worst {
 }
 
 /// Who agreed so far, where an action goes on after it was held.
-fn approvals(question: Option<&Question>) -> input::Approvals {
+fn approvals(question: Option<&Question>, directory: &Directory) -> input::Approvals {
     let given = question.map(|q| &*q.given).unwrap_or_default();
     let by: Vec<_> = given.iter().map(|given| given.by.to_string()).collect();
-    input::Approvals { given: by.len() as u64, by, level: 0 }
+    let level = question.and_then(|q| q.reached_level(directory)).map_or(0, u64::from);
+    input::Approvals { given: by.len() as u64, by, level }
 }

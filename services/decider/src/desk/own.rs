@@ -42,6 +42,8 @@ impl Desk<'_> {
             directory: &self.world.directory,
             keys,
             approval: None,
+            assertion: None,
+            reaches: &[],
             role,
             ticket: None,
             lease_key: Err(Refusal::KeysInvalid),
@@ -74,7 +76,8 @@ impl Desk<'_> {
             member::Command::RotateKeys(c) => (&c.actor, c.key_change()),
             member::Command::Delegate(_) | member::Command::EndDelegation(_) => return Ok(()),
         };
-        tokens::key_change(self.ring, subject, &change, command, self.now)
+        let parts = self.world.directory.member(subject).map_or(&[][..], |m| &m.parts);
+        tokens::key_change(self.ring, subject, &change, (command, parts), self.now)
     }
 
     /// Whether a change of the tenant's own keys is lawful, and this decider can go on with it.

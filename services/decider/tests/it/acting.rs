@@ -42,6 +42,19 @@ decisions contains {"rule": "nobody", "verdict": "REQUIRE_HITL", "four_eyes": tr
     input.action.tool == "nobody"
 }
 
+decisions contains {"rule": "strong", "verdict": "REQUIRE_STEP_UP", "level": 2} if {
+    input.action.tool in {"strong", "both"}
+}
+
+decisions contains {"rule": "both-ask", "verdict": "REQUIRE_HITL", "four_eyes": true,
+    "expiry": 3600, "approvals": [{"approvers": 1, "group": "approver"}]} if {
+    input.action.tool == "both"
+}
+
+decisions contains {"rule": "strongest", "verdict": "REQUIRE_STEP_UP", "level": 9} if {
+    input.action.tool == "strongest"
+}
+
 decisions contains {"rule": "slow", "verdict": "THROTTLE", "retry_after": 30} if {
     input.action.tool == "slow"
 }
@@ -64,8 +77,21 @@ decisions contains {"rule": "odd", "verdict": "PERHAPS"} if {
 }
 "#;
 
-pub const TOOLS: [&str; 10] =
-    ["read", "write", "wipe", "soon", "nobody", "slow", "elsewhere", "careful", "odd", "other"];
+pub const TOOLS: [&str; 13] = [
+    "read",
+    "write",
+    "wipe",
+    "soon",
+    "nobody",
+    "slow",
+    "elsewhere",
+    "careful",
+    "odd",
+    "other",
+    "strong",
+    "both",
+    "strongest",
+];
 
 /// What a bundle is made of.
 pub fn plan(revision: u64, rules: &str, seconds: i64) -> Plan {

@@ -3,7 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use canonry_record::jws::{self, Approval, Decision};
+use canonry_record::jws::{self, Approval, Assertion, Decision};
 use canonry_record::seal::Signer;
 use canonry_schemas::answer::Answer;
 use canonry_schemas::ids::IntentId;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::acting::{REGO, Work, archive, plan, publish, said};
 use crate::harness::{Person, id, intent, now};
+use crate::strong::{assertion, given, step_up_key, steps_up};
 
 /// A held action with the record that asked.
 struct Held {
@@ -136,6 +137,104 @@ async fn used_twice(work: &Work, tried: &mut Tried) {
     tried.note("without an approval", early, "approval-missing");
 }
 
+type Asserted = fn(&mut Assertion);
+
+/// Assertions that are not what they must be, and what each is called.
+const ASSERTED: [(&str, Asserted, &str); 13] = [
+    (
+        "asserted for another action",
+        |a| a.sub = "action/act_00000000000000000000000001".into(),
+        "assertion-invalid",
+    ),
+    ("asserted for a run", |a| a.sub = a.sub.replace("action/", "run/"), "assertion-invalid"),
+    (
+        "asserted for another intent",
+        |a| a.intent = "01ARZ3NDEKTSV4RRFFQ69G5FAV".into(),
+        "assertion-invalid",
+    ),
+    ("asserted at another position", |a| a.position += 1, "assertion-invalid"),
+    ("asserted at another hash", |a| a.hash = canonry_record::Hash::ZERO, "assertion-invalid"),
+    ("asserted to another tenant", |a| a.aud = "canonry/other/step-up".into(), "assertion-invalid"),
+    ("asserted as an approval", |a| a.aud = "canonry/acme/approval".into(), "assertion-invalid"),
+    ("asserted in another's name", |a| a.iss = "approver".into(), "assertion-invalid"),
+    ("asserted long ago", |a| (a.iat, a.exp) = (a.iat - 180, a.iat - 61), "assertion-expired"),
+    ("asserted for three minutes", |a| a.exp = a.iat + 180, "assertion-expired"),
+    (
+        "asserted in the future",
+        |a| (a.iat, a.exp) = (a.iat + 600, a.iat + 700),
+        "assertion-expired",
+    ),
+    ("a lower level", |a| a.level = 1, "assertion-level-too-low"),
+    ("a level beyond the key's", |a| a.level = 4, "assertion-level-too-low"),
+];
+
+async fn assertions(work: &Work, tried: &mut Tried) {
+    let (key, entry) = step_up_key(61, "founder", 3);
+    given(work, "founder", entry).await;
+    let strong = held(work, "strong").await;
+    let send = async |by: &Person, this: &IntentId, action: &str, token: &str| {
+        by.send_as(this, "action", "step-up", &json!({"id": action, "assertion": token})).await
+    };
+    let made = |this: &IntentId| assertion(&work.founder, &strong.action, &strong.receipt, this);
+    for (what, change, code) in ASSERTED {
+        let this = intent();
+        let mut claims = made(&this);
+        change(&mut claims);
+        let token = jws::sign(&claims, &key);
+        tried.note(what, send(&work.founder, &this, &strong.action, &token).await, code);
+    }
+    for (what, signer) in [
+        ("stepped up with a member key", &work.founder.signer),
+        ("stepped up with a stranger's key", &Signer::from_seed(&[9; 32])),
+    ] {
+        let this = intent();
+        let token = jws::sign(&made(&this), signer);
+        tried.note(what, send(&work.founder, &this, &strong.action, &token).await, "key-unknown");
+    }
+    let this = intent();
+    let token = jws::sign(&made(&this), &key);
+    let stolen = send(&work.approver, &this, &strong.action, &token).await;
+    tried.note("another's assertion", stolen, "assertion-invalid");
+    // The key that steps up signs no approval.
+    let write = held(work, "write").await;
+    let this = intent();
+    let token = jws::sign(&approval(&work.founder, &write, &this), &key);
+    let yes = shown(&work.founder, &write, &this, &token).await;
+    tried.note("approved with a stepup key", yes, "key-unknown");
+    let no_level = steps_up(&work.founder, &key, &write.action, &write.receipt).await;
+    tried.note("no level asked", no_level, "assertion-not-asked");
+    let this = intent();
+    let body = json!({"id": strong.action, "assertion": jws::sign(&made(&this), &key)}).to_string();
+    let subject = work.founder.subject("action", "step-up");
+    let headers = [("Canonry-Intent-Id", this.as_str())];
+    let bare = work.founder.raw(&subject, &headers, body).await.unwrap();
+    tried.note("a step-up not bound to the request", bare, "request-token-missing");
+
+    let this = intent();
+    let token = jws::sign(&made(&this), &key);
+    assert_eq!(said(&send(&work.founder, &this, &strong.action, &token).await), "stepped-up");
+    let again = send(&work.founder, &intent(), &strong.action, &token).await;
+    tried.note("an assertion replayed", again, "assertion-not-asked");
+    let other = held(work, "strong").await;
+    let moved = send(&work.founder, &intent(), &other.action, &token).await;
+    tried.note("an assertion replayed on another action", moved, "assertion-invalid");
+    assert_eq!(said(&work.resume(&strong.action, json!({"a": 1})).await), "allowed");
+    let twice = work.resume(&strong.action, json!({"a": 1})).await;
+    tried.note("one step-up, two allowances", twice, "approval-not-pending");
+
+    let both = held(work, "both").await;
+    let own = steps_up(&work.operator, &key, &both.action, &both.receipt).await;
+    tried.note("stepped up with another's key", own, "assertion-invalid");
+    let (theirs, entry) = step_up_key(62, "operator", 3);
+    given(work, "operator", entry).await;
+    let own = steps_up(&work.operator, &theirs, &both.action, &both.receipt).await;
+    tried.note("stepped up for one's own action", own, "self-approval");
+    let (theirs, entry) = step_up_key(63, "clerk", 3);
+    given(work, "clerk", entry).await;
+    let clerk = steps_up(&work.clerk, &theirs, &both.action, &both.receipt).await;
+    tried.note("stepped up by who is not asked", clerk, "not-an-approver");
+}
+
 async fn bundles(work: &Work, tried: &mut Tried) {
     let mut send = async |what: &str, by: &Person, revision: u64, bytes: &[u8], code: &str| {
         let answer = by.send("policy", "publish", publish(revision, bytes)).await;
@@ -205,9 +304,10 @@ async fn every_try_is_refused_and_recorded() {
     let mut tried = Tried::default();
     forged_approvals(&work, &mut tried).await;
     used_twice(&work, &mut tried).await;
+    assertions(&work, &mut tried).await;
     bundles(&work, &mut tried).await;
     proposals(&work, &mut tried).await;
-    assert!(tried.0.len() >= 40, "{} tries", tried.0.len());
+    assert!(tried.0.len() >= 65, "{} tries", tried.0.len());
     let ledger = work.spine.ledger().await;
     for (what, answer, code) in &tried.0 {
         assert_eq!(answer.code.as_deref(), Some(code.as_str()), "{what}: {answer:?}");

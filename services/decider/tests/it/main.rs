@@ -29,6 +29,7 @@ mod race;
 mod snapshot;
 mod spend;
 mod story;
+mod strong;
 mod ticket;
 mod tier;
 mod tls;

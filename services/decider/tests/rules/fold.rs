@@ -208,6 +208,7 @@ fn facts_of_nothing_leave_nothing() {
         ticket.cancelled; ticket.deadline-breached; role.amended; role.paused; role.resumed;
         role.retired; run.step-recorded; run.completed; run.failed; run.cancelled;
         action.approved; action.rejected; action.expired; action.asked-again; action.escalated;
+        action.stepped-up;
         evidence.attached; evidence.attached {\"id\":\"@run\"};
         budget.limited {\"scope\":\"role/@clerk\"}; budget.limited {\"scope\":\"run/@run\"};
         budget.limited {\"scope\":\"ticket/@ticket\"};

@@ -208,6 +208,8 @@ struct Act {
     open: bool,
     needed: usize,
     agreed: BTreeSet<ActorId>,
+    level: Option<u8>,
+    reached: Option<u8>,
     over: bool,
 }
 
@@ -219,6 +221,7 @@ impl Acts {
         match event {
             E::Allowed(e) => {
                 prop_assert!(!act.held || act.agreed.len() >= act.needed, "nobody agreed");
+                prop_assert!(!act.held || act.reached >= act.level, "nobody stepped up");
                 prop_assert_eq!(act.held, !e.approved_by.is_empty());
                 prop_assert!(!act.parked && !act.open, "allowed out of turn");
                 (act.held, act.open) = (false, true);
@@ -226,6 +229,7 @@ impl Acts {
             E::Held(e) => {
                 prop_assert!(!act.held && !act.open, "held twice");
                 act.held = true;
+                act.level = e.approvals.level;
                 act.needed = e.approvals.groups.iter().map(|g| usize::from(g.needed)).sum();
             }
             E::Routed(_) | E::Denied(_) => act.over = true,
@@ -233,12 +237,19 @@ impl Acts {
                 prop_assert!(act.held && !act.parked, "an answer to no question");
                 prop_assert!(act.agreed.insert(fact.at.actor.clone()), "agreed twice");
             }
+            E::SteppedUp(e) => {
+                prop_assert!(act.held && !act.parked, "stepped up for no question");
+                prop_assert!(act.reached.is_none(), "stepped up twice");
+                prop_assert!(act.level.is_some_and(|asked| e.level >= asked), "too low");
+                act.reached = Some(e.level);
+            }
             E::Rejected(_) => act.over = true,
             E::Expired(_) => (act.held, act.parked) = (false, true),
             E::AskedAgain(_) => {
                 prop_assert!(act.parked, "asked again what was not parked");
                 (act.held, act.parked) = (true, false);
                 act.agreed.clear();
+                act.reached = None;
             }
             E::Escalated(_) => prop_assert!(act.held),
             E::Settled(_) | E::Lapsed(_) => {
@@ -527,6 +538,11 @@ fn a_broken_law_is_found() {
         ("policy.published", "policy.published"),
         ("worker: action.allowed {\"approved_by\":[\"9\"]}", "worker: action.held"),
         ("approver: action.approved", "worker: action.held; timer: action.expired"),
+        ("approver: action.stepped-up", "worker: action.held"),
+        (
+            "worker: action.allowed {\"approved_by\":[\"9\"]}",
+            r#"worker: action.held {"approvals":{"groups":[],"four_eyes":false,"level":2,"expires":"@noon"}}"#,
+        ),
         ("worker: action.settled", "worker: action.allowed; worker: action.settled"),
         ("timer: action.lapsed", "worker: action.allowed; worker: action.settled"),
         ("operator: budget.limited", "budget.limited"),

@@ -10,7 +10,7 @@ use crate::table::{asked, history};
 use crate::tenant::Tenant;
 
 /// What stands in the cells, beside `yes`; `-` is not asked.
-const CALLED: [(&str, Refusal); 32] = [
+const CALLED: [(&str, Refusal); 33] = [
     ("unknown", Refusal::TicketUnknown),
     ("ended", Refusal::TicketEnded),
     ("not-ended", Refusal::TicketNotEnded),
@@ -43,6 +43,7 @@ const CALLED: [(&str, Refusal); 32] = [
     ("not-due", Refusal::DeadlineNotPassed),
     ("not-asked", Refusal::NotAnApprover),
     ("self", Refusal::SelfApproval),
+    ("no-level", Refusal::AssertionNotAsked),
 ];
 
 /// Who asks in the tables of stages: somebody who may.
@@ -306,6 +307,7 @@ const ACTION: &str = "
 action.propose   yes       -         -        -        -        -        -        -        -        -
 action.approve   no-action yes       unasked  expired  yes      unasked  unasked  unasked  unasked  unasked
 action.reject    no-action yes       yes      expired  yes      unasked  unasked  unasked  unasked  unasked
+action.step-up   no-action no-level  no-level expired  no-level unasked  unasked  unasked  unasked  unasked
 action.resume    no-action missing   yes      expired  missing  unasked  unasked  unasked  unasked  unasked
 action.ask-again no-action unparked  unparked yes      unparked unparked unparked unparked unparked unparked
 action.settle    no-action not-open  not-open not-open not-open not-open yes      not-open not-open not-open
@@ -420,6 +422,7 @@ policy.publish          yes     only     only     only    only   only   only   o
 action.propose          yes     yes      no       no      yes    theirs theirs no      no    who
 action.approve          yes     self     yes      not-asked no   no     no     no      no    who
 action.reject           yes     self     yes      not-asked no   no     no     no      no    who
+action.step-up          yes     yes      yes      no      no   no     no     no      no    who
 action.resume           yes     yes      no       no      yes    theirs theirs no      no    who
 action.ask-again        yes     yes      no       no      yes    theirs theirs no      no    who
 action.settle           yes     yes      no       no      yes    theirs theirs no      no    who
@@ -448,6 +451,10 @@ fn ready(command: &str) -> &'static str {
             "worker: action.held {\"approvals\":{\"groups\":[{\"needed\":1,\"name\":\"approver\",
              \"part\":\"approver\"}],\"four_eyes\":true,\"expires\":\"@dusk\"}};
              approver: action.approved"
+        ),
+        "action.step-up" => acted!(
+            "worker: action.held {\"approvals\":{\"groups\":[],\"four_eyes\":false,\"level\":2,
+             \"expires\":\"@dusk\"}}"
         ),
         "action.ask-again" => acted!("worker: action.held; timer: action.expired"),
         "action.escalate" => acted!(

@@ -1,10 +1,10 @@
 //! Random moves: who asks for what about which entity, most of it sensible. A [`Play`] turns them
 //! into commands, asks the rules and folds what they say.
 
-use canonry_domain::Approval;
 use canonry_domain::action::{Action, Stage};
 use canonry_domain::ticket::Gate;
 use canonry_domain::weigh::Judged;
+use canonry_domain::{Approval, Assertion};
 use canonry_schemas::event::{Command, Event, verbs};
 use canonry_schemas::ids::{IntentId, generated};
 use canonry_schemas::refusal::Refusal;
@@ -173,6 +173,8 @@ impl Play {
             intent: intent.to_string(),
             now: self.now,
             approval: None,
+            assertion: None,
+            reaches: ["founder", "approver"].map(|who| (words::actor(who), 2)).to_vec(),
             keys,
             judged: Ok(self.judged(m)),
             bundle: Ok(bundle(
@@ -188,6 +190,7 @@ impl Play {
             command,
         };
         ask.approval = self.approval(&ask, m.other);
+        ask.assertion = self.assertion(&ask, m.other);
         ask
     }
 
@@ -295,6 +298,7 @@ impl Play {
     /// About an action; mostly about one for which this can be asked.
     fn about(&self, verb: &str, m: &Move, all: &[String]) -> Value {
         let fits = |id: &&String| match (verb, &self.tenant.actions[*id].stage) {
+            ("step-up", Stage::Held(question)) => question.asks.level.is_some(),
             ("approve" | "reject" | "resume" | "expire" | "escalate", Stage::Held(_))
             | ("ask-again", Stage::Parked(_))
             | ("settle" | "lapse", Stage::Allowed { .. }) => true,
@@ -321,6 +325,8 @@ impl Play {
             6 => {
                 r#"REQUIRE_HITL {"groups":[[1,"approver"]],"life":30000,"escalate":600,"four_eyes":false}"#
             }
+            _ if m.which.is_multiple_of(3) => r#"REQUIRE_STEP_UP {"level":2,"four_eyes":false}"#,
+            _ if m.which % 3 == 1 => r#"REQUIRE_STEP_UP {"groups":[[1,"approver"]],"level":2}"#,
             _ => r#"REQUIRE_HITL {"groups":[[2,"approver"]],"life":20000}"#,
         };
         judge(line)
@@ -368,6 +374,23 @@ impl Play {
             _ => {}
         }
         Some(approval)
+    }
+
+    /// The assertion that fits, or one that fits not quite.
+    fn assertion(&self, ask: &Ask, n: usize) -> Option<Assertion> {
+        let Command::Action(action::Command::StepUp(c)) = &ask.command else { return None };
+        let Stage::Held(question) = &self.tenant.actions.get(c.id.as_str())?.stage else {
+            return None;
+        };
+        Some(Assertion {
+            by: ask.actor.clone(),
+            entity: format!("action/{}", c.id),
+            level: if n % 8 == 1 { 1 } else { 2 },
+            reach: if n % 8 == 2 { 1 } else { 3 },
+            intent: ask.intent.clone(),
+            position: question.position + u64::from(n % 8 == 3),
+            hash: question.hash.clone(),
+        })
     }
 
     /// Makes a decided event the next fact.

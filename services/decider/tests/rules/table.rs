@@ -9,13 +9,13 @@
 //! ```
 //!
 //! Besides, `given 10 x …` repeats a fact, `… of <id>` names its entity, `sign …` changes the
-//! approval that came with the command (`sign none` takes it away), `keys <code>` makes its change
+//! approval or assertion that came with the command (`sign none` takes it away), `reaches {…}` says
+//! the level of people's keys, `keys <code>` makes its change
 //! of keys unlawful, or the keys of its lease, `judge …` has the policy say so, `bundle …` finds a
 //! bundle to be so, `fits <code>` has what is appended not fit its
 //! schema. `then` is an event with what the command's body does not say, or a code. A
 //! line that stands eight spaces in goes on from the one before.
 
-use canonry_domain::Approval;
 use canonry_domain::action::Actions;
 use canonry_domain::ext::Exts;
 use canonry_domain::lease::Leases;
@@ -24,6 +24,7 @@ use canonry_domain::role::Roles;
 use canonry_domain::run::Runs;
 use canonry_domain::ticket::Tickets;
 use canonry_domain::weigh::{Ask as Asks, Judged, Ruling};
+use canonry_domain::{Approval, Assertion};
 use canonry_schemas::event::{Command, Event};
 use canonry_schemas::refusal::{Denial, Refusal};
 use canonry_schemas::text::{Content, Label};
@@ -89,14 +90,7 @@ fn fitting(history: &[Fact], ask: &Ask) -> Option<Approval> {
         Command::Action(action::Command::Reject(_)) => false,
         _ => return None,
     };
-    let asks = |f: &&Fact| {
-        matches!(
-            f.event,
-            Event::Ticket(ticket::Event::ApprovalRequested(_))
-                | Event::Action(action::Event::Held(_) | action::Event::AskedAgain(_))
-        )
-    };
-    let position = history.iter().rfind(asks).map_or(0, |f| f.at.position);
+    let position = asked_last(history);
     let (aggregate, _) = ask.command.name();
     let id = if aggregate == "action" { ACTION } else { TICKET };
     Some(Approval {
@@ -107,6 +101,56 @@ fn fitting(history: &[Fact], ask: &Ask) -> Option<Approval> {
         position,
         hash: hash(position),
     })
+}
+
+/// The record that asked last; 0 where none did.
+fn asked_last(history: &[Fact]) -> u64 {
+    let asks = |f: &&Fact| {
+        matches!(
+            f.event,
+            Event::Ticket(ticket::Event::ApprovalRequested(_))
+                | Event::Action(action::Event::Held(_) | action::Event::AskedAgain(_))
+        )
+    };
+    history.iter().rfind(asks).map_or(0, |f| f.at.position)
+}
+
+/// The assertion that fits, of level 2 by a key that reaches 3.
+fn asserting(history: &[Fact], ask: &Ask) -> Option<Assertion> {
+    let Command::Action(action::Command::StepUp(_)) = &ask.command else { return None };
+    let position = asked_last(history);
+    Some(Assertion {
+        by: ask.actor.clone(),
+        entity: format!("action/{ACTION}"),
+        level: 2,
+        reach: 3,
+        intent: ask.intent.clone(),
+        position,
+        hash: hash(position),
+    })
+}
+
+/// Changes the assertion that came with a command.
+fn assert_else(assertion: &mut Option<Assertion>, line: &str) {
+    let (what, Value::Object(over)) = split(line) else { panic!("sign {line}") };
+    if what == "none" {
+        *assertion = None;
+    }
+    for (field, value) in over {
+        let assertion = assertion.as_mut().expect("an assertion");
+        let level = || u8::try_from(value.as_u64().unwrap()).unwrap();
+        let text = || value.as_str().unwrap().to_owned();
+        match field.as_str() {
+            "by" => assertion.by = words::actor(&text()),
+            "entity" => assertion.entity = text(),
+            "level" => assertion.level = level(),
+            "reach" => assertion.reach = level(),
+            "intent" => assertion.intent = text(),
+            "position" => assertion.position = value.as_u64().unwrap(),
+            "hash" => assertion.hash = text(),
+            other => panic!("an assertion has no {other}"),
+        }
+    }
 }
 
 fn sign(approval: &mut Option<Approval>, line: &str) {
@@ -209,6 +253,8 @@ pub fn asked(history: &[Fact], line: &str) -> (Ask, Value) {
         intent: INTENT.to_owned(),
         now,
         approval: None,
+        assertion: None,
+        reaches: ["founder", "approver", "operator"].map(|who| (words::actor(who), 9)).to_vec(),
         keys: Ok(()),
         appended: Ok(()),
         judged: Ok(judge("ALLOW")),
@@ -217,6 +263,7 @@ pub fn asked(history: &[Fact], line: &str) -> (Ask, Value) {
         command: words::command(name.trim(), body.clone()),
     };
     ask.approval = fitting(history, &ask);
+    ask.assertion = asserting(history, &ask);
     (ask, body)
 }
 
@@ -237,7 +284,15 @@ fn row(block: &str) -> Row {
         match (word, &mut when) {
             ("given", None) => tell(&mut given, rest),
             ("when", None) => when = Some(asked(&given, rest)),
+            ("sign", Some((ask, _))) if ask.assertion.is_some() => {
+                assert_else(&mut ask.assertion, rest);
+            }
             ("sign", Some((ask, _))) => sign(&mut ask.approval, rest),
+            ("reaches", Some((ask, _))) => {
+                let Value::Object(levels) = words::object(rest) else { panic!("{name}: {rest}") };
+                let level = |n: &Value| u8::try_from(n.as_u64().unwrap()).unwrap();
+                ask.reaches = levels.iter().map(|(who, n)| (words::actor(who), level(n))).collect();
+            }
             ("keys", Some((ask, _))) => {
                 ask.keys = Err(refusal(rest.trim()).unwrap());
                 ask.lease_key = Err(refusal(rest.trim()).unwrap());

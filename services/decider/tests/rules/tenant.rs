@@ -18,7 +18,7 @@ use canonry_domain::run::{Run, Runs};
 use canonry_domain::ticket::{Ticket, Tickets};
 use canonry_domain::tier::{Tiers, violates};
 use canonry_domain::weigh::Judged;
-use canonry_domain::{Applied, Approval, Decider, Facts, State, erasure};
+use canonry_domain::{Applied, Approval, Assertion, Decider, Facts, State, erasure};
 use canonry_schemas::event::{Command, Event};
 use canonry_schemas::ids::{ActorId, KeyId, RoleId, RunId};
 use canonry_schemas::lease::Cause;
@@ -104,6 +104,10 @@ pub struct Ask {
     pub now: Time,
     /// The approval in it, verified.
     pub approval: Option<Approval>,
+    /// The assertion in it, verified.
+    pub assertion: Option<Assertion>,
+    /// The level that each member's keys reach.
+    pub reaches: Vec<(ActorId, u8)>,
     /// Whether its change of keys is lawful.
     pub keys: Result<(), Refusal>,
     /// Whether what is appended fits, and is about something that exists.
@@ -340,6 +344,8 @@ impl Tenant {
             timer: ask.actor.as_str() == canonry_decider::ACTOR,
             directory: Arc::clone(&self.directory),
             approval: ask.approval.clone(),
+            assertion: ask.assertion.clone(),
+            reaches: ask.reaches.clone(),
             role,
             ticket: ticket.cloned(),
             lease_key: ask.lease_key.clone(),
@@ -422,6 +428,8 @@ impl Tenant {
             directory: &own.directory,
             keys: ask.keys,
             approval: None,
+            assertion: None,
+            reaches: &[],
             role: own.role.as_ref().map(|(id, role)| (id, role)),
             ticket: None,
             lease_key: Err(Refusal::KeysInvalid),

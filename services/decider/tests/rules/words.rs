@@ -205,6 +205,8 @@ pub fn body(name: &str, over: Value, n: u64) -> Value {
         "action.resume" => json!({"id": ACTION, "arguments": {}}),
         "action.approve" => json!({"id": ACTION, "approval": "jwt"}),
         "action.reject" | "action.rejected" => json!({"id": ACTION, "approval": "jwt"}),
+        "action.step-up" => json!({"id": ACTION, "assertion": "jwt"}),
+        "action.stepped-up" => json!({"id": ACTION, "assertion": "jwt", "level": 2}),
         "action.approved" => json!({"id": ACTION, "approval": "jwt", "of": 1, "given": 1}),
         "action.settle" => json!({"id": ACTION, "outcome": "done", "used": {}}),
         "action.asked-again" => json!({"id": ACTION, "expires": MOMENTS[2].1}),

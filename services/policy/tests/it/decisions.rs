@@ -41,6 +41,22 @@ fn the_strictest_verdict_wins() {
     }
 }
 
+/// What is asked of many is not lost where something stronger is asked of one.
+#[test]
+fn beside_a_step_up_people_must_still_agree() {
+    let people = |args| decided(ALL, &call("mail", args)).people;
+    let wanted = Verdict::RequireHitl {
+        approvals: vec![Approval { approvers: 2, group: "ops".to_owned() }],
+        four_eyes: true,
+        expiry: 3600,
+        escalate_after: None,
+    };
+    assert_eq!(people(json!({"step": true, "hitl": true, "throttle": true})), Some(wanted));
+    assert_eq!(people(json!({"step": true, "throttle": true})), None);
+    assert_eq!(people(json!({"hitl": true})), None);
+    assert_eq!(people(json!({"step": true, "hitl": true, "deny": true})), None);
+}
+
 #[test]
 fn verdicts_of_one_strictness_are_joined_to_the_stricter() {
     let rules = r#"

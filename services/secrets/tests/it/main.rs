@@ -5,6 +5,7 @@
 mod bao;
 mod canary;
 mod database;
+mod device;
 mod double;
 mod embedded;
 mod keys;
