@@ -21,7 +21,7 @@ const ISSUED: &str = "role.hired; ticket.opened {\"role\":\"@clerk\"}; worker: r
     worker: lease.issued";
 
 /// What happened then; the moment, none for a second later; the command; what is said.
-const ROWS: [(&str, &str, &str, &str); 40] = [
+const ROWS: [(&str, &str, &str, &str); 41] = [
     ("", "", "run.record-step", "yes"),
     ("", "", "run.complete", "yes"),
     ("", "", "run.fail", "yes"),
@@ -67,6 +67,7 @@ const ROWS: [(&str, &str, &str, &str); 40] = [
         "lease-foreign",
     ),
     ("worker: action.held", "", "action.approve", "tier-too-low"),
+    ("worker: action.held", "", "action.step-up", "tier-too-low"),
     ("worker: action.held", "", "action.lapse", "tier-too-low"),
     // What the role's tier does not allow is denied on the record; what only the lease's does not,
     // because the role's grew since, is refused.
