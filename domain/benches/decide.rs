@@ -43,6 +43,8 @@ fn facts<'a>(actor: &'a ActorId, directory: &'a Directory) -> Facts<'a> {
         directory,
         keys: Ok(()),
         approval: None,
+        assertion: None,
+        reaches: &[],
         role: None,
         ticket: None,
         lease_key: Err(Refusal::KeysInvalid),
