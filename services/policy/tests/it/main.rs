@@ -5,6 +5,7 @@ mod bounds;
 mod builtins;
 mod bundles;
 mod decisions;
+mod distributed;
 mod index;
 mod refused;
 mod rego_tests;
