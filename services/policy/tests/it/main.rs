@@ -7,6 +7,7 @@ mod bundles;
 mod decisions;
 mod distributed;
 mod index;
+mod opa;
 mod refused;
 mod rego_tests;
 
