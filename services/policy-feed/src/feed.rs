@@ -170,16 +170,20 @@ impl Feed {
         let known = lock(&kept.copy).held().map(|held| held.published.position);
         let same_keys = trail.ring().is_some_and(|ring| ring.keyhead() == beat.keyhead);
         if !same_keys || known != beat.policy.as_ref().map(|policy| policy.position) {
-            let news = Box::pin(trail.read_on(&log)).await?;
+            let read = Box::pin(trail.read_on(&log)).await;
+            let news = trail.take_news();
             let mut copy = lock(&kept.copy);
             if news.again {
                 copy.begin_again();
             }
             for held in news.policies {
+                // What is read anew is older than what is known, or the same.
                 if let Err(why) = copy.take(held) {
-                    tracing::warn!(%tenant, %why, "a policy is not taken");
+                    tracing::debug!(%tenant, %why, "a policy is not taken");
                 }
             }
+            drop(copy);
+            read?;
         }
         line.check(trail.ring().ok_or(Unsound::Keys)?)?;
         let stored = log.get(beat.position).await?.ok_or(Deaf::Beyond)?;

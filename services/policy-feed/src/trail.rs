@@ -64,6 +64,7 @@ pub struct Trail {
     directory: Directory,
     /// The first position that was not looked at.
     next: u64,
+    news: News,
 }
 
 impl Trail {
@@ -71,7 +72,7 @@ impl Trail {
     #[must_use]
     pub fn new(tenant: TenantId) -> Self {
         let verifier = Verifier::new(tenant.clone(), Pins::default());
-        Self { tenant, verifier, directory: Directory::default(), next: 1 }
+        Self { tenant, verifier, directory: Directory::default(), next: 1, news: News::default() }
     }
 
     /// The keys; none before the first record was read.
@@ -80,24 +81,33 @@ impl Trail {
         self.verifier.state().map(|state| &state.ring)
     }
 
-    /// Reads what came since.
+    /// Reads what came since. What is found stays here until it is fetched, so that nothing is lost
+    /// where this is cut short.
     ///
     /// # Errors
     /// The store does not answer, or a record does not hold: then everything is read anew the next
     /// time.
-    pub async fn read_on(&mut self, log: &Log) -> Result<News, Lost> {
+    pub async fn read_on(&mut self, log: &Log) -> Result<(), Lost> {
         // Also takes up volumes that were opened meanwhile.
         log.info().await?;
-        let mut news = News::default();
         if self.next > 1 && self.repaired(log).await? {
-            *self = Self::new(self.tenant.clone());
-            news.again = true;
+            self.begin_again(true);
         }
-        let read = Box::pin(self.read(log, &mut news)).await;
+        let read = Box::pin(self.read(log)).await;
         if matches!(read, Err(Lost::Broken { .. })) {
-            *self = Self::new(self.tenant.clone());
+            self.begin_again(self.news.again);
         }
-        read.map(|()| news)
+        read
+    }
+
+    /// What was found since it was fetched last.
+    pub fn take_news(&mut self) -> News {
+        std::mem::take(&mut self.news)
+    }
+
+    fn begin_again(&mut self, repaired: bool) {
+        *self = Self::new(self.tenant.clone());
+        self.news.again = repaired;
     }
 
     /// Whether a repair came that follows a record before the last that was read.
@@ -111,7 +121,7 @@ impl Trail {
         Ok(after < self.verifier.position())
     }
 
-    async fn read(&mut self, log: &Log, news: &mut News) -> Result<(), Lost> {
+    async fn read(&mut self, log: &Log) -> Result<(), Lost> {
         let subject = |(aggregate, event)| format!("ledger.{}.{aggregate}.{event}", self.tenant);
         let subjects = KINDS.map(subject);
         let mut ahead: Vec<Option<Stored>> = Vec::with_capacity(subjects.len());
@@ -122,13 +132,13 @@ impl Trail {
             let first = ahead.iter().enumerate().filter_map(|(n, s)| Some((s.as_ref()?.seq, n)));
             let Some((_, kind)) = first.min() else { return Ok(()) };
             let Some(stored) = ahead[kind].take() else { return Ok(()) };
-            self.take(&stored, news)?;
+            self.take(&stored)?;
             self.next = stored.seq + 1;
             ahead[kind] = log.next_of(self.next, &subjects[kind]).await?;
         }
     }
 
-    fn take(&mut self, stored: &Stored, news: &mut News) -> Result<(), Lost> {
+    fn take(&mut self, stored: &Stored) -> Result<(), Lost> {
         let broken = |why: String| Lost::Broken { position: stored.seq, why };
         let (read, event) = parsed(stored)?;
         let before = match &event {
@@ -153,7 +163,7 @@ impl Trail {
                 self.directory.evolve(&applied, e);
             }
             Event::Policy(policy::Event::Published(e)) => match self.opened(stored, read.time, e) {
-                Ok(held) => news.policies.push(held),
+                Ok(held) => self.news.policies.push(held),
                 // The copy goes stale, because the holder names a policy that is not here.
                 Err(why) => tracing::error!(
                     tenant = %self.tenant, position = stored.seq, why, "a policy is not taken"

@@ -130,8 +130,9 @@ pub struct Advice {
 pub struct Copy {
     held: Option<Arc<Held>>,
     heard: Option<Heard>,
-    /// The holder named a policy that is not here: what is here is not in force any more.
-    overtaken: bool,
+    /// The position of a policy that the holder named and that is not here: what is here is not in
+    /// force any more.
+    overtaken: Option<u64>,
 }
 
 impl Copy {
@@ -148,16 +149,16 @@ impl Copy {
         if self.held.as_ref().is_some_and(older) {
             return Err(Unheard::RolledBack);
         }
-        self.held = Some(Arc::new(held));
         // Until a beat names it, it is as fresh as what it takes the place of.
-        self.overtaken = false;
+        self.overtaken = self.overtaken.filter(|named| *named > held.published.position);
+        self.held = Some(Arc::new(held));
         Ok(())
     }
 
     /// Forgets the policy, because a repair of the ledger may have left its record out. What was
     /// heard stays the least that is believed.
     pub fn begin_again(&mut self) {
-        (self.held, self.overtaken) = (None, true);
+        (self.held, self.overtaken) = (None, Some(u64::MAX));
     }
 
     /// Takes a beat whose signature is right.
@@ -188,12 +189,12 @@ impl Copy {
                 return Err(Unheard::Differs);
             }
             (Some(said), held) if held.is_none_or(|held| held.position < said.position) => {
-                self.overtaken = true;
+                self.overtaken = Some(said.position);
                 return Err(Unheard::Unread);
             }
             _ => return Err(Unheard::RolledBack),
         }
-        self.overtaken = false;
+        self.overtaken = None;
         self.heard = Some(Heard {
             epoch: beat.epoch,
             position: beat.position,
@@ -216,7 +217,7 @@ impl Copy {
     #[must_use]
     pub fn standing(&self, now: Moment) -> Standing {
         let ttl = self.held.as_ref().map_or(POLICY_TTL.1, |held| ttl(&held.published));
-        if self.overtaken || self.age(now).is_none_or(|age| age >= ttl) {
+        if self.overtaken.is_some() || self.age(now).is_none_or(|age| age >= ttl) {
             return Standing::Stale;
         }
         let Some(held) = &self.held else { return Standing::Missing };

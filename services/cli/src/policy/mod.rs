@@ -1,6 +1,7 @@
 //! `canonry policy`: what an author of policies does. Before anybody decides by them: test, check,
 //! build and sign a bundle, and ask it, all of it offline; then compare it with the one in force, ask
-//! it what was decided before, publish it, and ask the one in force. Rules of bundles are in `canonry-policy`.
+//! it what was decided before, publish it, and ask the one in force. Rules of bundles are in
+//! `canonry-policy`.
 
 mod ask;
 mod build;

@@ -53,20 +53,16 @@ impl Beating {
 impl Holder {
     /// Notes a record that changes what a beat says.
     pub(super) fn note_beat(&mut self, event: &Event, position: u64) {
-        let changes = match event {
+        let changes = matches!(
+            event,
             Event::Policy(policy::Event::Published(_))
-            | Event::Tenant(
-                tenant::Event::Founded(_)
-                | tenant::Event::KeysRotated(_)
-                | tenant::Event::Repaired(_),
-            )
-            | Event::Member(
-                member::Event::Enrolled(_)
-                | member::Event::Removed(_)
-                | member::Event::KeysRotated(_),
-            ) => true,
-            _ => false,
-        };
+                | Event::Tenant(tenant::Event::KeysRotated(_))
+                | Event::Member(
+                    member::Event::Enrolled(_)
+                        | member::Event::Removed(_)
+                        | member::Event::KeysRotated(_)
+                )
+        );
         if changes {
             (self.beating.changed, self.beating.told, self.beating.tried) = (position, None, None);
         }
@@ -158,4 +154,28 @@ async fn published(log: &Log, position: u64) -> Result<Published, String> {
         expires: e.expires,
         ttl_seconds: u64::from(e.ttl_seconds),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_beat_is_due_at_first_after_a_minute_and_not_again_at_once_where_it_failed() {
+        let ago = |past: Duration| Instant::now().checked_sub(past);
+        let due = |told: Option<Duration>, tried: Option<Duration>| {
+            let mut beating = Beating::at(1);
+            (beating.told, beating.tried) = (told.map(|t| ago(t).unwrap()), tried.and_then(ago));
+            beating.due()
+        };
+        let (soon, minute) = (Duration::ZERO, BEAT_EVERY);
+        assert!(due(None, None), "nothing was said yet, or something changed");
+        assert!(!due(Some(soon), Some(soon)));
+        assert!(!due(Some(minute - HEAD_EVERY * 2), Some(minute - HEAD_EVERY * 2)));
+        assert!(due(Some(minute), Some(minute)));
+        assert!(!due(None, Some(soon)), "it just failed");
+        assert!(due(None, Some(HEAD_EVERY)));
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use canonry_decider::keeper::Keeper;
 use canonry_nats::{Append, Kv};
 use canonry_policy::Input;
 use canonry_policy::distributed::{Advice, Moment, Standing};
@@ -23,8 +24,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::acting::{REGO, Work, archive, plan, publish, said};
+use crate::faults::{answered_with, ledger_block, load, truncate};
 use crate::harness::{Spine, until};
 use crate::race::{head, next, signed};
+use crate::volumes::{close, mend};
+
+/// What the policy of the other tests allows, this one does not.
+const STRICT: &str = "package canonry.acts\n\ndecisions contains {\"rule\": \"none\", \
+    \"verdict\": \"DENY\"} if {\n    input.action.tool == \"read\"\n}\n";
 
 /// A feed whose monotonic clock a test sets forward.
 struct Ear {
@@ -130,6 +137,8 @@ async fn a_copy_decides_while_the_holder_speaks_and_denies_when_it_is_silent() {
     assert_eq!(ear.says(&work.spine, "read"), "policy-stale");
     // A new holder takes over, and says what is in force: from then on the copy decides again.
     let before = stored(&work.spine).await.beat;
+    // What the copy rests on lies in a closed volume from here on.
+    close(&work.spine).await.unwrap();
     work.spine.decider = Some(work.spine.decider("decider-b").await);
     ear.says_at_last(&work.spine, "read", "read").await;
     let after = stored(&work.spine).await.beat;
@@ -137,13 +146,15 @@ async fn a_copy_decides_while_the_holder_speaks_and_denies_when_it_is_silent() {
     assert_eq!(after.policy, before.policy);
 
     // A stricter policy is published: the old one decides nothing from its beat on.
-    let strict = "package canonry.acts\n\ndecisions contains {\"rule\": \"none\", \
-                  \"verdict\": \"DENY\"} if {\n    input.action.tool == \"read\"\n}\n";
-    let bytes = archive(&plan(2, strict, 3_600), &work.founder.signer);
+    let bytes = archive(&plan(2, STRICT, 3_600), &work.founder.signer);
     let answer = work.founder.send("policy", "publish", publish(2, &bytes)).await;
     assert_eq!(said(&answer), "ok");
     ear.says_at_last(&work.spine, "read", "none").await;
     ear.close().await;
+    // Who begins only now finds the keys in the first volume and the policy in the second.
+    let late = Ear::open(&work.spine).await;
+    late.says_at_last(&work.spine, "read", "none").await;
+    late.close().await;
     work.stop().await;
 }
 
@@ -365,9 +376,7 @@ async fn a_bundle_that_no_founder_signed_is_not_taken_from_the_ledger_either() {
 async fn a_deposed_holder_commits_no_decision_of_an_older_policy() {
     let work = Work::begin().await;
     assert_eq!(said(&work.publish().await), "ok");
-    let deny = "package canonry.acts\n\ndecisions contains {\"rule\": \"none\", \
-                \"verdict\": \"DENY\"} if {\n    input.action.tool == \"read\"\n}\n";
-    let plan = plan(2, deny, 3_600);
+    let plan = plan(2, STRICT, 3_600);
     let bytes = archive(&plan, &work.founder.signer);
     let mut newer = published(2, &bytes, 3_600);
     newer.expires = plan.expires;
@@ -382,6 +391,61 @@ async fn a_deposed_holder_commits_no_decision_of_an_older_policy() {
         .map(|body| body["data"]["decision"]["policy"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(behind, [position.to_string()], "every decision behind it is by it");
+    work.stop().await;
+}
+
+/// A deposed holder that wakes up takes nothing back of what its successor said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stored_beat_gives_way_only_to_a_newer_one() {
+    let mut spine = Spine::start().await;
+    spine.served().await;
+    until("there is a beat", || async {
+        bucket(&spine).await.get(spine.tenant.as_str()).await.unwrap().is_some()
+    })
+    .await;
+    spine.stop().await;
+    let there = stored(&spine).await.beat;
+    let committer = spine.cell_user(&CellUser::Committer).await;
+    let kek = spine.test.cell.key_store().kek(&spine.tenant).unwrap();
+    let keeper = Keeper::open(&committer, &spine.tenant, kek.as_bytes()).await;
+    let keeper = keeper.unwrap_or_else(|over| panic!("{over:?}"));
+    let key = record_key(&spine);
+    let older: [fn(&mut Beat); 3] =
+        [|b| b.epoch -= 1, |b| b.position -= 1, |b| b.time = Time(b.time.0 - 1_000)];
+    for change in older {
+        let mut beat = Beat { time: later(&there), ..there.clone() };
+        change(&mut beat);
+        let error = keeper.write_beat(beat, &key).await.unwrap_err();
+        assert!(error.contains("newer"), "{error}");
+    }
+    assert_eq!(stored(&spine).await.beat, there);
+    let newer = Beat { time: later(&there), ..there };
+    keeper.write_beat(newer.clone(), &key).await.unwrap();
+    assert_eq!(stored(&spine).await.beat, newer);
+}
+
+/// A repair leaves out what was lost, a policy among it: the one before is in force again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_a_repair_left_out_is_in_force_no_more() {
+    let mut work = Work::begin().await;
+    assert_eq!(said(&work.publish().await), "ok");
+    load(&work.spine, 200).await;
+    let bytes = archive(&plan(2, STRICT, 3_600), &work.founder.signer);
+    let answer = work.founder.send("policy", "publish", publish(2, &bytes)).await;
+    assert_eq!(said(&answer), "ok");
+    let ear = Ear::open(&work.spine).await;
+    ear.says_at_last(&work.spine, "read", "none").await;
+    work.spine.stop().await;
+    work.spine.test.server_mut().stop().await.unwrap();
+    truncate(&ledger_block(&work.spine));
+    work.spine.test.server_mut().start_again().await.unwrap();
+    work.spine.decider = Some(work.spine.decider("decider-b").await);
+    answered_with(&work.spine, "tenant-frozen").await;
+    mend(&work.spine, 0).await.unwrap();
+    ear.says_at_last(&work.spine, "read", "read").await;
+    let held = ear.feed.view(&work.spine.tenant).held.unwrap();
+    assert_eq!(held.published.revision, 1);
+    ear.close().await;
     work.stop().await;
 }
 
