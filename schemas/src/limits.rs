@@ -104,6 +104,16 @@ pub const INPUT_BYTES: usize = 16 * 1024;
 pub const BUNDLE_BYTES: usize = 32 * 1024;
 /// Decisions that one simulation of a draft asks about.
 pub const SIMULATED: u64 = 10_000;
+/// Of these, one request over HTTP asks about so many; and for so long.
+pub const SIMULATED_AT_ONCE: u64 = 1_000;
+/// How long a request over HTTP asks a draft; what was not asked by then it says.
+pub const SIMULATION_TIME: Duration = Duration::from_secs(20);
+/// Drafts that one API process works on at once.
+pub const SIMULATIONS_AT_ONCE: usize = 2;
+/// Questions to policies that one API process answers at once; more wait.
+pub const CHECKS_AT_ONCE: usize = 8;
+/// Bytes of a request with a draft of a policy.
+pub const DRAFT_BYTES: usize = 256 * 1024;
 /// Compiled policies held in memory, for all tenants of a decider.
 pub const POLICIES_COMPILED: usize = 64;
 /// Time on the wall of an action that names none.
@@ -140,6 +150,17 @@ pub const LIVENESS_EVERY: Duration = Duration::from_secs(3);
 pub const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Within this another decider serves a tenant whose holder died, if the store answers at once.
 pub const TAKE_OVER: Duration = Duration::from_secs(15);
+/// How often the holder says which policy is in force; also at once when another is, or keys changed.
+/// Several fit into the shortest life of a copy ([`POLICY_TTL`]).
+pub const BEAT_EVERY: Duration = Duration::from_secs(60);
+/// For how long a copy of a policy may be used after a beat: at least, at most.
+pub const POLICY_TTL: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(900));
+/// By how much a beat may be ahead of the clock of whoever hears it.
+pub const BEAT_SKEW: Duration = Duration::from_secs(5);
+/// Beats that one process holds to their ledgers at once.
+pub const BEATS_AT_ONCE: usize = 16;
+/// Bytes of a stored beat.
+pub const BEAT_BYTES: usize = 4 * 1024;
 /// How often the holder writes a signed head when the ledger moved.
 pub const HEAD_EVERY: Duration = Duration::from_secs(1);
 /// Difference of clocks between holder and server beyond which the holder does not serve.

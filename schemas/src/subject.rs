@@ -150,6 +150,8 @@ pub fn evidence_bucket(tenant: &TenantId) -> String {
 pub const BUCKET_ASSIGN: &str = "assign";
 /// KV bucket of signed heads, one key a tenant.
 pub const BUCKET_HEADS: &str = "heads";
+/// KV bucket of signed beats, one key a tenant: which policy is in force.
+pub const BUCKET_POLICIES: &str = "policies";
 /// KV bucket of deciders' liveness, one key a decider.
 pub const BUCKET_LIVENESS: &str = "liveness";
 /// KV bucket of frozen tenants, one key a tenant.

@@ -7,6 +7,7 @@ use std::path::Path;
 use canonry_keystore::{KeyStore, KeyUse, StoredKey};
 use serde_json::{Value, json};
 
+use crate::http;
 use crate::program::{Ran, Up, canonry, ran};
 
 const REGO: &str = r#"package canonry.mail
@@ -194,6 +195,7 @@ fn a_draft_is_compared_asked_about_the_past_and_published() {
         let told = format!("{}{}", done.out, done.err);
         assert!(done.code == 1 && told.contains(code), "{done:?}");
     }
+    advised(&up, 1, "ALLOW");
     let work = at_work(&up);
     let mut last = Value::Null;
     for (tool, code) in [("mail", 0), ("disk", 1), ("mail", 0)] {
@@ -223,10 +225,47 @@ fn a_draft_is_compared_asked_about_the_past_and_published() {
         assert_eq!(one["tool"], "mail");
     }
     assert_eq!(run(&["simulate", "--dir", "rules", "--last", "1"])["decisions"], 1);
+    // Over HTTP the same is told of the same draft.
+    let text = fs::read_to_string(at.join("rules/mail.rego")).unwrap();
+    let asked = json!({"draft": {"files": {"mail.rego": text}}}).to_string();
+    let posted = |path: &str| {
+        let bearer = format!("Bearer {}", up.run(&["token"]).out.trim());
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        let (status, body) = http::ask(up.api(), &format!("POST {path}"), &headers, &asked);
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str::<Value>(&body).unwrap()
+    };
+    let simulated = posted("/api/v1/policy/simulate");
+    assert_eq!((&simulated["changed"], &simulated["complete"]), (&draft["changed"], &json!(true)));
+    assert_eq!(posted("/api/v1/policy/diff"), run(&["diff", "--dir", "rules"]));
     let told = up.run(&["policy", "simulate", "--dir", "rules"]);
     assert!(told.err.contains("2 of 3 decisions would be otherwise"), "{told:?}");
     let differs = run(&["diff", "--dir", "rules"]);
     assert_eq!(differs["published"]["revision"], 1);
     let diff = differs["files"][0]["diff"].as_str().unwrap();
     assert!(diff.contains("\n-") && diff.contains("REQUIRE_HITL"), "{diff}");
+    // What is published takes the place of the copy's policy at once.
+    run(&["build", "rules", "--out", "two.tar.gz", "--revision", "2", "--key", key]);
+    assert_eq!(run(&["publish", "two.tar.gz"])["ok"], true);
+    advised(&up, 2, "REQUIRE_HITL");
+}
+
+/// The copy of the API says of the tool `mail` what this revision says, and denies another tool.
+fn advised(up: &Up, revision: u64, verdict: &str) {
+    let ask = |tool: &str| {
+        let input = json!({"action": {"tool": tool}});
+        fs::write(up.folder.path().join("call.json"), input.to_string()).unwrap();
+        said(&up.run(&["--json", "policy", "ask", "--input", "call.json"]))
+    };
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let advice = loop {
+        let advice = ask("mail");
+        if advice["policy"]["revision"] == revision && advice["copy"]["worth"] == "fresh" {
+            break advice;
+        }
+        assert!(std::time::Instant::now() < end, "never in force: {advice}");
+    };
+    assert_eq!((&advice["verdict"], &advice["advisory"]), (&json!(verdict), &json!(true)));
+    let other = ask("disk");
+    assert_eq!((&other["verdict"], &other["code"]), (&json!("DENY"), &json!("policy-undefined")));
 }

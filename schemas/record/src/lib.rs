@@ -6,6 +6,7 @@
 //! [`envelope`] to write, [`verify`] to check.
 
 mod batch;
+pub mod beat;
 pub mod content;
 mod crew;
 mod debt;

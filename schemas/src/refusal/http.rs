@@ -39,6 +39,10 @@ pub const EVIDENCE_UNKNOWN: &str = "evidence-unknown";
 pub const URL_EXPIRED: &str = "url-expired";
 /// The signed address was not made here, or was changed.
 pub const URL_INVALID: &str = "url-invalid";
+/// Nobody confirmed for too long that the policy known here is in force.
+pub const POLICY_STALE: &str = "policy-stale";
+/// As many drafts of policies are asked about the past as may be.
+pub const POLICY_BUSY: &str = "policy-busy";
 /// A fault of ours.
 pub const INTERNAL: &str = "internal";
 
@@ -62,6 +66,8 @@ pub const ALL: &[&str] = &[
     EVIDENCE_UNKNOWN,
     URL_EXPIRED,
     URL_INVALID,
+    POLICY_STALE,
+    POLICY_BUSY,
     INTERNAL,
 ];
 
@@ -192,6 +198,8 @@ pub fn status(code: &str) -> Option<u16> {
         | NOT_YET
         | CATCHING_UP
         | STREAMS_FULL
+        | POLICY_STALE
+        | POLICY_BUSY
         | EVIDENCE_BUSY => 503,
         unrecorded::QUOTA => 507,
         _ => return None,

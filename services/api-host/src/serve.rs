@@ -12,9 +12,12 @@ use canonry_api::{Api, Projections};
 use canonry_decider::serve::connect_cell;
 use canonry_keystore::KeyStore;
 use canonry_nats::Connection;
+use canonry_policy_feed::{Clock, Feed};
 use canonry_provision::CellUser;
 use canonry_schemas::ids::TenantId;
-use canonry_schemas::limits::{CHANGES_STREAMS, EVIDENCE_AT_ONCE, PROJECTOR_CONSUMERS};
+use canonry_schemas::limits::{
+    CHANGES_STREAMS, CHECKS_AT_ONCE, EVIDENCE_AT_ONCE, PROJECTOR_CONSUMERS, SIMULATIONS_AT_ONCE,
+};
 use canonry_schemas::refusal::http::CATCHING_UP;
 use canonry_schemas::refusal::unrecorded;
 use canonry_telemetry::Metrics;
@@ -25,6 +28,7 @@ use tokio::task::JoinHandle;
 use crate::content::Keys;
 use crate::evidence::{InBucket, sweep_always};
 use crate::lag::Lag;
+use crate::policies::Copies;
 use crate::projector::{Shared, follow};
 use crate::submit::{OverNats, SERVICE};
 
@@ -82,6 +86,7 @@ impl ApiServer {
         let address = listener.local_addr().map_err(|e| e.to_string())?;
         let counts = config.metrics;
         let looked = reader.clone();
+        let feed = Arc::new(Feed::new(reader.clone(), Clock::system()));
         let health = Health {
             ready: readiness(
                 [reader, sender.clone()],
@@ -108,12 +113,19 @@ impl ApiServer {
             tlog: Arc::new(crate::tlog::OverNats(looked)),
             content: Arc::clone(&keys) as Arc<dyn canonry_api::ports::Content>,
             evidence: Arc::new(InBucket::new(objects.clone(), config.keys.clone())),
+            policies: Arc::new(Copies(Arc::clone(&feed))),
+            checks: Arc::new(Semaphore::new(CHECKS_AT_ONCE)),
+            drafts: Arc::new(Semaphore::new(SIMULATIONS_AT_ONCE)),
             transfers: Arc::new(Semaphore::new(EVIDENCE_AT_ONCE)),
             projections,
             now: Arc::new(canonry_decider::holder::now),
             health,
             counts,
             streams: Arc::new(Semaphore::new(CHANGES_STREAMS)),
+        };
+        let listening = {
+            let (feed, stopped) = (Arc::clone(&feed), stopped.clone());
+            tokio::spawn(async move { Box::pin(feed.run(stopped)).await })
         };
         let sweeping = tokio::spawn(sweep_always(
             Arc::clone(&shared),
@@ -131,7 +143,7 @@ impl ApiServer {
                 tracing::error!(%error, "the API's listener ended");
             }
         });
-        Ok(Self { address, stop, tasks: vec![projecting, sweeping, serving] })
+        Ok(Self { address, stop, tasks: vec![projecting, listening, sweeping, serving] })
     }
 
     /// Where it listens.

@@ -1,4 +1,4 @@
-//! Actions and the policy that decides about them, as the read models have them. Nothing here is
+//! Actions as the read models have them. Nothing here is
 //! content: the sealed input stays in the ledger.
 
 use axum::extract::State;
@@ -35,9 +35,4 @@ pub async fn actions(State(api): State<Api>, asked: Asked<Actions>) -> Answered 
 pub async fn action(State(api): State<Api>, Id(id): Id, asked: Asked<Plain>) -> Answered {
     let (head, action) = asked.read(&api, move |s| s.action(&id)).await?;
     Ok(answer(&head, json!(action.ok_or(Refusal::ActionUnknown)?)))
-}
-
-pub async fn policy(State(api): State<Api>, asked: Asked<Plain>) -> Answered {
-    let (head, policy) = asked.read(&api, |s| s.policy()).await?;
-    Ok(answer(&head, json!(policy.ok_or(Refusal::PolicyUnknown)?)))
 }

@@ -10,9 +10,11 @@ mod auth;
 mod changes;
 mod content;
 mod diff;
+mod drafts;
 mod evidence;
 pub mod health;
 mod openapi;
+mod policy;
 pub mod ports;
 pub mod problem;
 mod projections;
@@ -33,8 +35,8 @@ use tokio::sync::Semaphore;
 pub use health::Health;
 pub use openapi::document;
 pub use ports::{
-    Clear, Content, Evidence, EvidenceError, StoredEvidence, Submission, Submit, SubmitError, Tlog,
-    TlogError,
+    Clear, Content, Evidence, EvidenceError, Policies, StoredEvidence, Submission, Submit,
+    SubmitError, Tlog, TlogError,
 };
 pub use problem::Problem;
 pub use projections::{Broken, Feed, Projections, ReadError};
@@ -51,6 +53,12 @@ pub struct Api {
     pub tlog: Arc<dyn Tlog>,
     /// The way to evidence objects.
     pub evidence: Arc<dyn Evidence>,
+    /// The copies of policies.
+    pub policies: Arc<dyn Policies>,
+    /// A place for each question to a policy.
+    pub checks: Arc<Semaphore>,
+    /// A place for each draft of a policy that is at work.
+    pub drafts: Arc<Semaphore>,
     /// A place for each upload and download that may go on.
     pub transfers: Arc<Semaphore>,
     /// The read models.

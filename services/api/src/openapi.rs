@@ -10,7 +10,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use crate::evidence::NAME;
-use crate::routes::{Method, READS, Read, UPLOADS, Upload, WRITES, Write};
+use crate::routes::{ASKS, Ask, Method, READS, Read, UPLOADS, Upload, WRITES, Write};
 
 const PREFIX: &str = "#/components/schemas/";
 static DOCUMENT: LazyLock<Value> = LazyLock::new(generate);
@@ -54,6 +54,9 @@ fn generate() -> Value {
     let mut paths = Map::new();
     for route in READS {
         place(&mut paths, route.path, "get", read(route, &mut generator));
+    }
+    for route in ASKS {
+        place(&mut paths, route.path, "post", ask(route, &mut generator));
     }
     let mut schemas: Map<String, Value> = generator.take_definitions(true).into_iter().collect();
     for (aggregate, verb, schema) in Command::schemas() {
@@ -116,6 +119,22 @@ fn position() -> Value {
         "description": "The position that the answer belongs to",
         "schema": { "type": "string" },
     } })
+}
+
+fn ask(route: &Ask, generator: &mut SchemaGenerator) -> Value {
+    let [sent, answer] = route.schemas.map(|schema| schema(generator));
+    let content = json!({ "application/json": { "schema": answer } });
+    json!({
+        "operationId": operation_id("post", route.path),
+        "summary": route.summary,
+        "parameters": [min_position()],
+        "requestBody": {
+            "required": true, "content": { "application/json": { "schema": sent } },
+        },
+        "responses": {
+            "200": { "description": route.summary, "content": content }, "default": problem(),
+        },
+    })
 }
 
 fn read(route: &Read, generator: &mut SchemaGenerator) -> Value {

@@ -5,6 +5,8 @@ use std::pin::Pin;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use canonry_policy::Input;
+use canonry_policy::distributed::{Advice, View};
 use canonry_record::Hash;
 use canonry_schemas::answer::Answer;
 use canonry_schemas::evidence::Attach;
@@ -115,6 +117,16 @@ pub trait Tlog: Send + Sync {
         from: u64,
         to: u64,
     ) -> Result<Vec<Hash>, TlogError>;
+}
+
+/// The copies of policies that this process has, each as old as the holder's last word.
+pub trait Policies: Send + Sync {
+    /// What is known of a tenant's policy now.
+    fn view(&self, tenant: &TenantId) -> View;
+
+    /// What it says of an input; a copy that is worth nothing denies. It takes its time on this
+    /// thread.
+    fn advise(&self, tenant: &TenantId, input: &Input) -> Advice;
 }
 
 /// Why evidence was not stored or not read.

@@ -47,6 +47,10 @@ macro_rules! query {
 }
 
 query!(Plain {});
+query!(PolicyNow {
+    /// Refused where this process cannot say that a policy is in force and decides.
+    fresh: bool,
+});
 query!(One {
     /// As it was when this position was the last; waited for like `min_position`.
     as_of: u64,

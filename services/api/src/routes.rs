@@ -4,7 +4,7 @@ use std::any::type_name;
 
 use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodFilter, MethodRouter, get, on};
+use axum::routing::{MethodFilter, MethodRouter, get, on, post as post_of};
 use axum::{Json, Router};
 use canonry_projections::leases::Lease;
 use canonry_projections::{acts, page::Page, rows};
@@ -12,7 +12,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::problem::{METHOD_UNKNOWN, Problem, ROUTE_UNKNOWN};
 use crate::{
-    Api, actions, changes, diff, evidence, health, openapi, query, read, spend, tlog, traced, write,
+    Api, actions, changes, diff, drafts, evidence, health, openapi, policy, query, read, spend,
+    tlog, traced, write,
 };
 
 /// A route that changes something: one command.
@@ -136,6 +137,45 @@ pub struct Upload {
 pub const UPLOADS: &[Upload] = &[
     Upload { path: "/api/v1/tickets/{id}/evidence", aggregate: "ticket" },
     Upload { path: "/api/v1/runs/{id}/evidence", aggregate: "run" },
+];
+
+/// A route that is asked with a body and changes nothing.
+pub struct Ask {
+    /// The whole path.
+    pub path: &'static str,
+    /// In a line.
+    pub summary: &'static str,
+    /// The schema of what is sent, and of the answer.
+    pub schemas: [fn(&mut SchemaGenerator) -> Schema; 2],
+    handler: fn() -> MethodRouter<Api>,
+}
+
+impl std::fmt::Debug for Ask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "POST {}", self.path)
+    }
+}
+
+/// Every route that is asked with a body.
+pub const ASKS: &[Ask] = &[
+    Ask {
+        path: "/api/v1/policy/check",
+        summary: "Advice: what the policy in force says of an input (docs/policy.md); it allows nothing",
+        schemas: [of::<serde_json::Map<String, serde_json::Value>>, of::<policy::Checked>],
+        handler: || post_of(policy::check),
+    },
+    Ask {
+        path: "/api/v1/policy/simulate",
+        summary: "What a draft would have decided otherwise; not for workers",
+        schemas: [of::<drafts::Simulate>, of::<drafts::Told>],
+        handler: || post_of(drafts::simulate),
+    },
+    Ask {
+        path: "/api/v1/policy/diff",
+        summary: "What differs between a draft and the policy in force",
+        schemas: [of::<drafts::Compare>, of::<drafts::Compared>],
+        handler: || post_of(drafts::diff),
+    },
 ];
 
 fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
@@ -303,11 +343,11 @@ pub const READS: &[Read] = &[
     },
     Read {
         path: "/api/v1/policy",
-        summary: "The policy in force with its bundle",
+        summary: "The policy in force with its bundle, and how sure this process is of it",
         bearer: true,
-        query: Some(of::<query::Plain>),
-        answer: (JSON, of::<acts::Policy>),
-        handler: || get(actions::policy),
+        query: Some(of::<query::PolicyNow>),
+        answer: (JSON, of::<policy::InForce>),
+        handler: || get(policy::in_force),
     },
     Read {
         path: "/api/v1/actions",
@@ -403,6 +443,9 @@ pub const READS: &[Read] = &[
 pub fn router(api: Api) -> Router {
     let mut router: Router<Api> = Router::new();
     for route in READS {
+        router = router.route(route.path, (route.handler)());
+    }
+    for route in ASKS {
         router = router.route(route.path, (route.handler)());
     }
     for route in WRITES {

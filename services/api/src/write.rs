@@ -37,7 +37,7 @@ pub async fn handle(
         Some(field) => Some((field, Id::from_request_parts(&mut parts, &()).await?.0)),
         None => None,
     };
-    let body = bounded(&parts.headers, body).await?;
+    let body = bounded(&parts.headers, body, COMMAND_BYTES).await?;
     let given = intent(&parts.headers)?;
     let (body, intent) = match &caller.claims {
         Claims::Bearer(_) | Claims::Lease => (composed(body, id)?, given),
@@ -70,13 +70,18 @@ pub async fn handle(
     }
 }
 
-async fn bounded(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+/// A body of at most so many bytes.
+pub(crate) async fn bounded(
+    headers: &HeaderMap,
+    body: Body,
+    most: usize,
+) -> Result<Bytes, Problem> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|n| n > COMMAND_BYTES as u64) {
+    if announced.is_some_and(|n| n > most as u64) {
         return Err(Refusal::BodyTooLarge.into());
     }
     // Whatever ends a body early, what is left of it is no command.
-    to_bytes(body, COMMAND_BYTES).await.map_err(|_| Refusal::BodyTooLarge.into())
+    to_bytes(body, most).await.map_err(|_| Refusal::BodyTooLarge.into())
 }
 
 fn intent(headers: &HeaderMap) -> Result<Option<String>, Problem> {

@@ -61,6 +61,17 @@ pub async fn get(
     json(answer).await
 }
 
+/// Sends a JSON document that asks something and changes nothing.
+///
+/// # Errors
+/// As [`get`].
+pub async fn post(api: &str, path: &str, body: String, pen: &Pen) -> Result<Value, Failure> {
+    let url = Url::parse(&format!("{api}{path}")).map_err(Failure::config)?;
+    let bearer = pen.bearer(1, &new_intent()?);
+    let answer = client()?.post(url).bearer_auth(bearer).body(body).send().await;
+    json(answer.map_err(|e| Failure::unavailable(chain(&e)))?).await
+}
+
 /// The JSON document of an answer.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ use canonry_nats::Kv;
 use canonry_provision::server::{self, Options, Server};
 use canonry_provision::{Cell, CellUser};
 use canonry_schemas::ids::{ActorId, TenantId};
-use canonry_schemas::subject::BUCKET_FROZEN;
+use canonry_schemas::subject::{BUCKET_FROZEN, BUCKET_POLICIES};
 use serde_json::json;
 
 use crate::args::Nats;
@@ -144,6 +144,7 @@ pub async fn start(
     let identity = match identity(context, &url, tenant).await? {
         Some(identity) => {
             add_tiers(&cell, &url, tenant).await?;
+            add_beats(context, &cell, &url, tenant, replicas).await?;
             write_known_contexts(&cell, &url, tenant, &people)?;
             identity
         }
@@ -194,6 +195,32 @@ async fn add_tiers(cell: &Cell, url: &str, tenant: &TenantId) -> Result<(), Fail
         }
         Err(why) => {
             output::say(format!("{tenant} has no keys for leases yet: {why}"));
+            Ok(())
+        }
+    }
+}
+
+/// Gives a cell that was made before holders said which policy is in force the bucket for it.
+async fn add_beats(
+    context: &Context,
+    cell: &Cell,
+    url: &str,
+    tenant: &TenantId,
+    replicas: u8,
+) -> Result<(), Failure> {
+    let ledger = context.ledger(Some(url), tenant).await?;
+    let stream = format!("KV_{BUCKET_POLICIES}");
+    let known = ledger.connection().stream_info(&stream).await;
+    if known.map_err(|e| Failure::unavailable(chain(&e)))?.is_some() {
+        return Ok(());
+    }
+    match connect_cell(url, cell.key_store(), &CellUser::ProvisionStreams).await {
+        Ok(streams) => {
+            let made = cell.create_cell_buckets(&OverNats(streams), replicas).await;
+            made.map_err(|e| Failure::unavailable(chain(&e)))
+        }
+        Err(why) => {
+            output::say(format!("nobody can say which policy is in force yet: {why}"));
             Ok(())
         }
     }

@@ -4,6 +4,7 @@
 //! *Invariant:* `world` has folded exactly the records up to `head`; those up to `committed` are
 //! in the store, the others in `ready` or in flight, in order.
 
+mod beating;
 mod beside;
 mod committing;
 mod erasing;
@@ -167,6 +168,7 @@ pub struct Holder {
     /// Signatures of drafts that wait, made while a commit is in flight.
     signing: Option<JoinHandle<Vec<Signed>>>,
     beside: beside::Beside,
+    beating: beating::Beating,
 }
 
 /// The clock, in the ledger's form.
@@ -247,6 +249,7 @@ impl Holder {
             dice: Dice::new(),
             signing: None,
             beside: beside::Beside::default(),
+            beating: beating::Beating::at(head.position),
         };
         let event = Event::Tenant(tenant::Event::TakenOver(TakenOver {
             decider: holder.s.me.clone(),
@@ -501,6 +504,7 @@ impl Holder {
             return Err(over);
         }
         self.note_erasure(&decided.event, head.position);
+        self.note_beat(&decided.event, head.position);
         self.head = head;
         self.bytes += body.len() as u64;
         let answer = draft::answer(

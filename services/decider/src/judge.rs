@@ -10,13 +10,13 @@ use std::sync::{Mutex, PoisonError};
 use canonry_domain::policy::{Checked, Policy};
 use canonry_domain::weigh::{Ask, Ruling};
 use canonry_policy::bundle::{self, Signed, Trust};
+use canonry_policy::recorded::{label, recorded};
 use canonry_policy::{Input, Verdict as Said};
 use canonry_record::encoding::unbase64_padded;
-use canonry_schemas::decision::{Decision, Obligation, Route, Target, Verdict};
+use canonry_schemas::decision::{Decision, Route, Target, Verdict};
 use canonry_schemas::ids::{Digest, Position};
 use canonry_schemas::limits::POLICIES_COMPILED;
 use canonry_schemas::refusal::{Denial, Refusal};
-use canonry_schemas::text::Label;
 use canonry_schemas::time::Time;
 use lru::LruCache;
 
@@ -31,10 +31,6 @@ impl Default for Judge {
         let size = NonZeroUsize::new(POLICIES_COMPILED).unwrap_or(NonZeroUsize::MIN);
         Self(Mutex::new(LruCache::new(size)))
     }
-}
-
-fn label(text: &str) -> Label {
-    Label(text.chars().take(canonry_schemas::limits::LABEL_CHARS).collect())
 }
 
 /// The refusal that has this code.
@@ -124,37 +120,8 @@ impl Judge {
     }
 }
 
-/// A policy's decision as it stands in a record, by the bundle that was asked and where it was
-/// published.
-#[must_use]
-pub fn recorded(
-    said: &canonry_policy::Decision,
-    bundle: Option<Digest>,
-    policy: Option<Position>,
-) -> Decision {
-    Decision {
-        bundle,
-        policy,
-        engine: label(&said.engine),
-        verdict: verdict(&said.verdict),
-        rules: said.rules.iter().map(|rule| label(rule)).collect(),
-        obligations: obligations(&said.obligations),
-    }
-}
-
 fn denial(code: &str) -> Denial {
     Denial::ALL.iter().copied().find(|d| d.code() == code).unwrap_or(Denial::PolicyError)
-}
-
-const fn verdict(said: &Said) -> Verdict {
-    match said {
-        Said::Allow {} => Verdict::Allow,
-        Said::Route { .. } => Verdict::Route,
-        Said::Throttle { .. } => Verdict::Throttle,
-        Said::RequireHitl { .. } => Verdict::RequireHitl,
-        Said::RequireStepUp { .. } => Verdict::RequireStepUp,
-        Said::Deny {} => Verdict::Deny,
-    }
 }
 
 fn seconds(given: u64) -> u32 {
@@ -197,14 +164,4 @@ fn asks(said: &Said) -> Ask {
         life_seconds: Some(seconds(*expiry)),
         escalate_after_seconds: escalate_after.map(seconds),
     }
-}
-
-fn obligations(all: &canonry_policy::Obligations) -> Vec<Obligation> {
-    let redact = all.redact.iter().map(|path| Obligation::Redact { path: label(path) });
-    let cap = all.cap.iter().map(|(path, max)| Obligation::Cap { path: label(path), max: *max });
-    let header = |(name, value): (&String, &String)| Obligation::AddHeader {
-        name: label(name),
-        value: label(value),
-    };
-    redact.chain(cap).chain(all.add_header.iter().map(header)).collect()
 }

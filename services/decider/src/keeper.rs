@@ -9,7 +9,7 @@ use canonry_record::seal::Signer;
 use canonry_record::{content, record_hash};
 use canonry_schemas::ids::TenantId;
 use canonry_schemas::limits::{CONTENT_KEY_GROUP, GROUP_TRIES};
-use canonry_schemas::subject::{BUCKET_FROZEN, BUCKET_HEADS, content_bucket};
+use canonry_schemas::subject::{BUCKET_FROZEN, BUCKET_HEADS, BUCKET_POLICIES, content_bucket};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -39,6 +39,7 @@ pub struct Keeper {
     tenant: TenantId,
     content: Kv,
     heads: Kv,
+    beats: Kv,
     frozen: Kv,
     kek: Zeroizing<[u8; 32]>,
     digest_key: Zeroizing<[u8; 32]>,
@@ -77,12 +78,18 @@ impl Keeper {
             tenant: tenant.clone(),
             content,
             heads: bucket(BUCKET_HEADS)?,
+            beats: bucket(BUCKET_POLICIES)?,
             frozen: bucket(BUCKET_FROZEN)?,
             kek: Zeroizing::new(*kek),
             digest_key: content::derive(&secret, "intent-digest"),
             snapshot_key: content::derive(&secret, "snapshot"),
             action_keys: ActionKeys::new(&secret),
         })
+    }
+
+    /// Where beats are stored.
+    pub(crate) const fn beats(&self) -> &Kv {
+        &self.beats
     }
 
     /// The key under which bodies of commands are digested.

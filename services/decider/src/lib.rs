@@ -6,6 +6,7 @@
 //! nobody but [`commit`] and [`found`] writes a ledger.
 
 pub mod assign;
+mod beat;
 pub mod closing;
 pub mod commit;
 pub mod content_keys;

@@ -216,6 +216,30 @@ impl Log {
         fetch(&self.conn, &volume.stream, &json!({ "seq": seq })).await
     }
 
+    /// The first message at `seq` or later whose subject matches `filter`; `None` when there is none
+    /// up to now. One request for each volume from there on, and no consumer.
+    ///
+    /// # Errors
+    /// As [`Log::get`].
+    pub async fn next_of(&self, seq: u64, filter: &str) -> Result<Option<Stored>, Error> {
+        let volumes = self.volumes();
+        let mut from = seq.max(1);
+        for (index, volume) in volumes.iter().enumerate() {
+            let end = volumes::end(&volumes, index);
+            from = from.max(volume.first);
+            if end.is_some_and(|end| end < from) {
+                continue;
+            }
+            let query = json!({ "seq": from, "next_by_subj": filter });
+            // Beyond its end an older volume still holds what a repair left out.
+            match fetch(&self.conn, &volume.stream, &query).await? {
+                Some(found) if end.is_none_or(|end| found.seq <= end) => return Ok(Some(found)),
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
     /// The message at the highest position, from the leader; `None` for an empty stream, or when
     /// the last message is gone.
     ///

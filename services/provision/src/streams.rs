@@ -14,11 +14,12 @@ const DEAD: &str = include_str!("../../../nats-config/dead.json");
 const TLOG: &str = include_str!("../../../nats-config/tlog.json");
 const CONTENT_KEYS: &str = include_str!("../../../nats-config/kv-content-keys.json");
 const EVIDENCE: &str = include_str!("../../../nats-config/obj-evidence.json");
-const CELL_BUCKETS: [&str; 4] = [
+const CELL_BUCKETS: [&str; 5] = [
     include_str!("../../../nats-config/kv-assign.json"),
     include_str!("../../../nats-config/kv-heads.json"),
     include_str!("../../../nats-config/kv-frozen.json"),
     include_str!("../../../nats-config/kv-liveness.json"),
+    include_str!("../../../nats-config/kv-policies.json"),
 ];
 
 /// The server's default for a field that a configuration leaves out.
@@ -76,7 +77,7 @@ impl Default {
     }
 }
 
-/// The buckets that every tenant shares: `assign`, `heads`, `frozen`, `liveness`.
+/// The buckets that every tenant shares: `assign`, `heads`, `frozen`, `liveness`, `policies`.
 #[must_use]
 pub fn cell(replicas: u8) -> Vec<Value> {
     CELL_BUCKETS.iter().map(|text| fill(text, "", replicas)).collect()
@@ -220,6 +221,7 @@ mod tests {
                 "KV_heads",
                 "KV_frozen",
                 "KV_liveness",
+                "KV_policies",
                 "LEDGER_acme",
                 "AUDIT_acme",
                 "INTENTS_acme",

@@ -20,7 +20,7 @@ pub struct Tool<'a> {
     pub name: &'a str,
     /// The variable that names its path.
     pub variable: &'a str,
-    /// What makes it say its version.
+    /// What makes it say its version; nothing for a library, which is never run.
     pub ask: &'a [&'a str],
     /// The oldest version that is used.
     pub least: (u32, u32),
@@ -32,6 +32,8 @@ pub struct Tool<'a> {
     pub wheels: &'a [(&'a str, &'a str)],
     /// Where the program lies in the wheel.
     pub inside: &'a str,
+    /// The Python and the platform that the wheel asks for, where pip cannot see them here.
+    pub foreign: Option<(&'a str, &'a str)>,
 }
 
 impl Tool<'_> {
@@ -64,6 +66,9 @@ impl Tool<'_> {
     }
 
     fn usable(&self, path: &Path) -> Result<(), String> {
+        if self.ask.is_empty() {
+            return if path.is_file() { Ok(()) } else { Err("is not there".to_owned()) };
+        }
         let output = Command::new(path).args(self.ask).output();
         let output = output.map_err(|e| format!("cannot be run ({e})"))?;
         match version(&String::from_utf8_lossy(&output.stdout)) {
@@ -124,6 +129,9 @@ impl Tool<'_> {
                 .collect();
         args.extend(["--only-binary=:all:", "--disable-pip-version-check", "-r"].map(Path::new));
         args.extend([requirements.as_path(), Path::new("-d"), work]);
+        if let Some((python, platform)) = self.foreign {
+            args.extend(["--python-version", python, "--platform", platform].map(Path::new));
+        }
         python(&args)?;
         let wheel = fs::read_dir(work)
             .map_err(|e| told(work, e))?

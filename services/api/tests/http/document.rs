@@ -25,6 +25,7 @@ async fn every_route_is_in_the_document_and_answers() {
     }
     let routes = (canonry_api::routes::READS, canonry_api::routes::WRITES);
     let tables = routes.0.len() + routes.1.len() + canonry_api::routes::UPLOADS.len();
+    let tables = tables + canonry_api::routes::ASKS.len();
     assert_eq!(operations, tables);
     for (method, path) in [
         ("get", "/api/v1/roles"),
@@ -59,6 +60,9 @@ async fn every_route_is_in_the_document_and_answers() {
         ("post", "/api/v1/actions/{id}/step-up"),
         ("put", "/api/v1/policy"),
         ("get", "/api/v1/policy"),
+        ("post", "/api/v1/policy/check"),
+        ("post", "/api/v1/policy/simulate"),
+        ("post", "/api/v1/policy/diff"),
         ("post", "/api/v1/budgets"),
         ("post", "/api/v1/prices"),
         ("get", "/api/v1/spend"),

@@ -7,6 +7,7 @@ mod changes;
 mod document;
 mod ext;
 mod leases;
+mod policies;
 mod reads;
 mod support;
 mod tlog;

@@ -27,6 +27,8 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
+use crate::policies::Copies;
+
 /// Seconds since 1970, as every test's clock says.
 pub const NOW: i64 = 1_800_000_100;
 
@@ -53,6 +55,9 @@ struct Keys;
 
 impl Content for Keys {
     fn decrypt(&self, _: &TenantId, entity: &str, pointer: &str, text: &str) -> Option<String> {
+        if let Some(json) = text.strip_prefix("x1:json:") {
+            return Some(json.to_owned());
+        }
         let clear = text.strip_prefix("x1:k:")?;
         Some(format!("{clear} of {entity}{pointer}"))
     }
@@ -123,6 +128,8 @@ pub struct World {
     pub tenant: TenantId,
     pub founder: Signer,
     records: Mutex<u64>,
+    pub copies: Arc<Copies>,
+    pub drafts: Arc<Semaphore>,
     _dir: tempfile::TempDir,
 }
 
@@ -143,11 +150,15 @@ impl World {
         let tenant: TenantId = "acme".parse().unwrap();
         assert_eq!(projections.open(&tenant).await.unwrap().position, 0);
         let counts = Metrics::new();
+        let (copies, drafts) = (Arc::new(Copies::default()), Arc::new(Semaphore::new(2)));
         let api = Api {
             submit: decider.clone(),
             content: Arc::new(Keys),
             tlog: Arc::new(Log),
             evidence: Arc::new(NoBucket),
+            policies: copies.clone(),
+            checks: Arc::new(Semaphore::new(1)),
+            drafts: drafts.clone(),
             transfers: Arc::new(Semaphore::new(1)),
             projections: projections.clone(),
             now: Arc::new(|| Time(NOW * 1_000_000)),
@@ -169,6 +180,8 @@ impl World {
             tenant,
             founder: signer(1),
             records: Mutex::new(0),
+            copies,
+            drafts,
             _dir: dir,
         };
         let founded = json!({

@@ -1,14 +1,13 @@
 //! `canonry policy diff`: what differs between a draft and the policy in force, file by file.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use canonry_policy::bundle::{self, Trust};
+use canonry_policy::draft::differences;
 use canonry_policy::{Policy, Source};
 use canonry_record::encoding::unbase64_padded;
 use canonry_schemas::time::Time;
-use serde_json::{Value, json};
-use similar::TextDiff;
+use serde_json::json;
 
 use super::eval::Which;
 use super::files;
@@ -17,9 +16,6 @@ use crate::client::Pen;
 use crate::context::{Context, both};
 use crate::failure::Failure;
 use crate::{http, output};
-
-/// Lines around a change.
-const AROUND: usize = 3;
 
 /// Show what differs between a draft and the policy in force.
 #[derive(Debug, clap::Args)]
@@ -83,47 +79,6 @@ async fn published(api: &str, pen: &Pen, at: Option<u64>) -> Result<Option<Publi
     }))
 }
 
-/// The files of a source as texts: its modules, and its documents as one.
-fn texts(source: &Source) -> BTreeMap<String, String> {
-    // A leading slash is a matter of who made the bundle.
-    let name = |name: &str| name.trim_start_matches('/').to_owned();
-    let mut all: BTreeMap<_, _> =
-        source.modules.iter().map(|(file, text)| (name(file), text.clone())).collect();
-    if source.data.as_object().is_some_and(|data| !data.is_empty()) {
-        let text = serde_json::to_string_pretty(&source.data).unwrap_or_default();
-        all.insert("data.json".to_owned(), text + "\n");
-    }
-    all
-}
-
-/// A file that differs, as a unified diff.
-#[derive(Debug, PartialEq, Eq)]
-struct Changed {
-    file: String,
-    change: &'static str,
-    diff: String,
-}
-
-fn compare(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<Changed> {
-    let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
-    names.sort_unstable();
-    names.dedup();
-    let one = |file: &String| {
-        let (was, is) = (old.get(file), new.get(file));
-        let change = match (was, is) {
-            (was, is) if was == is => return None,
-            (None, _) => "added",
-            (_, None) => "removed",
-            _ => "changed",
-        };
-        let empty = String::new();
-        let diff = TextDiff::from_lines(was.unwrap_or(&empty), is.unwrap_or(&empty));
-        let diff = diff.unified_diff().context_radius(AROUND).header(file, file).to_string();
-        Some(Changed { file: file.clone(), change, diff })
-    };
-    names.into_iter().filter_map(one).collect()
-}
-
 /// Runs it.
 pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let draft = args.which.source(&args.signer)?;
@@ -131,18 +86,13 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let (api, pen) =
         both(context.api(args.api.url.as_deref()), context.pen(&args.who.tenant, &args.who.actor))?;
     let published = published(&api, &pen, args.at).await?;
-    let old = published.as_ref().map(|p| texts(&p.source)).unwrap_or_default();
-    let changed = compare(&old, &texts(&draft));
+    let changed = differences(published.as_ref().map(|p| &p.source), &draft);
     if context.json {
-        let files: Vec<Value> = changed
-            .iter()
-            .map(|c| json!({"file": c.file, "change": c.change, "diff": c.diff}))
-            .collect();
         return output::json(&json!({
             "published": published.as_ref().map(|p| json!({
                 "position": p.position, "revision": p.revision, "digest": p.source.digest,
             })),
-            "rules": rules, "files": files,
+            "rules": rules, "files": changed,
         }));
     }
     let mut text = match &published {
@@ -153,23 +103,4 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     changed.iter().for_each(|c| text.push_str(&c.diff));
     output::line(text.trim_end());
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_are_compared_by_name() {
-        let files = |all: &[(&str, &str)]| {
-            all.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect()
-        };
-        let old: BTreeMap<_, _> = files(&[("a.rego", "1\n"), ("b.rego", "2\n"), ("c.rego", "3\n")]);
-        let new = files(&[("a.rego", "1\n"), ("b.rego", "4\n"), ("d.rego", "5\n")]);
-        let found = compare(&old, &new);
-        let told: Vec<_> = found.iter().map(|c| (c.file.as_str(), c.change)).collect();
-        assert_eq!(told, [("b.rego", "changed"), ("c.rego", "removed"), ("d.rego", "added")]);
-        assert!(found[0].diff.contains("-2\n+4\n"), "{}", found[0].diff);
-        assert_eq!(compare(&old, &old), []);
-    }
 }

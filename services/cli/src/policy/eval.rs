@@ -80,19 +80,22 @@ pub fn check(context: &Context, args: &Check) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The text of an input: of a file, or of standard input.
+pub(super) fn input(file: Option<&PathBuf>) -> Result<String, Failure> {
+    if let Some(file) = file {
+        return std::fs::read_to_string(file)
+            .map_err(|e| Failure::refused(format!("{}: {e}", file.display())));
+    }
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).map_err(Failure::refused)?;
+    Ok(text)
+}
+
 /// Runs `eval`.
 pub fn run(context: &Context, args: &Args) -> Result<(), Failure> {
     let source = args.which.source(&args.signer)?;
     let policy = Policy::compile(&source).map_err(Failure::refused)?;
-    let text = match &args.input {
-        Some(file) => std::fs::read_to_string(file)
-            .map_err(|e| Failure::refused(format!("{}: {e}", file.display())))?,
-        None => {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map_err(Failure::refused)?;
-            text
-        }
-    };
+    let text = input(args.input.as_ref())?;
     let input: Input = canonry_policy::input::completed(text.as_bytes())
         .map_err(|e| Failure::refused(format!("the input: {e}")))?;
     let decision = policy.decide(&input);

@@ -1,7 +1,9 @@
 //! `canonry policy`: what an author of policies does. Before anybody decides by them: test, check,
 //! build and sign a bundle, and ask it, all of it offline; then compare it with the one in force, ask
-//! it what was decided before, and publish it. Rules of bundles are in `canonry-policy`.
+//! it what was decided before, publish it, and ask the one in force. Rules of bundles are in
+//! `canonry-policy`.
 
+mod ask;
 mod build;
 mod diff;
 mod eval;
@@ -25,7 +27,8 @@ use crate::failure::Failure;
     canonry policy eval --bundle bundle.tar.gz --public \"$KEY\" --input call.json
     canonry policy diff --dir policies/
     canonry policy simulate --dir policies/ --last 500
-    canonry policy publish bundle.tar.gz")]
+    canonry policy publish bundle.tar.gz
+    canonry policy ask --input call.json")]
 pub enum Command {
     /// Begin a folder of policies, with one to start from
     New(new::Args),
@@ -43,6 +46,8 @@ pub enum Command {
     Simulate(simulate::Args),
     /// Put a bundle in force
     Publish(publish::Args),
+    /// Ask the policy in force what it would say of an action
+    Ask(ask::Args),
 }
 
 /// Runs it.
@@ -59,5 +64,6 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Diff(args) => diff::run(context, args).await,
         Command::Simulate(args) => simulate::run(context, args).await,
         Command::Publish(args) => publish::run(context, args).await,
+        Command::Ask(args) => ask::run(context, args).await,
     }
 }

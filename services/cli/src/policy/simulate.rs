@@ -2,11 +2,9 @@
 //! inputs, and what it would decide otherwise is told. The inputs are content: whoever may read them
 //! may simulate.
 
-use canonry_decider::judge::recorded;
-use canonry_policy::{Input, Policy};
-use canonry_schemas::decision::Decision;
+use canonry_policy::Policy;
+use canonry_policy::draft::{Said, Simulated};
 use canonry_schemas::limits::SIMULATED;
-use serde_json::{Value, json};
 
 use super::eval::Which;
 use super::files;
@@ -43,50 +41,6 @@ pub struct Args {
     api: Api,
 }
 
-/// What came of a simulation.
-#[derive(Debug, Default)]
-struct Found {
-    decisions: u64,
-    /// Positions whose input cannot be opened any more.
-    unreadable: Vec<u64>,
-    changed: Vec<Value>,
-}
-
-impl Found {
-    /// Takes one record: what is no decision is passed over.
-    fn take(&mut self, policy: &Policy, row: &Value) -> Result<(), Failure> {
-        let data = &row["data"];
-        if !data["decision"].is_object() {
-            return Ok(());
-        }
-        self.decisions += 1;
-        let position = row["position"].as_u64().unwrap_or_default();
-        let unread = |e| Failure::refused(format!("position {position}: {e}"));
-        let was: Decision = serde_json::from_value(data["decision"].clone()).map_err(unread)?;
-        let Some(input) = data["input"].as_str() else {
-            self.unreadable.push(position);
-            return Ok(());
-        };
-        let input: Input = serde_json::from_str(input).map_err(unread)?;
-        let said = policy.decide(&input);
-        let now = recorded(&said, None, None);
-        if (was.verdict, &was.obligations) != (now.verdict, &now.obligations) {
-            let told = |d: &Decision| {
-                let (verdict, rules, obligations) = (&d.verdict, &d.rules, &d.obligations);
-                json!({"verdict": verdict, "rules": rules, "obligations": obligations})
-            };
-            let mut told_now = told(&now);
-            // Why it is DENY though no rule says so.
-            told_now["codes"] = said.codes.iter().map(|code| code.code()).collect();
-            self.changed.push(json!({
-                "position": position, "action": row["entity"], "tool": data["tool"],
-                "does": data["action"], "role": data["role"], "was": told(&was), "now": told_now,
-            }));
-        }
-        Ok(())
-    }
-}
-
 /// Reads the last decisions and asks the policy about each.
 async fn ask(
     api: &str,
@@ -94,8 +48,8 @@ async fn ask(
     policy: &Policy,
     last: u64,
     bar: &indicatif::ProgressBar,
-) -> Result<Found, Failure> {
-    let mut found = Found::default();
+) -> Result<Simulated, Failure> {
+    let mut found = Simulated::default();
     let mut cursor: Option<String> = None;
     loop {
         let mut query = vec![
@@ -111,7 +65,7 @@ async fn ask(
             if found.decisions >= last {
                 return Ok(found);
             }
-            found.take(policy, row)?;
+            found.take(policy, row).map_err(Failure::refused)?;
             bar.set_position(found.decisions);
         }
         match page["next"].as_str() {
@@ -122,12 +76,8 @@ async fn ask(
 }
 
 /// The rules behind a verdict, or the codes where none said it.
-fn words(now: &Value) -> String {
-    let list = |name: &str| {
-        let all = now[name].as_array().into_iter().flatten();
-        all.filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
-    };
-    format!("{}{}", list("rules"), list("codes"))
+fn words(now: &Said) -> String {
+    format!("{}{}", now.rules.join(" "), now.codes.join(" "))
 }
 
 /// Runs it.
@@ -141,22 +91,19 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     bar.finish_and_clear();
     let found = found?;
     if context.json {
-        return output::json(&json!({
-            "decisions": found.decisions, "changed": found.changed,
-            "unreadable": found.unreadable,
-        }));
+        return output::json(&found);
     }
     for one in &found.changed {
-        let text = |v: &Value| v.as_str().unwrap_or("-").to_owned();
+        let verdict = |said: &Said| serde_json::to_string(&said.verdict).unwrap_or_default();
         output::line(&format!(
             "{}\t{}\t{}.{}\t{} -> {}\t{}",
-            one["position"],
-            text(&one["action"]),
-            text(&one["tool"]),
-            text(&one["does"]),
-            text(&one["was"]["verdict"]),
-            text(&one["now"]["verdict"]),
-            words(&one["now"]),
+            one.position,
+            one.action,
+            one.tool,
+            one.does,
+            verdict(&one.was).trim_matches('"'),
+            verdict(&one.now).trim_matches('"'),
+            words(&one.now),
         ));
     }
     let (changed, all) = (found.changed.len(), found.decisions);

@@ -1,5 +1,5 @@
 //! What a holder has done beside deciding, by tasks that it does not wait for: content keys made
-//! and stored before they are needed, and the signed head. Waiting for the store here would keep
+//! and stored before they are needed, the signed head and the beat. Waiting for the store here would keep
 //! commits and answers waiting.
 
 use std::time::Instant;
@@ -8,6 +8,7 @@ use canonry_schemas::limits::HEAD_EVERY;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
+use super::beating::Told;
 use super::{Holder, Over};
 use crate::content_keys::{ContentKeys, GROUPS_AHEAD};
 
@@ -20,17 +21,27 @@ pub(super) struct Beside {
     keys: Option<JoinHandle<Made>>,
     /// Which head was written, if it was.
     head: Option<JoinHandle<Option<u64>>>,
+    beat: Option<JoinHandle<Told>>,
 }
 
 /// What ended.
 pub(super) enum Done {
     Keys(Made),
     Head(Option<u64>),
+    Beat(Told),
 }
 
 impl Beside {
     pub(super) const fn is_busy(&self) -> bool {
-        self.keys.is_some() || self.head.is_some()
+        self.keys.is_some() || self.head.is_some() || self.beat.is_some()
+    }
+
+    pub(super) const fn is_beating(&self) -> bool {
+        self.beat.is_some()
+    }
+
+    pub(super) fn begin_beat(&mut self, beat: JoinHandle<Told>) {
+        self.beat = Some(beat);
     }
 
     /// The next that ends. May be dropped and called again.
@@ -38,6 +49,9 @@ impl Beside {
         tokio::select! {
             made = ended(&mut self.keys) => Done::Keys(made.unwrap_or_else(|| Ok(Vec::new()))),
             written = ended(&mut self.head) => Done::Head(written.flatten()),
+            told = ended(&mut self.beat) => {
+                Done::Beat(told.unwrap_or_else(|| Err("it was cut off".to_owned())))
+            }
         }
     }
 }
@@ -98,6 +112,7 @@ impl Holder {
             }
             Done::Head(Some(position)) => self.signed_head = self.signed_head.max(position),
             Done::Head(None) => {}
+            Done::Beat(told) => self.beaten(told),
         }
         Ok(())
     }
@@ -118,6 +133,9 @@ impl Holder {
     pub(super) async fn end_beside(&mut self) {
         if let Some(making) = self.beside.keys.take() {
             making.abort();
+        }
+        if let Some(beating) = self.beside.beat.take() {
+            beating.abort();
         }
         if self.beside.head.is_some() {
             let written = ended(&mut self.beside.head).await.flatten();

@@ -128,6 +128,9 @@ impl Holder {
                 let waited = done.decided.saturating_sub(self.committed.position);
                 self.gathering.landed(done.answers.len(), waited, self.launched.elapsed());
                 self.answer_late(&done.answers).await;
+                if self.beating.is_urgent() {
+                    self.beat();
+                }
                 Ok(())
             }
             Ended::Moved(drafts) => self.again(drafts).await,
@@ -197,6 +200,7 @@ impl Holder {
         self.captured_at = (rebuilt.head.position, Instant::now());
         self.captured_keys = None;
         self.erasing = super::erasing::Erasing::default();
+        self.beating = super::beating::Beating::at(rebuilt.head.position);
         self.s.status.committed.store(rebuilt.head.position, Ordering::Relaxed);
         for reply in std::mem::take(&mut self.late).into_values().flatten() {
             reply.retry("the chain moved").await;

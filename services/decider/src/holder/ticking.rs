@@ -1,4 +1,5 @@
-//! What a holder does by the clock: missed deadlines, sums of what was throttled, the signed head.
+//! What a holder does by the clock: missed deadlines, sums of what was throttled, the signed head, the
+//! beat.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,6 +48,7 @@ impl Holder {
         // Its own pace: a store that does not answer is tried again.
         drop(tokio::time::timeout(HEAD_EVERY, self.shred_due()).await);
         self.tell_head();
+        self.beat();
         if self.storing.is_none() && self.captured_at.1.elapsed() >= STORE_RESTS {
             self.s.store.rest();
         }

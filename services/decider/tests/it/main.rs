@@ -5,6 +5,7 @@ mod acting;
 mod action;
 mod attacks;
 mod bad_input;
+mod beats;
 mod budget;
 mod canary;
 mod certificates;

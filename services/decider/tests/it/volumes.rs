@@ -20,7 +20,7 @@ async fn provisioner(spine: &Spine) -> OverNats {
     OverNats(spine.cell_user(&CellUser::ProvisionStreams).await)
 }
 
-async fn mend(spine: &Spine, beyond: u64) -> Result<Done, String> {
+pub async fn mend(spine: &Spine, beyond: u64) -> Result<Done, String> {
     let wanted = Wanted { tenant: spine.tenant.clone(), seen: beyond, replicas: 1 };
     let keys = spine.test.cell.key_store();
     Box::pin(repair(keys, &spine.test.url(), &wanted, |_| {})).await
@@ -43,7 +43,7 @@ fn line(s: &Stored) -> Line<'_> {
     Line { seq: s.seq, subject: &s.subject, headers: &s.headers, body: &s.body }
 }
 
-async fn close(spine: &Spine) -> Result<Closed, Refused> {
+pub async fn close(spine: &Spine) -> Result<Closed, Refused> {
     let keys = spine.test.cell.key_store();
     Box::pin(close_volume(keys, &spine.test.url(), &spine.tenant, 1, |_| ())).await
 }

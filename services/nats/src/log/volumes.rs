@@ -87,7 +87,7 @@ impl Volume {
 }
 
 /// The last position of volume `index` that is of the log.
-fn end(volumes: &[Volume], index: usize) -> Option<u64> {
+pub(super) fn end(volumes: &[Volume], index: usize) -> Option<u64> {
     let later = volumes[index + 1..].iter().map(|v| v.after).min();
     match &volumes[index] {
         own if own.closed => Some(later.map_or(own.last, |after| after)),

@@ -18,7 +18,7 @@ const LATER: Time = Time(1_790_000_900_000_000);
 const REGO: &str = "package canonry.p\n\n\
     decisions contains {\"rule\": \"a\", \"verdict\": \"ALLOW\"} if data.canonry.on[input.action.tool]\n";
 
-fn key() -> SigningKey {
+pub fn key() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
 }
 
@@ -29,7 +29,7 @@ fn known(signed: &Signed<'_>) -> bool {
         && key().verifying_key().verify_strict(signed.message, &signature).is_ok()
 }
 
-fn plan(revision: u64) -> Plan {
+pub fn plan(revision: u64) -> Plan {
     let files = BTreeMap::from([
         ("canonry/p.rego".to_owned(), REGO.as_bytes().to_vec()),
         ("data.json".to_owned(), br#"{"canonry": {"on": {"mail": true}}}"#.to_vec()),
@@ -42,15 +42,15 @@ fn signed_by(plan: &Plan, id: &str, key: &SigningKey) -> Vec<u8> {
     build(plan, Some(&Signing { key: id, algorithm: "EdDSA", sign: &sign })).unwrap()
 }
 
-fn signed(plan: &Plan) -> Vec<u8> {
+pub fn signed(plan: &Plan) -> Vec<u8> {
     signed_by(plan, "policy-1", &key())
 }
 
-fn opened(bytes: &[u8]) -> Result<Bundle, Refused> {
+pub fn opened(bytes: &[u8]) -> Result<Bundle, Refused> {
     open(bytes, &Trust { key: &known, now: NOW, newest: None })
 }
 
-fn refused(bytes: &[u8]) -> &'static str {
+pub fn refused(bytes: &[u8]) -> &'static str {
     opened(bytes).map_or_else(|e| e.code.code(), |_| "nothing")
 }
 
@@ -74,7 +74,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// The files of a bundle, to be packed in another way.
-fn unpacked(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+pub fn unpacked(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes));
     let read = |entry: std::io::Result<tar::Entry<'_, _>>| {
         let mut entry = entry.unwrap();
@@ -85,7 +85,7 @@ fn unpacked(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     archive.entries().unwrap().map(read).collect()
 }
 
-fn again(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+pub fn again(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     packed(&files.iter().map(|(n, c)| (&**n, &**c)).collect::<Vec<_>>())
 }
 

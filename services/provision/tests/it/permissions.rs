@@ -62,7 +62,12 @@ fn no_runtime_user_may_destroy() {
 #[test]
 fn only_the_committer_may_write_ledgers_and_buckets() {
     for (name, permissions) in runtime_users() {
-        for subject in ["ledger.acme.ticket.opened", "$KV.assign.acme", "$KV.content-keys-acme.k"] {
+        for subject in [
+            "ledger.acme.ticket.opened",
+            "$KV.assign.acme",
+            "$KV.content-keys-acme.k",
+            "$KV.policies.acme",
+        ] {
             assert_eq!(permissions.may_publish(subject), name == "committer", "{name} {subject}");
         }
         for subject in ["tlog.acme.checkpoint", "tlog.acme.tile/0/000"] {

