@@ -363,6 +363,8 @@ CASES = [
     ("a stepup key by the enrol key", 3, step_up("enrol"), ""),
     ("a stepup key by another member", 3, step_up("ines-member"), ""),
     ("a stepup key that is a member key too", 3, step_up("root", use=["stepup", "member"]), ""),
+    ("a stepup key that is a member key too, without a level", 3,
+     step_up("root", use=["stepup", "member"], level=...), ""),
     ("a stepup key without a level", 3, step_up("root", level=...), ""),
     ("a stepup key of level 0", 3, step_up("root", level=0), ""),
     ("a stepup key of level 10", 3, step_up("root", level=10), ""),

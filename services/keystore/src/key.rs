@@ -1,4 +1,5 @@
-//! One key as it lies on the disk, what it may be used for, and the tenant's wrapping key.
+//! One key as it lies on the disk, what it may be used for, and the tenant's wrapping key. What a
+//! person steps up with never lies here: it is in a sealed file of its own.
 
 use std::fmt;
 use std::path::Path;
