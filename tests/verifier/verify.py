@@ -145,6 +145,5 @@ if __name__ == "__main__":
         ledger.end(pins)
     except Exception as error:
         why = str(error)[:100] or type(error).__name__
-    answer = {"ok": not why, "records": ledger.count, "position": at, "why": why}
-    print(json.dumps(answer | {"repairs": ledger.lost}))
+    print(json.dumps({"ok": not why, "records": ledger.count, "position": at, "why": why, "repairs": ledger.lost}))
     sys.exit(1 if why else 3 if not args.tenant else 4 if ledger.lost else 0)
