@@ -141,3 +141,38 @@ async fn a_lost_volume_is_a_gap() {
     assert_eq!(none.api_code(), Some(canonry_nats::api::STREAM_NOT_FOUND));
     eventually(|| async { first.info().await.is_err().then_some(()) }).await;
 }
+
+/// Messages are found by their subject in every volume, a closed one too, but none that a later
+/// volume leaves out.
+#[tokio::test]
+async fn the_next_of_a_subject_is_found_across_volumes() {
+    let server = Server::start();
+    let (conn, log) = begin(&server, 4).await;
+    let put = async |log: &Log, head: u64| {
+        let done = log.append(&[one()], head, Duration::from_secs(5)).await;
+        assert!(matches!(done, Append::Committed { .. }), "{done:?}");
+    };
+    put(&log, 4).await;
+    fill(&log, 5, 3).await;
+    put(&log, 8).await;
+    assert_eq!(close(&conn, "L").await, 9);
+    // What stands beyond 7 is left out.
+    open(&conn, 2, 21, Some(7)).await;
+    let log = Log::open(conn.clone(), "L").await.unwrap();
+    put(&log, 20).await;
+    fill(&log, 21, 2).await;
+    for (from, subject, wanted) in [
+        (0, "ledger.L.a.b", Some(5)),
+        (5, "ledger.L.a.b", Some(5)),
+        (6, "ledger.L.a.b", Some(21)),
+        (21, "ledger.L.a.*", Some(21)),
+        (22, "ledger.L.a.b", None),
+        (7, "ledger.L.thing.done", Some(7)),
+        (8, "ledger.L.thing.done", Some(22)),
+        (1, "ledger.L.>", Some(1)),
+        (1, "ledger.L.a.c", None),
+    ] {
+        let found = log.next_of(from, subject).await.unwrap();
+        assert_eq!(found.map(|s| s.seq), wanted, "{from} {subject}");
+    }
+}
