@@ -2,7 +2,7 @@
 //! is asked and who answered. Filled from the records of actions alone; what they cost is in
 //! [`crate::spend`]. The sealed input stays in the ledger.
 
-use canonry_schemas::action::Event;
+use canonry_schemas::action::{Event, Outcome};
 use canonry_schemas::decision::{Approvals, Decision, Verdict};
 use canonry_schemas::policy::Published;
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::approvers::{Asked as By, answered, reversed};
 use crate::read::{json, maybe_number, number};
 use crate::recorded::Recorded;
 use crate::store::{Error, integer};
@@ -257,13 +258,19 @@ pub(crate) fn fold(tx: &Transaction<'_>, r: &Recorded, event: &Event) -> Result<
             ask(tx, r, &e.approvals)
         }
         Event::Routed(e) => decide(tx, r, &decided!(e, "routed", None, None)),
-        Event::Denied(e) => decide(tx, r, &decided!(e, "denied", Some(&*e.code.0), None)),
+        Event::Denied(e) => {
+            reversed(tx, r)?;
+            decide(tx, r, &decided!(e, "denied", Some(&*e.code.0), None))
+        }
         Event::Approved(e) => {
-            answered(tx, r, true, e.stood_in_for.as_ref().map(|a| a.as_str()))?;
+            let stood_in_for = e.stood_in_for.as_ref().map(|a| a.as_str());
+            answered(tx, r, By::Action, true, stood_in_for)?;
             set(tx, r, "given = ?4", &[&e.given])
         }
         Event::Rejected(e) => {
-            answered(tx, r, false, e.stood_in_for.as_ref().map(|a| a.as_str()))?;
+            let stood_in_for = e.stood_in_for.as_ref().map(|a| a.as_str());
+            answered(tx, r, By::Action, false, stood_in_for)?;
+            reversed(tx, r)?;
             set(tx, r, "status = 'rejected'", &[])
         }
         Event::SteppedUp(e) => {
@@ -280,8 +287,11 @@ pub(crate) fn fold(tx: &Transaction<'_>, r: &Recorded, event: &Event) -> Result<
         Event::Escalated(_) => set(tx, r, "escalated = escalated + 1", &[]),
         Event::Settled(e) => {
             let outcome = match e.outcome {
-                canonry_schemas::action::Outcome::Done => "done",
-                canonry_schemas::action::Outcome::Failed => "failed",
+                Outcome::Done => "done",
+                Outcome::Failed => {
+                    reversed(tx, r)?;
+                    "failed"
+                }
             };
             let error = e.error.as_ref().map(|error| &error.0);
             set(tx, r, "status = 'settled', outcome = ?4, error = ?5", &[&outcome, &error])
@@ -330,27 +340,6 @@ fn ask(tx: &Transaction<'_>, r: &Recorded, approvals: &Approvals) -> Result<(), 
         "asked_position = ?3, asked_at = ?2, asked_hash = ?4, approvals = ?5, expires = ?6",
         &[&r.hash, &said, &approvals.expires.to_string()],
     )
-}
-
-/// An answer, for the statistics of those who give them.
-fn answered(
-    tx: &Transaction<'_>,
-    r: &Recorded,
-    yes: bool,
-    stood_in_for: Option<&str>,
-) -> Result<(), Error> {
-    tx.prepare_cached(
-        "INSERT INTO answers SELECT ?1, ?2, ?3, ?4, ?5, asked_at, ?6 FROM actions WHERE id = ?2",
-    )?
-    .execute(params![
-        integer(r.position),
-        r.entity_id(),
-        r.actor,
-        stood_in_for,
-        yes,
-        r.time.to_string(),
-    ])?;
-    Ok(())
 }
 
 /// Changes an action; ?2 is the time, ?3 the position, `more` begins at ?4.

@@ -12,6 +12,7 @@ use canonry_schemas::{
 use rusqlite::{Params, Transaction, params};
 
 use crate::acts;
+use crate::approvers::{self, Asked};
 use crate::recorded::Recorded;
 use crate::spend;
 use crate::store::{Error, integer};
@@ -252,6 +253,8 @@ impl Fold<'_> {
 
     fn ticket(&self, event: &ticket::Event) -> Result<(), Error> {
         let answer = |approval: &str, reason: Option<&str>| {
+            let yes = approval == "approved";
+            approvers::answered(self.tx, self.record, Asked::Ticket, yes, None)?;
             self.on_ticket(
                 "approval = ?4, answered_by = ?5, answered_at = ?2, answered_position = ?3,
                  answered_reason = ?6",
@@ -298,20 +301,29 @@ impl Fold<'_> {
                 &[&self.record.actor, &self.record.hash, &e.reason.0],
             ),
             ticket::Event::Approved(_) => answer("approved", None),
-            ticket::Event::Rejected(e) => answer("rejected", Some(&e.reason.0)),
+            ticket::Event::Rejected(e) => {
+                approvers::reversed(self.tx, self.record)?;
+                answer("rejected", Some(&e.reason.0))
+            }
             ticket::Event::Started(_) => self.on_ticket("status = 'started'", &[]),
             ticket::Event::Completed(e) => self.on_ticket(
                 "status = 'completed', evidence = ?4, result = ?5",
                 &[&e.evidence.0, &e.result.as_ref().map(|c| &c.0)],
             ),
-            ticket::Event::Reopened(e) => self.on_ticket(
-                "status = 'open', approval = 'unasked', reason = ?4",
-                &[&e.reason.as_ref().map(|c| &c.0)],
-            ),
-            ticket::Event::Cancelled(e) => self.on_ticket(
-                "status = 'cancelled', reason = ?4",
-                &[&e.reason.as_ref().map(|c| &c.0)],
-            ),
+            ticket::Event::Reopened(e) => {
+                approvers::reversed(self.tx, self.record)?;
+                self.on_ticket(
+                    "status = 'open', approval = 'unasked', reason = ?4",
+                    &[&e.reason.as_ref().map(|c| &c.0)],
+                )
+            }
+            ticket::Event::Cancelled(e) => {
+                approvers::reversed(self.tx, self.record)?;
+                self.on_ticket(
+                    "status = 'cancelled', reason = ?4",
+                    &[&e.reason.as_ref().map(|c| &c.0)],
+                )
+            }
             ticket::Event::DeadlineBreached(_) => self.on_ticket("breached = 1", &[]),
         }
     }

@@ -6,6 +6,7 @@
 //! the read side.
 
 pub mod acts;
+pub mod approvers;
 pub mod diff;
 mod filter;
 mod fold;

@@ -475,7 +475,7 @@ impl Snapshot<'_> {
     }
 
     /// One row more than wanted, which says whether there is a next page.
-    fn list<T>(
+    pub(crate) fn list<T>(
         &self,
         table: &str,
         w: Where,

@@ -1,7 +1,7 @@
 //! The tables, and the views under the names that Canonry's sources use.
 
 /// Grows with every change of the tables or of the fold; a file of another version is rebuilt.
-pub const VERSION: i32 = 10;
+pub const VERSION: i32 = 11;
 
 /// What is laid out in a new file. Positions serve as row ids wherever a row begins with a
 /// record, so that the order of the ledger costs no index of its own.
@@ -114,19 +114,19 @@ CREATE TABLE actions (
   updated_at TEXT NOT NULL, updated_position INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE answers (
-  position INTEGER PRIMARY KEY, action TEXT NOT NULL, approver TEXT NOT NULL, stood_in_for TEXT,
-  yes INTEGER NOT NULL, asked_at TEXT, answered_at TEXT NOT NULL
+  position INTEGER PRIMARY KEY, entity TEXT NOT NULL, approver TEXT NOT NULL, stood_in_for TEXT,
+  yes INTEGER NOT NULL, asked_at TEXT, answered_at TEXT NOT NULL, reversed INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX answers_entity ON answers(entity);
 
 CREATE VIEW approver_statistics AS SELECT
   a.approver, count(*) AS answers, sum(a.yes) AS approvals,
-  CAST(round(avg((julianday(a.answered_at) - julianday(a.asked_at)) * 86400)) AS INTEGER)
-    AS seconds_to_decide,
+  CAST(round(coalesce(avg((julianday(a.answered_at) - julianday(a.asked_at)) * 86400), 0))
+    AS INTEGER) AS seconds_to_decide,
   (SELECT count(*) FROM answers b WHERE b.approver = a.approver AND b.yes = 1 AND b.position >
     coalesce((SELECT max(position) FROM answers c WHERE c.approver = a.approver AND c.yes = 0), 0))
     AS approvals_in_a_row,
-  sum(a.yes = 1 AND EXISTS (SELECT 1 FROM actions x WHERE x.id = a.action AND (
-    x.status IN ('rejected', 'denied') OR x.outcome = 'failed'))) AS later_reversals
+  sum(a.reversed) AS later_reversals
   FROM answers a GROUP BY a.approver;
 CREATE TABLE leases (
   position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,

@@ -1,6 +1,7 @@
 //! Actions as people look them up: each stage, each question, and what is told of approvers.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+use canonry_projections::approvers::Approver;
 use canonry_projections::{ActionFilter, PageRequest, Reader, Recorded, Store};
 use canonry_schemas::event::Event;
 use canonry_schemas::ids::generated;
@@ -186,17 +187,63 @@ fn lists_are_narrowed_and_paged() {
     assert_eq!((rest, next), (vec![12, 13], None));
 }
 
+/// The story, and a ticket: asked, agreed to by ada after four seconds, and then reopened or not.
+fn answered(reopened: bool) -> Ledger {
+    let mut l = story();
+    let ticket = format!("ticket/{}", id("tkt_", 1));
+    let opened = json!({"title": "x1:k:t", "approval_required": true});
+    l.add("bot", &ticket, "ticket.opened", opened);
+    let this = json!({"id": id("tkt_", 1)});
+    let asked = json!({"id": id("tkt_", 1), "reason": "x1:k:r"});
+    l.add("bot", &ticket, "ticket.approval-requested", asked);
+    for _ in 0..3 {
+        l.add("bot", "actor/bot", "actor.command-refused", json!({"code": "c", "message": "m"}));
+    }
+    let yes = json!({"id": id("tkt_", 1), "approval": "jwt"});
+    l.add("ada", &ticket, "ticket.approved", yes);
+    if reopened {
+        l.add("ben", &ticket, "ticket.reopened", this);
+    }
+    l
+}
+
 #[test]
 fn approvers_are_told_how_they_answer() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("acme.sqlite");
-    drop(story().filled(&path));
-    let file = rusqlite::Connection::open(&path).unwrap();
-    let mut query = file.prepare("SELECT * FROM approver_statistics ORDER BY approver").unwrap();
-    let rows = query
-        .query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?)));
-    let rows: Vec<(String, i64, i64, i64, i64, i64)> = rows.unwrap().map(Result::unwrap).collect();
+    let told = |name: &str, ledger: &Ledger, page: &PageRequest| {
+        let mut reader = ledger.filled(&dir.path().join(name));
+        let page = reader.snapshot().unwrap().approvers(page).unwrap();
+        let of = |a: &Approver| {
+            let counts = [
+                a.answers,
+                a.approvals,
+                a.seconds_to_decide,
+                a.approvals_in_a_row,
+                a.later_reversals,
+            ];
+            (a.approver.clone(), counts)
+        };
+        (page.items.iter().map(of).collect::<Vec<_>>(), page.next)
+    };
+    let all = PageRequest::default();
     // Ada agreed after one second each time; Ben after two, and then said no after one.
-    assert_eq!(rows[0], ("ada".to_owned(), 2, 2, 1, 2, 0));
-    assert_eq!(rows[1], ("ben".to_owned(), 2, 1, 2, 0, 0));
+    let (ada, ben) = (("ada".to_owned(), [2, 2, 1, 2, 0]), ("ben".to_owned(), [2, 1, 2, 0, 0]));
+    assert_eq!(told("a", &story(), &all).0, [ada, ben.clone()]);
+    // A ticket's answer counts as well, and what was reopened is a reversal of its approval.
+    let stands = told("b", &answered(false), &all).0;
+    assert_eq!(stands, [("ada".to_owned(), [3, 3, 2, 3, 0]), ben.clone()]);
+    let reversed = told("c", &answered(true), &all).0;
+    assert_eq!(reversed, [("ada".to_owned(), [3, 3, 2, 3, 1]), ben.clone()]);
+    // An action that both agreed to failed: both were wrong about it, once for each yes.
+    let mut failed = story();
+    let settled = json!({"id": id("act_", 1), "run": id("run_", 1), "ticket": id("tkt_", 1),
+        "role": id("rol_", 1), "outcome": "failed", "used": {},
+        "reserved": one_call(), "charged": one_call(), "overrun": false, "allowed_at": time(8),
+        "refunded": {"money_micros": 0, "tokens": 0, "calls": 0, "wall_seconds": 0}});
+    failed.add("bot", &act(1), "action.settled", settled);
+    let both = told("d", &failed, &all).0;
+    assert_eq!(both.iter().map(|(_, counts)| counts[4]).collect::<Vec<_>>(), [2, 1]);
+    let (first, next) = told("e", &story(), &PageRequest { limit: Some(1), cursor: None });
+    assert_eq!((first.len(), first[0].0.as_str()), (1, "ada"));
+    assert_eq!(told("e2", &story(), &PageRequest { limit: Some(1), cursor: next }).0, [ben]);
 }

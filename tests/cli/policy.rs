@@ -93,8 +93,11 @@ fn what_must_be_refused_is_refused() {
     said(&policy(at, &short));
     let other = StoredKey::generate(&[KeyUse::Member], "founder".parse().unwrap()).unwrap();
     let other = other.public_base64url();
-    let foreign = ["check", "--bundle", "b.tar.gz", "--public", &other];
-    told(&foreign, "bundle-signature-invalid");
+    let hyphen = "-zvIRw7cd70uhBk6btAK2gyJ869W2d4_uEtQP0TbIjY";
+    for other in [other.as_str(), hyphen] {
+        let foreign = ["check", "--bundle", "b.tar.gz", "--public", other];
+        told(&foreign, "bundle-signature-invalid");
+    }
     let done = policy(at, &["check", "--bundle", "b.tar.gz"]);
     assert_eq!(done.code, 2, "{}", done.err);
     // A policy that a missing field would open is not even built.

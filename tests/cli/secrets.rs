@@ -42,6 +42,7 @@ const IN_CLEAR: [&str; 23] = [
     // Tokens: they bind and hold no content, and whatever else stands there is refused.
     "action.approve /approval",
     "action.reject /approval",
+    "action.step-up /assertion",
     "ticket.approve /approval",
     "ticket.reject /approval",
 ];

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::Api;
 use crate::problem::{Problem, QUERY_INVALID};
-use crate::query::{Actions, Plain};
+use crate::query::{Actions, Pages, Plain};
 use crate::read::{Answered, Asked, Id, answer};
 
 /// Where an action can stand.
@@ -35,4 +35,10 @@ pub async fn actions(State(api): State<Api>, asked: Asked<Actions>) -> Answered 
 pub async fn action(State(api): State<Api>, Id(id): Id, asked: Asked<Plain>) -> Answered {
     let (head, action) = asked.read(&api, move |s| s.action(&id)).await?;
     Ok(answer(&head, json!(action.ok_or(Refusal::ActionUnknown)?)))
+}
+
+pub async fn approvers(State(api): State<Api>, asked: Asked<Pages>) -> Answered {
+    let page = asked.query.page();
+    let (head, page) = asked.read(&api, move |s| s.approvers(&page)).await?;
+    Ok(answer(&head, json!(page)))
 }

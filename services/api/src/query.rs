@@ -47,6 +47,7 @@ macro_rules! query {
 }
 
 query!(Plain {});
+query!(Pages paged {});
 query!(PolicyNow {
     /// Refused where this process cannot say that a policy is in force and decides.
     fresh: bool,

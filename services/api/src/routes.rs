@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, get, on, post as post_of};
 use axum::{Json, Router};
+use canonry_projections::approvers::Approver;
 use canonry_projections::leases::Lease;
 use canonry_projections::{acts, page::Page, rows};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -380,6 +381,14 @@ pub const READS: &[Read] = &[
         query: Some(of::<query::One>),
         answer: (JSON, of::<rows::Member>),
         handler: || get(read::member),
+    },
+    Read {
+        path: "/api/v1/approvers",
+        summary: "How people answer: time to decide, approvals in a row, later reversals",
+        bearer: true,
+        query: Some(of::<query::Pages>),
+        answer: (JSON, of::<Page<Approver>>),
+        handler: || get(actions::approvers),
     },
     Read {
         path: "/api/v1/diff",

@@ -50,6 +50,22 @@ async fn actions_and_the_policy_are_told() {
 }
 
 #[tokio::test]
+async fn how_people_answer_is_told() {
+    let w = World::new().await;
+    assert_eq!(w.get("/api/v1/approvers").await.json, json!({"items": []}));
+    let (ticket, this) = (format!("ticket/{}", id("tkt_", 1)), id("tkt_", 1));
+    w.open_ticket(1, json!({"approval_required": true})).await;
+    let asked = json!({"id": this, "reason": "x1:k:t"});
+    w.record("bot", &ticket, "ticket.approval-requested", asked).await;
+    w.record("ada", &ticket, "ticket.approved", json!({"id": this, "approval": "jwt"})).await;
+    let told = w.get("/api/v1/approvers?limit=1").await;
+    let ada = &told.json["items"][0];
+    assert_eq!((&ada["approver"], &ada["approvals"]), (&json!("ada"), &json!(1)), "{}", told.text);
+    assert!(ada["seconds_to_decide"].is_u64() && ada["later_reversals"] == 0, "{}", told.text);
+    w.get("/api/v1/approvers?colour=red").await.refused(400, "query-invalid");
+}
+
+#[tokio::test]
 async fn proposals_answers_and_bundles_are_commands() {
     let w = World::new().await;
     let action = id("act_", 1);

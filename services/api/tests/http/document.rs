@@ -66,6 +66,7 @@ async fn every_route_is_in_the_document_and_answers() {
         ("post", "/api/v1/budgets"),
         ("post", "/api/v1/prices"),
         ("get", "/api/v1/spend"),
+        ("get", "/api/v1/approvers"),
         ("get", "/api/v1/members"),
         ("get", "/api/v1/changes"),
         ("get", "/healthz"),

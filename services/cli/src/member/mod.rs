@@ -28,7 +28,8 @@ use rotate::Rotate;
 #[derive(Debug, Subcommand)]
 #[command(after_help = "EXAMPLES:
     canonry member enrol carol --part operator
-    canonry member list")]
+    canonry member list
+    canonry member approvers")]
 pub enum Command {
     /// Enrol a person or a worker, with fresh keys
     Enrol(Enrol),
@@ -44,6 +45,8 @@ pub enum Command {
     RevokeLogins(logins::RevokeLogins),
     /// List the members
     List(List),
+    /// Tell how those who approve do it: how long they take, how often in a row, what came of it
+    Approvers(Approvers),
     /// Show one, as it is or as it was
     Show(Show),
 }
@@ -105,6 +108,22 @@ pub struct List {
     api: Api,
 }
 
+/// How people answer what tickets and actions ask.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Many approvals in a row, each within seconds, are a sign that nobody reads. A reversal is an approval of \
+something that was then rejected or denied, that failed, or of a ticket reopened or cancelled.
+
+EXAMPLES:
+    canonry member approvers
+    canonry member approvers --json | jq 'select(.approvals_in_a_row > 50)'")]
+pub struct Approvers {
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    api: Api,
+}
+
 /// Show one member.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "EXAMPLES:
@@ -135,6 +154,7 @@ pub async fn run(context: &Context, command: Command) -> Result<(), Failure> {
         Command::AddStepUpKey(args) => strong::add(context, args).await,
         Command::RevokeLogins(args) => logins::run(context, args).await,
         Command::List(args) => list(context, args).await,
+        Command::Approvers(args) => approvers(context, args).await,
         Command::Show(args) => {
             let path = format!("/api/v1/members/{}", args.member);
             read::one(context, &path, None, args.as_of, &args.who, &args.api).await
@@ -200,4 +220,25 @@ async fn list(context: &Context, args: List) -> Result<(), Failure> {
         Ok(())
     };
     http::every(&api, "/api/v1/members", &[], &pen, shown).await
+}
+
+async fn approvers(context: &Context, args: Approvers) -> Result<(), Failure> {
+    let (api, pen) =
+        both(context.api(args.api.url.as_deref()), context.pen(&args.who.tenant, &args.who.actor))?;
+    let shown = |one: &serde_json::Value| {
+        if context.json {
+            return output::json(one);
+        }
+        let name = one["approver"].as_str().unwrap_or("-");
+        output::line(&format!(
+            "{name}\t{} answers, {} approved, {} in a row, {} s to decide, {} reversed later",
+            one["answers"],
+            one["approvals"],
+            one["approvals_in_a_row"],
+            one["seconds_to_decide"],
+            one["later_reversals"],
+        ));
+        Ok(())
+    };
+    http::every(&api, "/api/v1/approvers", &[], &pen, shown).await
 }

@@ -65,7 +65,8 @@ pub struct Add {
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=9), value_name = "1-9")]
     level: u8,
     /// The public half, base64url, as `make-step-up-key` tells it
-    #[arg(long, value_name = "KEY")]
+    // base64url may begin with a hyphen.
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     public: String,
     /// Until when it holds; without it, until it is revoked
     #[arg(long, value_parser = Time::lenient, value_name = "TIME")]

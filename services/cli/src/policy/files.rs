@@ -60,7 +60,8 @@ pub fn folder(folder: &Path) -> Result<Source, Failure> {
 #[derive(Debug, clap::Args)]
 pub struct Signer {
     /// A public key that may sign it, base64url; may be repeated
-    #[arg(long, value_name = "KEY", value_parser = public)]
+    // base64url may begin with a hyphen.
+    #[arg(long, value_name = "KEY", value_parser = public, allow_hyphen_values = true)]
     public: Vec<VerifyingKey>,
 }
 

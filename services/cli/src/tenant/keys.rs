@@ -62,7 +62,8 @@ pub struct Rotate {
     #[arg(long)]
     keep_old: bool,
     /// The public half of a key that was made elsewhere, base64url
-    #[arg(long, value_name = "KEY")]
+    // base64url may begin with a hyphen.
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     public: Option<String>,
     /// Whose key; without it, yours, the decider's or the witness's, as fits the use
     #[arg(long, value_name = "ACTOR")]
