@@ -18,7 +18,7 @@ const BIRDS: [&str; 3] = [BIRD, "canary.7q2xv9kqzj@mail.example", "sk-7Q2XV9KQZJ
 
 /// Texts that an organisation writes as configuration or as a label. They are in clear by design;
 /// a field that is not here and takes free text must be content.
-const IN_CLEAR: [&str; 23] = [
+const IN_CLEAR: [&str; 24] = [
     "action.propose /action",
     "action.propose /tool",
     "action.propose /worst/model",
