@@ -6,8 +6,8 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Options, POLL, PORT_TRIES, READY_WITHIN, Server, Trust, files, find_or_fetch, monitor,
-    port_was_taken,
+    Options, POLL, PORT_TRIES, READY_WITHIN, Server, Trust, all_ready, files, find_or_fetch,
+    monitor, port_was_taken,
 };
 use crate::error::Error;
 
@@ -32,18 +32,7 @@ impl Cluster {
         let mut tries = 0;
         loop {
             tries += 1;
-            let mut servers = Vec::new();
-            for number in 1..=size {
-                let dir = dir.join(number.to_string());
-                let ports = files::remembered_ports(&dir).map_or_else(files::free_ports, Ok)?;
-                let name = format!("canonry-{number}");
-                servers.push(Server::prepare(&binary, &name, &dir, ports, options.clone())?);
-            }
-            let routes: Vec<u16> = servers.iter().map(|s| s.ports.route).collect();
-            for server in &servers {
-                server.configure(trust, &routes)?;
-            }
-            let mut cluster = Self { servers };
+            let mut cluster = Self::prepare(&binary, dir, size, trust, &options)?;
             match cluster.start_again().await {
                 Ok(()) => return Ok(cluster),
                 Err(e) if tries < PORT_TRIES && port_was_taken(&e) => {
@@ -54,6 +43,27 @@ impl Cluster {
         }
     }
 
+    fn prepare(
+        binary: &Path,
+        dir: &Path,
+        size: u8,
+        trust: &Trust,
+        options: &Options,
+    ) -> Result<Self, Error> {
+        let mut servers = Vec::new();
+        for number in 1..=size {
+            let dir = dir.join(number.to_string());
+            let ports = files::remembered_ports(&dir).map_or_else(files::free_ports, Ok)?;
+            let name = format!("canonry-{number}");
+            servers.push(Server::prepare(binary, &name, &dir, ports, options.clone())?);
+        }
+        let routes: Vec<u16> = servers.iter().map(|s| s.ports.route).collect();
+        for server in &servers {
+            server.configure(trust, &routes)?;
+        }
+        Ok(Self { servers })
+    }
+
     /// Starts every server that does not run, and waits until all are healthy.
     ///
     /// # Errors
@@ -62,9 +72,7 @@ impl Cluster {
         for server in self.servers.iter_mut().filter(|s| s.child.is_none()) {
             server.spawn()?;
         }
-        for server in &mut self.servers {
-            server.ready().await?;
-        }
+        all_ready(&mut self.servers).await?;
         self.led().await
     }
 
@@ -110,4 +118,31 @@ fn leads_all(meta: &Value, size: usize) -> bool {
     let peers = meta["replicas"].as_array().map_or(&[][..], Vec::as_slice);
     let hears = |peer: &Value| peer["current"] == true && peer["offline"] != true;
     peers.len() + 1 == size && peers.iter().all(hears)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::cell::Cell;
+
+    /// Two servers of three that start for the first time find no leader: the one that ended says why,
+    /// and `start` tries other ports.
+    #[tokio::test]
+    async fn whoever_lost_a_port_is_heard_though_the_others_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let trust = Cell::create(&dir.path().join("home")).unwrap().trust().unwrap();
+        let binary = find_or_fetch().await.unwrap();
+        let nodes = dir.path().join("nats");
+        let mut cluster =
+            Cluster::prepare(&binary, &nodes, 3, &trust, &Options::default()).unwrap();
+        let taken = TcpListener::bind(("127.0.0.1", cluster.servers[2].ports.route)).unwrap();
+        let error = cluster.start_again().await.unwrap_err();
+        assert!(port_was_taken(&error), "{error}");
+        drop((cluster, taken));
+        let other = Cluster::start(&nodes, 3, &trust, Options::default()).await.unwrap();
+        assert_eq!(other.servers().len(), 3);
+    }
 }

@@ -131,23 +131,20 @@ impl Server {
         Ok(())
     }
 
-    /// Waits until the server says that it is healthy; in a cluster this needs a leader.
+    /// Waits until the server says that it is healthy.
     async fn ready(&mut self) -> Result<(), Error> {
-        let deadline = Instant::now() + READY_WITHIN;
-        loop {
-            let exited = self.child.as_mut().and_then(|c| c.try_wait().ok().flatten());
-            if let Some(status) = exited {
-                self.child = None;
-                return Err(self.start_error(format!("it ended with {status}")));
-            }
-            match monitor::get(&self.http_address(), "/healthz").await {
-                Ok(_) => return Ok(()),
-                Err(e) if Instant::now() >= deadline => {
-                    return Err(self.start_error(format!("it is not healthy in time ({e})")));
-                }
-                Err(_) => sleep(POLL).await,
-            }
+        all_ready(std::slice::from_mut(self)).await
+    }
+
+    /// What the server says against being healthy, if anything.
+    async fn unhealthy(&mut self) -> Result<Option<String>, Error> {
+        let exited = self.child.as_mut().and_then(|c| c.try_wait().ok().flatten());
+        if let Some(status) = exited {
+            self.child = None;
+            return Err(self.start_error(format!("it ended with {status}")));
         }
+        let page = monitor::get(&self.http_address(), "/healthz").await;
+        Ok(page.err().map(|e| e.to_string()))
     }
 
     fn start_error(&self, why: String) -> Error {
@@ -284,6 +281,28 @@ impl Drop for Server {
 async fn find_or_fetch() -> Result<PathBuf, Error> {
     let found = tokio::task::spawn_blocking(find).await;
     found.unwrap_or_else(|e| Err(Error::NoServer(format!("the search was cut off: {e}"))))
+}
+
+/// Waits until all say that they are healthy; in a cluster this needs a leader. All are looked at in
+/// turn: where one has ended, the others may wait for it, and only that one knows why.
+async fn all_ready(servers: &mut [Server]) -> Result<(), Error> {
+    let deadline = Instant::now() + READY_WITHIN;
+    loop {
+        let mut waits = None;
+        for (number, server) in servers.iter_mut().enumerate() {
+            if let Some(why) = server.unhealthy().await? {
+                waits = waits.or(Some((number, why)));
+            }
+        }
+        match waits {
+            None => return Ok(()),
+            Some((number, why)) if Instant::now() >= deadline => {
+                let why = format!("it is not healthy in time ({why})");
+                return Err(servers[number].start_error(why));
+            }
+            Some(_) => sleep(POLL).await,
+        }
+    }
 }
 
 fn port_was_taken(error: &Error) -> bool {
