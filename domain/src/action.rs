@@ -6,7 +6,7 @@
 
 use canonry_schemas::action::{
     Allowed, Approved, AskAgain, AskedAgain, Command, Denied, Due, Escalated, Event, Held, Lapsed,
-    Propose, Rejected, Routed, Settle, Settled, StepUp, SteppedUp,
+    Outcome, Propose, Rejected, Routed, Settle, Settled, StepUp, SteppedUp,
 };
 use canonry_schemas::budget::Worst;
 use canonry_schemas::ids::{ActorId, KeyedDigest, RoleId, RunId, TicketId};
@@ -23,10 +23,11 @@ use crate::facts::{Applied, Facts};
 use crate::prices::Cost;
 use crate::question::{Given, Involved, Question, Stepped};
 use crate::run::Run;
+use crate::tier::violates;
 use crate::weigh::{Place, Weighed};
 
-/// How often something was asked, and how often the answer was no.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How often something was asked, how often the answer was no, and what went wrong.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Actions that were allowed.
     pub actions: u32,
@@ -36,16 +37,41 @@ pub struct Counts {
     pub routed: u32,
     /// Actions that were denied.
     pub denied: u32,
+    /// Actions that were settled as failed.
+    #[serde(default, skip_serializing_if = "none")]
+    pub failed: u32,
+    /// How many of these told the same error, up to the last and without another between them.
+    #[serde(default, skip_serializing_if = "none")]
+    pub same_error: u32,
+    /// The error that was told last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Box<str>>,
+    /// What broke a rule ([`violates`]).
+    #[serde(default, skip_serializing_if = "none")]
+    pub violations: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn none(count: &u32) -> bool {
+    *count == 0
 }
 
 impl Counts {
     /// Folds an action's event.
     pub fn hear(&mut self, event: &Event) {
+        self.violations = self.violations.saturating_add(u32::from(violates(event)));
         let count = match event {
             Event::Allowed(_) => &mut self.actions,
             Event::Held(_) => &mut self.held,
             Event::Routed(_) => &mut self.routed,
             Event::Denied(_) => &mut self.denied,
+            Event::Settled(e) if e.outcome == Outcome::Failed => {
+                let error = e.error.as_ref().map(|error| error.0.as_str());
+                let again = self.failed > 0 && self.error.as_deref() == error;
+                self.same_error = if again { self.same_error.saturating_add(1) } else { 1 };
+                self.error = error.map(Into::into);
+                &mut self.failed
+            }
             _ => return,
         };
         *count = count.saturating_add(1);

@@ -125,7 +125,7 @@ fn a_new_folder_holds_a_policy_that_asks_by_risk() {
     let made = said(&policy(at, &["new", "mine"]));
     assert_eq!(made["files"].as_array().unwrap().len(), 3);
     let tested = said(&policy(at, &["test", "mine"]));
-    assert_eq!((&tested["failed"], &tested["passed"]), (&json!(0), &json!(5)), "{tested}");
+    assert_eq!((&tested["failed"], &tested["passed"]), (&json!(0), &json!(6)), "{tested}");
     let asked = |action: &str| {
         let call = json!({"action": {"tool": "servicenow", "action": action}});
         fs::write(at.join("call.json"), call.to_string()).unwrap();
@@ -136,6 +136,11 @@ fn a_new_folder_holds_a_policy_that_asks_by_risk() {
     assert_eq!(people(&asked("incident.update")), Some(1));
     assert_eq!(people(&asked("incident.close")), Some(2));
     assert_eq!(asked("incident.delete")["verdict"], "DENY");
+    let call = json!({"action": {"tool": "servicenow", "action": "incident.read"},
+        "counts": {"run": {"same_error": 2}}});
+    fs::write(at.join("call.json"), call.to_string()).unwrap();
+    let stopped = said(&policy(at, &["eval", "--dir", "mine", "--input", "call.json"]));
+    assert_eq!(stopped["verdict"], "DENY", "{stopped}");
     // Nobody's work is written over.
     let done = policy(at, &["new", "mine"]);
     assert_eq!(done.code, 1, "{}", done.out);

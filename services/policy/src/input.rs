@@ -162,10 +162,19 @@ pub struct Count {
     pub actions: u64,
     /// Actions that were denied.
     pub denied: u64,
+    /// Actions that were settled as failed.
+    #[serde(default)]
+    pub failed: u64,
     /// Actions that were held for people.
     pub held: u64,
     /// Actions that were routed elsewhere.
     pub routed: u64,
+    /// How many of the failed told the same error, up to the last and without another between them.
+    #[serde(default)]
+    pub same_error: u64,
+    /// Actions that broke a rule: denied by policy, tools or tier, or never settled.
+    #[serde(default)]
+    pub violations: u64,
 }
 
 /// What is spent and reserved so far.

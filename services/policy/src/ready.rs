@@ -81,7 +81,8 @@ fn is_strict(value: &Json, depth: usize) -> bool {
 /// The numbers of an input's own.
 fn numbers(input: &Input) -> impl IntoIterator<Item = u64> {
     let Input { actor, approvals, cost, counts, run, spent, ticket, tier, time, worst, .. } = input;
-    let count = |c: &Count| [c.actions, c.denied, c.held, c.routed];
+    let count =
+        |c: &Count| [c.actions, c.denied, c.failed, c.held, c.routed, c.same_error, c.violations];
     let amount = |a: &Amount| [a.calls, a.money_micros, a.tokens, a.wall_seconds];
     let own = [actor.level, approvals.given, approvals.level, run.attempt, run.steps];
     let ours = [ticket.priority, *tier, *time, cost.action, cost.role, cost.run, cost.ticket];
@@ -199,12 +200,15 @@ fn document(input: &Input) -> Value {
 }
 
 fn counted(count: &Count) -> Value {
-    let Count { actions, denied, held, routed } = *count;
+    let Count { actions, denied, failed, held, routed, same_error, violations } = *count;
     object([
         ("actions", number(actions)),
         ("denied", number(denied)),
+        ("failed", number(failed)),
         ("held", number(held)),
         ("routed", number(routed)),
+        ("same_error", number(same_error)),
+        ("violations", number(violations)),
     ])
 }
 
@@ -303,7 +307,15 @@ mod tests {
                 let mut n = || numbers.next().unwrap();
                 let mut lists = lists.into_iter();
                 let mut l = || lists.next().unwrap();
-                let mut count = || Count { actions: n(), denied: n(), held: n(), routed: n() };
+                let mut count = || Count {
+                    actions: n(),
+                    denied: n(),
+                    failed: n(),
+                    held: n(),
+                    routed: n(),
+                    same_error: n(),
+                    violations: n(),
+                };
                 let counts = Counts { role: count(), run: count(), ticket: count() };
                 let mut amount =
                     || Amount { calls: n(), money_micros: n(), tokens: n(), wall_seconds: n() };

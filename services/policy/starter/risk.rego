@@ -21,3 +21,16 @@ decisions contains {
 } if {
 	count(data.risks[risk].approvals) > 0
 }
+
+# A run that went wrong too often asks for nothing more.
+decisions contains {"rule": "errors-failed", "verdict": "DENY"} if {
+	input.counts.run.failed >= data.errors.failed
+}
+
+decisions contains {"rule": "errors-same", "verdict": "DENY"} if {
+	input.counts.run.same_error >= data.errors.same_error
+}
+
+decisions contains {"rule": "errors-violations", "verdict": "DENY"} if {
+	input.counts.run.violations >= data.errors.violations
+}

@@ -30,3 +30,17 @@ test_what_is_not_named_is_not_decided if {
 	told("servicenow", "incident.delete") == set()
 	told("shell", "run") == set()
 }
+
+after(counts) := {decision.rule |
+	some decision in data.canonry.risk.decisions with input as {
+		"action": {"tool": "servicenow", "action": "incident.read"},
+		"counts": {"run": counts},
+	}
+}
+
+test_a_run_with_errors_is_stopped if {
+	after({"failed": 7, "same_error": 1, "violations": 0}) == {"risk-none"}
+	after({"failed": 8, "same_error": 1, "violations": 0}) == {"risk-none", "errors-failed"}
+	after({"failed": 2, "same_error": 2, "violations": 0}) == {"risk-none", "errors-same"}
+	after({"failed": 0, "same_error": 0, "violations": 1}) == {"risk-none", "errors-violations"}
+}

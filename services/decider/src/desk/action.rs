@@ -324,9 +324,9 @@ impl Desk<'_> {
                 action: asked.worst.money_micros.unwrap_or(0),
             },
             counts: input::Counts {
-                role: counts(role.map(|(_, role)| role.counts)),
-                ticket: counts(ticket.map(|ticket| ticket.counts)),
-                run: counts(run.map(|(_, run)| run.counts)),
+                role: counts(role.map(|(_, role)| &role.counts)),
+                ticket: counts(ticket.map(|ticket| &ticket.counts)),
+                run: counts(run.map(|(_, run)| &run.counts)),
             },
             time: u64::try_from(self.now.0).unwrap_or(0),
             worst: worst(asked.worst),
@@ -387,12 +387,15 @@ fn arguments(value: &Value) -> BTreeMap<String, Value> {
     fields.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-fn counts(counts: Option<Counts>) -> input::Count {
-    let counts = counts.unwrap_or_default();
+fn counts(counts: Option<&Counts>) -> input::Count {
+    let Some(counts) = counts else { return input::Count::default() };
     input::Count {
         actions: u64::from(counts.actions),
         held: u64::from(counts.held),
         routed: u64::from(counts.routed),
+        failed: u64::from(counts.failed),
+        same_error: u64::from(counts.same_error),
+        violations: u64::from(counts.violations),
         denied: u64::from(counts.denied),
     }
 }

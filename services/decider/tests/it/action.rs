@@ -224,3 +224,34 @@ async fn who_is_absent_has_somebody_stand_in() {
     assert_eq!(said(&late), "not-an-approver");
     work.stop().await;
 }
+
+/// A run that fails twice in the same way is stopped by a policy that counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_sees_what_went_wrong_before() {
+    const COUNTING: &str = "package canonry.acts\n\n\
+        decisions contains {\"rule\": \"read\", \"verdict\": \"ALLOW\"} if \
+        input.action.tool == \"read\"\n\n\
+        decisions contains {\"rule\": \"same\", \"verdict\": \"DENY\"} if \
+        input.counts.run.same_error >= 2\n";
+    let work = Work::begin().await;
+    let bundle = archive(&plan(1, COUNTING, 3_600), &work.founder.signer);
+    let published = work.founder.send("policy", "publish", publish(1, &bundle)).await;
+    assert!(published.ok, "{published:?}");
+    let fail = async |error: &str| {
+        let allowed = work.propose("read", json!({})).await;
+        assert_eq!(said(&allowed), "allowed", "{allowed:?}");
+        let settle = json!({"id": id(&allowed), "outcome": "failed", "error": error, "used": {}});
+        assert_eq!(said(&work.operator.send("action", "settle", settle).await), "settled");
+    };
+    fail("timeout").await;
+    fail("refused").await;
+    fail("refused").await;
+    let stopped = work.propose("read", json!({})).await;
+    assert_eq!(said(&stopped), "policy-denied", "{stopped:?}");
+    let record = work.record(&id(&stopped)).await;
+    let input = opened(&work, &record).await;
+    let counts = json!({"actions": 3, "denied": 0, "failed": 3, "held": 0, "routed": 0,
+        "same_error": 2, "violations": 0});
+    assert_eq!(input["counts"]["run"], counts);
+    work.stop().await;
+}

@@ -8,7 +8,7 @@ use crate::tenant::{TENANT, Tenant};
 use crate::words::{ACTION, CLERK, RUN, TICKET, object};
 
 /// A history, the entity, and what must stand in its state.
-const FOLDS: [(&str, &str, &str); 35] = [
+const FOLDS: [(&str, &str, &str); 37] = [
     (
         "role.hired",
         CLERK,
@@ -127,7 +127,19 @@ const FOLDS: [(&str, &str, &str); 35] = [
     (
         "ticket.opened; worker: action.routed; timer: action.lapsed",
         TICKET,
-        r#"{"counts":{"actions":0,"held":0,"routed":1,"denied":0}}"#,
+        r#"{"counts":{"actions":0,"held":0,"routed":1,"denied":0,"violations":1}}"#,
+    ),
+    (
+        r#"worker: run.started of @run; worker: action.settled {"outcome":"failed","error":"e"};
+           worker: action.settled; worker: action.settled {"outcome":"failed","error":"e"}"#,
+        RUN,
+        r#"{"counts":{"actions":0,"held":0,"routed":0,"denied":0,"failed":2,"same_error":2,"error":"e"}}"#,
+    ),
+    (
+        r#"ticket.opened; worker: action.settled {"outcome":"failed","error":"e"};
+           worker: action.settled {"outcome":"failed"}"#,
+        TICKET,
+        r#"{"counts":{"actions":0,"held":0,"routed":0,"denied":0,"failed":2,"same_error":1}}"#,
     ),
     (
         r#"worker: action.held; approver: action.approved {"for":"founder"};
