@@ -297,7 +297,7 @@ mod tests {
 
     fn any_input() -> impl Strategy<Value = Input> {
         let texts = proptest::collection::vec("[\\x00-\\x7f]{0,6}|\\PC{0,4}", 20);
-        let numbers = proptest::collection::vec(whole_or_not(), 45);
+        let numbers = proptest::collection::vec(whole_or_not(), 54);
         let args = proptest::collection::btree_map("[a-z\u{fb01}\u{1f600}]{0,3}", json(), 0..4);
         let lists = proptest::collection::vec(proptest::collection::vec("\\PC{0,4}", 0..3), 2);
         (texts, numbers, args, lists, any::<bool>()).prop_map(
