@@ -121,7 +121,6 @@ fn leads_all(meta: &Value, size: usize) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::net::TcpListener;
 
